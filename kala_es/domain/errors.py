@@ -1,0 +1,56 @@
+"""The one tree of refusals.
+
+    Refusal                     an expected no; a caller's or the world's, never a bug
+    ├── Invalid                 a field's value is wrong             (field, reason)
+    ├── NotFound                no such job or run
+    ├── Forbidden               allowed by no setting of this node
+    ├── Conflict                right in itself, wrong now
+    ├── Overloaded              a limit was reached; try again
+    ├── LogFull                 the disk has no room for new work
+    └── Unavailable             the node is stopping or its log has failed
+    ActorCrashed                a bug in one job's actor; the job is read from the log again
+"""
+
+
+class Refusal(Exception):
+    """An expected no, with the sentence that says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Invalid(Refusal):
+    """`field` (a domain field's name, "" for the whole) is wrong for `reason`."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class NotFound(Refusal):
+    """There is no such job or run."""
+
+
+class Forbidden(Refusal):
+    """A setting of this node forbids it."""
+
+
+class Conflict(Refusal):
+    """The state of things forbids it now."""
+
+
+class Overloaded(Refusal):
+    """A limit was reached; the same request may pass later."""
+
+
+class LogFull(Refusal):
+    """The log's disk has no room; nothing was recorded."""
+
+
+class Unavailable(Refusal):
+    """The node is stopping, or its log failed."""
+
+
+class ActorCrashed(Exception):
+    """A job's actor met a bug; it has been recorded and the job comes back from the log."""

@@ -1,0 +1,342 @@
+"""One job: `decide(state, command) -> events` and `evolve(state, event) -> state`.
+
+1. `decide` refuses (raises a Refusal) or names facts; it changes nothing.
+2. `evolve` accepts every fact that was ever decided; it refuses nothing.
+3. A command that repeats what is already so decides nothing.
+4. A tick is answered exactly once: `answered` only rises, and only ticks after it start runs.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from kala_es import limits
+from kala_es.domain import commands as c
+from kala_es.domain import events as e
+from kala_es.domain.errors import Conflict, NotFound, Overloaded
+from kala_es.domain.ids import Instant, RunId, run_for_tick
+from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Run, RunStatus, SkipReason
+from kala_es.domain.plan import check, check_start, schedule_of
+from kala_es.domain.retry import may_retry
+
+
+def decide(job: Job | None, command: c.Command) -> tuple[e.JobEvent, ...]:
+    """The facts that follow from a command. Raises Refusal."""
+    match command:
+        case c.CreateJob():
+            return _create(job, command)
+        case c.ReportStatus():
+            return (e.StatusReported(job=command.job, at=command.at, run=command.run, status=command.status),)
+        case c.RecordCrash():
+            return (e.ActorCrashed(job=command.job, at=command.at, error=command.error),)
+        case c.EndAttempt():
+            return _end_attempt(job, command)
+        case c.CancelRun():
+            return _cancel(job, command)
+    if job is None or job.deleted:
+        return _decide_absent(command)
+    return _decide_present(job, command)
+
+
+def _decide_absent(command: c.Command) -> tuple[e.JobEvent, ...]:
+    if isinstance(command, c.AnswerTicks | c.ForgetParent):
+        return ()
+    raise NotFound(f"there is no job {command.job!r}")
+
+
+def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
+    at = command.at
+    match command:
+        case c.UpdateJob():
+            return _update(job, command)
+        case c.ReplaceBody():
+            spec = replace(job.spec, remote=replace(job.spec.remote, body=command.body))
+            return (e.JobUpdated(job=job.id, at=at, spec=spec, disabled=job.disabled),)
+        case c.EnableJob():
+            return _then_answer(job, e.JobEnabled(job=job.id, at=at)) if job.disabled else ()
+        case c.DisableJob():
+            return () if job.disabled else (e.JobDisabled(job=job.id, at=at),)
+        case c.DeleteJob():
+            return (e.JobDeleted(job=job.id, at=at, cause=command.cause),)
+        case c.ForgetParent():
+            return _forget_parent(job, command)
+        case c.AnswerTicks():
+            return _answer(job, at, command.gap)
+        case c.StartRun():
+            return _start(job, command)
+        case c.CreateJob() | c.ReportStatus() | c.RecordCrash() | c.EndAttempt() | c.CancelRun():
+            raise AssertionError("decided before")
+        case _:
+            assert_never(command)
+
+
+def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
+    if job is not None and not job.deleted:
+        update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
+        return _update(job, update)
+    check(command.spec)
+    check_start(command.spec, command.at)
+    return (
+        e.JobCreated(
+            job=command.job,
+            at=command.at,
+            spec=command.spec,
+            disabled=command.disabled,
+            counters=command.counters,
+        ),
+    )
+
+
+def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
+    check(command.spec)
+    edited: tuple[e.JobEvent, ...] = ()
+    if _replans(job.spec, command.spec):
+        check_start(command.spec, command.at)
+        edited = _miss(job, command.at, reason="the job was edited")
+    updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
+    if job.disabled and not command.disabled:
+        return edited + _then_answer(job, updated)
+    return (*edited, updated)
+
+
+def _replans(old: JobSpec, new: JobSpec) -> bool:
+    return (old.schedule, old.timezone, bool(old.parents)) != (new.schedule, new.timezone, bool(new.parents))
+
+
+def _then_answer(job: Job, event: e.JobEnabled | e.JobUpdated) -> tuple[e.JobEvent, ...]:
+    """The event, and the answers to the ticks that passed while the job was disabled."""
+    after = evolve(job, event)
+    assert after is not None
+    return (event, *_answer(after, event.at, "the job was disabled"))
+
+
+def _forget_parent(job: Job, command: c.ForgetParent) -> tuple[e.JobEvent, ...]:
+    parents = job.spec.parents or ()
+    if command.parent not in parents:
+        return ()
+    rest = tuple(p for p in parents if p != command.parent)
+    if not rest:
+        return (e.JobDeleted(job=job.id, at=command.at, cause=command.parent),)
+    return (
+        e.JobUpdated(job=job.id, at=command.at, spec=replace(job.spec, parents=rest), disabled=job.disabled),
+    )
+
+
+def _answer(job: Job, at: Instant, gap: MissReason | None) -> tuple[e.JobEvent, ...]:
+    """Answer the due ticks: the last one starts a run, which stands for those before it."""
+    if job.disabled or job.next_tick is None or job.next_tick > at:
+        return ()
+    schedule = schedule_of(job.spec, job.planned)
+    due = schedule.between(job.answered, at) if schedule else None
+    if schedule is None or due is None:
+        return ()
+    if gap and job.spec.resume_at_next_tick and schedule.next_after(due.last) is not None:
+        return _miss(job, at, reason=gap)
+    earlier: tuple[e.JobEvent, ...] = ()
+    if due.count > 1:
+        earlier = _miss(job, Instant(due.last - 1), reason=gap or "the server was late", made_up=due.last, now=at)
+    cause: Cause = "catch-up" if gap or earlier else "schedule"
+    run = run_for_tick(job.id, job.born, due.last)
+    return (*earlier, _begin(job, c.StartRun(job=job.id, at=at, run=run, cause=cause, root=run), tick=due.last))
+
+
+def _miss(
+    job: Job, until: Instant, *, reason: MissReason, made_up: Instant | None = None, now: Instant | None = None
+) -> tuple[e.JobEvent, ...]:
+    """The unanswered ticks up to `until` start nothing."""
+    schedule = schedule_of(job.spec, job.planned)
+    due = schedule.between(job.answered, until) if schedule else None
+    if due is None:
+        return ()
+    return (
+        e.TickMissed(
+            job=job.id,
+            at=until if now is None else now,
+            first=due.first,
+            last=due.last,
+            count=due.count,
+            reason=reason,
+            made_up=made_up,
+        ),
+    )
+
+
+def _start(job: Job, command: c.StartRun) -> tuple[e.JobEvent, ...]:
+    if job.run(command.run) is not None:
+        return ()
+    if command.cause == "manual" and not job.disabled and len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
+        raise Overloaded(f"{limits.MAX_RUNS_IN_FLIGHT} runs of the job {job.id!r} are in flight")
+    return (_begin(job, command, tick=None),)
+
+
+def _begin(job: Job, command: c.StartRun, *, tick: Instant | None) -> e.JobEvent:
+    """The run starts, or is skipped with the reason."""
+    reason: SkipReason | None = None
+    if job.disabled:
+        reason = "disabled"
+    elif len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
+        reason = "too many runs in flight"
+    if reason is not None:
+        return e.RunSkipped(
+            job=job.id,
+            at=command.at,
+            run=command.run,
+            cause=command.cause,
+            reason=reason,
+            root=command.root,
+            tick=tick,
+            after=command.after,
+        )
+    return e.RunStarted(
+        job=job.id,
+        at=command.at,
+        run=command.run,
+        cause=command.cause,
+        root=command.root,
+        tick=tick,
+        after=command.after,
+    )
+
+
+def _cancel(job: Job | None, command: c.CancelRun) -> tuple[e.JobEvent, ...]:
+    run = job.run(command.run) if job else None
+    if run is None:
+        raise Conflict(f"the run {command.run!r} is not in flight")
+    if run.status == "cancelling":
+        return ()
+    return (e.CancelRequested(job=command.job, at=command.at, run=command.run),)
+
+
+def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ...]:
+    run = job.run(command.run) if job else None
+    if job is None or run is None or run.attempt != command.attempt:
+        return ()
+    finished = e.RunFinished(
+        job=job.id,
+        at=command.at,
+        run=run.id,
+        outcome=command.outcome,
+        attempts=run.attempt,
+        root=run.root,
+        exit_code=command.exit_code,
+        signal=command.signal,
+        reason=command.reason,
+    )
+    if command.outcome == "succeeded":
+        return (finished,)
+    retrying = not command.final and may_retry(job, run, command)
+    failed = e.AttemptFailed(
+        job=job.id,
+        at=command.at,
+        run=run.id,
+        attempt=run.attempt,
+        outcome=command.outcome,
+        retrying=retrying,
+        exit_code=command.exit_code,
+        signal=command.signal,
+        reason=command.reason,
+    )
+    return (failed,) if retrying else (failed, finished)
+
+
+def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
+    """The state after a fact; None when the job is gone and nothing of it runs."""
+    if isinstance(event, e.JobCreated):
+        return _created(job, event)
+    if job is None:
+        return None
+    match event:
+        case e.JobUpdated():
+            return _updated(job, event)
+        case e.JobEnabled():
+            return replace(job, disabled=False)
+        case e.JobDisabled():
+            return replace(job, disabled=True)
+        case e.JobDeleted():
+            return replace(job, deleted=True, next_tick=None) if job.runs else None
+        case e.RunStarted():
+            return _started(job, event)
+        case e.RunSkipped():
+            counters = replace(job.counters, last_attempted_run=event.at)
+            return _answered(replace(job, counters=counters), event.tick)
+        case e.TickMissed():
+            return _answered(job, event.last)
+        case e.AttemptFailed():
+            return _attempt_failed(job, event)
+        case e.CancelRequested():
+            return _with_run(job, event.run, status="cancelling")
+        case e.RunFinished():
+            return _finished(job, event)
+        case e.StatusReported() | e.ActorCrashed():
+            return job
+        case _:
+            assert_never(event)
+
+
+def _created(job: Job | None, event: e.JobCreated) -> Job:
+    """The runs of a deleted namesake end under the new job's eyes."""
+    schedule = schedule_of(event.spec, event.at)
+    answered = Instant(event.at - 1)
+    return Job(
+        id=event.job,
+        spec=event.spec,
+        born=event.at,
+        planned=event.at,
+        answered=answered,
+        next_tick=schedule.next_after(answered) if schedule else None,
+        disabled=event.disabled,
+        counters=event.counters,
+        runs=job.runs if job else (),
+    )
+
+
+def _updated(job: Job, event: e.JobUpdated) -> Job:
+    if not _replans(job.spec, event.spec):
+        return replace(job, spec=event.spec, disabled=event.disabled)
+    answered = Instant(max(job.answered, event.at - 1))
+    schedule = schedule_of(event.spec, event.at)
+    return replace(
+        job,
+        spec=event.spec,
+        disabled=event.disabled,
+        planned=event.at,
+        answered=answered,
+        next_tick=schedule.next_after(answered) if schedule else None,
+    )
+
+
+def _answered(job: Job, tick: Instant | None) -> Job:
+    if tick is None or tick <= job.answered:
+        return job
+    schedule = schedule_of(job.spec, job.planned)
+    return replace(job, answered=tick, next_tick=schedule.next_after(tick) if schedule else None)
+
+
+def _started(job: Job, event: e.RunStarted) -> Job:
+    run = Run(
+        id=event.run, cause=event.cause, root=event.root, started=event.at, tick=event.tick, after=event.after
+    )
+    counters = replace(job.counters, last_attempted_run=event.at)
+    return _answered(replace(job, runs=(*job.runs, run), counters=counters), event.tick)
+
+
+def _with_run(job: Job, run: RunId, *, status: RunStatus | None = None, attempt: int | None = None) -> Job:
+    def change(r: Run) -> Run:
+        return replace(r, status=status or r.status, attempt=attempt or r.attempt) if r.id == run else r
+
+    return replace(job, runs=tuple(change(r) for r in job.runs))
+
+
+def _attempt_failed(job: Job, event: e.AttemptFailed) -> Job:
+    counters = replace(job.counters, error_count=job.counters.error_count + 1, last_error=event.at)
+    job = replace(job, counters=counters)
+    return _with_run(job, event.run, attempt=event.attempt + 1) if event.retrying else job
+
+
+def _finished(job: Job, event: e.RunFinished) -> Job | None:
+    runs = tuple(r for r in job.runs if r.id != event.run)
+    if job.deleted and not runs:
+        return None
+    done: Counters = replace(job.counters, finished_runs=job.counters.finished_runs + 1)
+    if event.outcome == "succeeded":
+        done = replace(done, success_count=done.success_count + 1, last_success=event.at)
+    return replace(job, runs=runs, counters=done)

@@ -1,0 +1,127 @@
+"""The values that the domain speaks of: a job's definition, its state, its runs in flight.
+
+A child is a job with parents: it has no ticks of its own. A job with neither parents nor a schedule
+has one tick, the moment it was planned.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kala_es.domain.ids import Instant, JobId, RunId
+
+JobKind = Literal["local", "remote"]
+DependencyPolicy = Literal["all", "any"]
+Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure"]
+"""Why a run began. Further attempts of a run are retries; they begin no run."""
+Outcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
+RunStatus = Literal["running", "cancelling"]
+SkipReason = Literal["disabled", "too many runs in flight"]
+MissReason = Literal["the server was down", "the job was disabled", "the server was late", "the job was edited"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteCall:
+    """What a remote job asks for. `timeout` in seconds, 0 for the default; None for "not given"."""
+
+    url: str = ""
+    method: str = ""
+    body: str = ""
+    headers: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+    timeout: int = 0
+    expected_codes: tuple[int, ...] | None = None
+
+
+NO_CALL = RemoteCall()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text."""
+
+    name: str
+    command: str = ""
+    owner: str = ""
+    dependents: tuple[JobId, ...] | None = None
+    parents: tuple[JobId, ...] | None = None
+    on_failure_job: JobId = JobId("")
+    schedule: str = ""
+    timezone: str = ""
+    retries: int = 0
+    epsilon: str = ""
+    template_delimiters: str = ""
+    resume_at_next_tick: bool = False
+    kind: JobKind = "local"
+    remote: RemoteCall = NO_CALL
+    dependency_policy: DependencyPolicy = "all"
+    shell: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""
+    stdin: str = ""
+    timeout: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What a job has done. `error_count` counts attempts, `finished_runs` runs."""
+
+    success_count: int = 0
+    last_success: Instant | None = None
+    error_count: int = 0
+    last_error: Instant | None = None
+    last_attempted_run: Instant | None = None
+    finished_runs: int = 0
+
+
+NOTHING_DONE = Counters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it."""
+
+    id: RunId
+    cause: Cause
+    root: RunId
+    started: Instant
+    tick: Instant | None = None
+    after: RunId | None = None
+    attempt: int = 1
+    status: RunStatus = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job's state. Every tick up to and including `answered` has its answer in the log.
+
+    `planned` is when the present schedule was set; `next_tick` the first unanswered tick.
+    """
+
+    id: JobId
+    spec: JobSpec
+    born: Instant
+    planned: Instant
+    answered: Instant
+    next_tick: Instant | None
+    disabled: bool = False
+    deleted: bool = False
+    counters: Counters = NOTHING_DONE
+    runs: tuple[Run, ...] = field(default=())
+
+    def run(self, run: RunId) -> Run | None:
+        """The run in flight with this id."""
+        return next((r for r in self.runs if r.id == run), None)
+
+    @property
+    def is_done(self) -> bool:
+        """It has run, nothing runs, and nothing more is due."""
+        return not self.runs and self.next_tick is None and self.counters.finished_runs > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDraft:
+    """A job as a client describes it. Without an id it is to get one."""
+
+    spec: JobSpec
+    id: JobId | None = None
+    disabled: bool = False
+    counters: Counters = NOTHING_DONE

@@ -1,0 +1,100 @@
+"""A definition's ticks: which schedule a job follows, and whether its texts are valid."""
+
+from kala_es import limits
+from kala_es.domain import template
+from kala_es.domain.errors import Invalid
+from kala_es.domain.ids import SECOND, Instant, Micros
+from kala_es.domain.iso8601 import parse_duration, parse_schedule
+from kala_es.domain.model import JobSpec
+from kala_es.domain.schedule import Once, Schedule
+
+
+def schedule_of(spec: JobSpec, planned: Instant) -> Schedule | None:
+    """The schedule that a job planned at `planned` follows; None for a child. Raises Invalid."""
+    if spec.parents:
+        return None
+    if not spec.schedule:
+        return Once(at=planned)
+    return parse_schedule(spec.schedule, spec.timezone)
+
+
+def epsilon_of(spec: JobSpec) -> Micros | None:
+    """How long after its tick a run may be retried; None for no such limit."""
+    if not spec.epsilon or not spec.schedule or spec.parents:
+        return None
+    return parse_duration(spec.epsilon, "epsilon") or None
+
+
+def timeout_of(spec: JobSpec) -> float | None:
+    """An attempt's time limit in seconds; None for none."""
+    return parse_duration(spec.timeout, "timeout") / SECOND if spec.timeout else None
+
+
+def check(spec: JobSpec) -> None:
+    """Raise Invalid, naming the field, unless a job can be made of this definition."""
+    _check_text(spec)
+    _check_numbers(spec)
+    if spec.kind == "local" and not spec.command:
+        raise Invalid("command", "a local job needs a command")
+    if spec.kind == "remote" and not spec.remote.url:
+        raise Invalid("remote_properties.url", "a remote job needs a url")
+    schedule_of(spec, Instant(0))
+    if not spec.parents and spec.schedule and spec.epsilon:
+        parse_duration(spec.epsilon, "epsilon")
+    _check_timeout(spec)
+    _check_templates(spec)
+
+
+def check_start(spec: JobSpec, at: Instant) -> None:
+    """Raise Invalid when the schedule starts before `at`."""
+    if spec.schedule and not spec.parents:
+        start = parse_schedule(spec.schedule, spec.timezone).start
+        if start < at:
+            raise Invalid("schedule", f"the start of {spec.schedule!r} has already passed")
+
+
+def _check_text(spec: JobSpec) -> None:
+    if not spec.name:
+        raise Invalid("name", "a job needs a name")
+    if len(spec.name) > limits.MAX_NAME_CHARS:
+        raise Invalid("name", f"longer than {limits.MAX_NAME_CHARS} characters")
+    for name, text in (("command", spec.command), ("cwd", spec.cwd)):
+        if "\0" in text:
+            raise Invalid(name, "contains a NUL character")
+    for key, value in spec.env:
+        if not key or "=" in key or "\0" in key + value:
+            raise Invalid("env", f"{key!r} cannot be an environment variable")
+
+
+def _check_numbers(spec: JobSpec) -> None:
+    if not 0 <= spec.retries <= limits.MAX_RETRIES:
+        raise Invalid("retries", f"not between 0 and {limits.MAX_RETRIES}")
+    if not 0 <= spec.remote.timeout <= limits.MAX_TIMEOUT_SECONDS:
+        raise Invalid("remote_properties.timeout", f"not between 0 and {limits.MAX_TIMEOUT_SECONDS} seconds")
+    for name, ids in (("parent_jobs", spec.parents), ("dependent_jobs", spec.dependents)):
+        if len(ids or ()) > limits.MAX_PARENTS:
+            raise Invalid(name, f"more than {limits.MAX_PARENTS} jobs")
+
+
+def _check_timeout(spec: JobSpec) -> None:
+    seconds = timeout_of(spec)
+    if seconds is not None and not 0 < seconds <= limits.MAX_TIMEOUT_SECONDS:
+        raise Invalid("timeout", f"not between 0 and {limits.MAX_TIMEOUT_SECONDS} seconds")
+
+
+def _check_templates(spec: JobSpec) -> None:
+    if not spec.template_delimiters:
+        return
+    delimiters = template.parse_delimiters(spec.template_delimiters)
+    texts = (
+        ("command", spec.command),
+        ("remote_properties.url", spec.remote.url),
+        ("remote_properties.body", spec.remote.body),
+    )
+    for name, text in texts:
+        try:
+            template.parse(text, delimiters)
+        except template.TemplateError as error:
+            raise Invalid(name, f"not a template: {error}") from None
+
+

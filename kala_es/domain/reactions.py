@@ -1,0 +1,181 @@
+"""Facts across jobs: what one run's end makes others do. A process manager, folded from the log.
+
+A root run (a tick's, a manual one) and all that its end causes form a tree. A tree is carried out depth first,
+one run at a time, dependents in the order in which they came:
+    success     its dependents are next, in front of those that already wait
+    failure     its failure handler is next; its own dependents do not run
+    skipped     its failure handler is next when it was disabled (as NextKala does); nothing follows otherwise
+A child of several parents is due when each has ended at least once since it was last due, and the newest end of
+each was a success; `dependency_policy: any` makes it due after each success.
+
+The state says which command is outstanding (`Tree.current` not yet started), so a restart repeats exactly that:
+its run id is derived from its cause, and the child's actor recognises a repetition.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from kala_es.domain import events as e
+from kala_es.domain.commands import ForgetParent, StartRun
+from kala_es.domain.graph import Graph, dependents
+from kala_es.domain.ids import Instant, JobId, RunId, run_after
+from kala_es.domain.model import Cause, Job, JobSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A run of a tree: due, or under way."""
+
+    job: JobId
+    run: RunId
+    cause: Cause
+    after: RunId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A root run's unfinished business. `started` tells whether `current` is in flight or still to be asked for."""
+
+    current: Step | None
+    started: bool
+    waiting: tuple[Step, ...] = ()
+
+
+@dataclass(slots=True)
+class Trees:
+    """The fold: open trees by root run, and what each child of several parents has seen of them."""
+
+    open: dict[RunId, Tree] = field(default_factory=dict)
+    joins: dict[JobId, dict[JobId, bool]] = field(default_factory=dict)
+
+
+Known = tuple[Mapping[JobId, Job], Graph]
+"""The jobs and their graph as they are when the event has been folded."""
+
+
+Reaction = StartRun | ForgetParent
+
+
+def react(trees: Trees, event: e.Event, known: Known) -> tuple[Reaction, ...]:
+    """Fold one event, and name the commands that it makes due."""
+    match event:
+        case e.RunStarted():
+            return _started(trees, event)
+        case e.RunFinished():
+            return _advance(trees, event, _after_end(trees, event, known))
+        case e.RunSkipped():
+            refused = event.reason == "disabled" and event.tick is None
+            return _advance(trees, event, _handler(event, known) if refused else ())
+        case e.JobDeleted():
+            return (*_forget(trees, event), *_orphans(event, known))
+        case e.JobCreated() | e.JobUpdated():
+            return tuple(_lost_parents(event.job, event.spec, (known, event.at)))
+        case _:
+            return ()
+
+
+def outstanding(trees: Trees, known: Known, at: Instant) -> Iterator[Reaction]:
+    """The commands that were due when the log ended and are not answered in it: to be repeated at start-up."""
+    for root, tree in trees.open.items():
+        yield from _ask(root, tree, at)
+    for job in known[0].values():
+        yield from _lost_parents(job.id, job.spec, (known, at))
+
+
+def _lost_parents(job: JobId, spec: JobSpec, now: tuple[Known, Instant]) -> Iterator[ForgetParent]:
+    """A parent may be deleted while its child is being made."""
+    (jobs, _), at = now
+    for parent in spec.parents or ():
+        if parent not in jobs or jobs[parent].deleted:
+            yield ForgetParent(job=job, at=at, parent=parent)
+
+
+def _ask(root: RunId, tree: Tree, at: Instant) -> tuple[StartRun, ...]:
+    step = tree.current
+    if step is None or tree.started:
+        return ()
+    return (StartRun(job=step.job, at=at, run=step.run, cause=step.cause, root=root, after=step.after),)
+
+
+def _orphans(event: e.JobDeleted, known: Known) -> tuple[ForgetParent, ...]:
+    _, graph = known
+    return tuple(ForgetParent(job=c, at=event.at, parent=event.job) for c in graph.children(event.job))
+
+
+def _started(trees: Trees, event: e.RunStarted) -> tuple[Reaction, ...]:
+    tree = trees.open.get(event.root)
+    step = Step(job=event.job, run=event.run, cause=event.cause, after=event.after)
+    trees.open[event.root] = Tree(current=step, started=True, waiting=tree.waiting if tree else ())
+    return ()
+
+
+def _advance(trees: Trees, end: e.RunFinished | e.RunSkipped, steps: tuple[Step, ...]) -> tuple[Reaction, ...]:
+    """A run of the tree is over, and `steps` follow it."""
+    tree = trees.open.get(end.root)
+    waiting = (*steps, *(tree.waiting if tree else ()))
+    if tree is not None and tree.current is not None and tree.current.run != end.run:
+        trees.open[end.root] = replace(tree, waiting=waiting)
+        return ()
+    return _next(trees, end.root, (waiting, end.at))
+
+
+def _next(trees: Trees, root: RunId, due: tuple[tuple[Step, ...], Instant]) -> tuple[Reaction, ...]:
+    waiting, at = due
+    if not waiting:
+        trees.open.pop(root, None)
+        return ()
+    tree = trees.open[root] = Tree(current=waiting[0], started=False, waiting=waiting[1:])
+    return _ask(root, tree, at)
+
+
+def _after_end(trees: Trees, event: e.RunFinished, known: Known) -> tuple[Step, ...]:
+    jobs, graph = known
+    job = jobs.get(event.job)
+    succeeded = event.outcome == "succeeded"
+    if job is None or job.deleted:
+        return ()
+    due = [
+        Step(job=child, run=run_after(event.run, child, "parent"), cause="parent", after=event.run)
+        for child in dependents(job, graph)
+        if child in jobs and _is_due(trees, jobs[child], (job.id, succeeded))
+    ]
+    return tuple(due) if succeeded else (*due, *_handler(event, known))
+
+
+def _is_due(trees: Trees, child: Job, end: tuple[JobId, bool]) -> bool:
+    """Note a parent's end; tell whether it makes the child due."""
+    parent, succeeded = end
+    parents = child.spec.parents or ()
+    if child.spec.dependency_policy == "any" or len(parents) < 2 or parent not in parents:
+        return succeeded
+    seen = trees.joins.setdefault(child.id, {})
+    seen[parent] = succeeded
+    if any(p not in seen for p in parents):
+        return False
+    del trees.joins[child.id]
+    return all(seen[p] for p in parents)
+
+
+def _handler(event: e.RunFinished | e.RunSkipped, known: Known) -> tuple[Step, ...]:
+    jobs, _ = known
+    job = jobs.get(event.job)
+    handler = job.spec.on_failure_job if job else JobId("")
+    if not handler or handler not in jobs:
+        return ()
+    run = run_after(event.run, handler, "on-failure")
+    return (Step(job=handler, run=run, cause="on-failure", after=event.run),)
+
+
+def _forget(trees: Trees, event: e.JobDeleted) -> tuple[Reaction, ...]:
+    """A deleted job's steps never start; those in flight end by themselves."""
+    trees.joins.pop(event.job, None)
+    for seen in trees.joins.values():
+        seen.pop(event.job, None)
+    reactions: list[Reaction] = []
+    for root, tree in list(trees.open.items()):
+        waiting = tuple(s for s in tree.waiting if s.job != event.job)
+        if tree.current is not None and not tree.started and tree.current.job == event.job:
+            reactions += _next(trees, root, (waiting, event.at))
+        elif len(waiting) != len(tree.waiting):
+            trees.open[root] = replace(tree, waiting=waiting)
+    return tuple(reactions)

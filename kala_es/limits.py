@@ -1,0 +1,68 @@
+"""Every limit has its name here, with its unit; reaching one has a defined answer."""
+
+from typing import Final
+
+# The edge
+MAX_BODY_BYTES: Final = 1024 * 1024
+"""A request body over this is answered 413."""
+MAX_BULK_BODY_BYTES: Final = 64 * 1024 * 1024
+"""The same for the bulk route, whose body is a list of jobs."""
+MAX_BULK_JOBS: Final = 50_000
+MAX_CONNECTIONS_BACKLOG: Final = 1024
+STALLED_CLIENT_MS: Final = 30_000
+"""A client that acknowledges no byte for this long is cut off (TCP_USER_TIMEOUT)."""
+SSE_HEARTBEAT_SECONDS: Final = 15.0
+MAX_SSE_READERS: Final = 2_000
+"""A further stream is answered 503."""
+MAX_PAGE: Final = 10_000
+"""The most items that one page of a list holds when `limit` is given."""
+OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
+"""The most output that a run's JSON carries; the whole is at `output/`."""
+OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
+"""The same for each run of a list."""
+MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
+IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
+"""A first answer is repeated for this long at least."""
+
+# Actors and the log
+MAX_MAILBOX: Final = 1_000
+"""Messages that wait for one job's actor; a further ask is refused (503)."""
+MAX_APPENDS_WAITING: Final = 50_000
+"""Records that wait for the log writer; a further append waits for room."""
+MAX_BATCH_RECORDS: Final = 4_096
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""One commit holds at most this much, or one append if that is larger."""
+DISK_RESERVE_BYTES: Final = 32 * 1024 * 1024
+"""New work is refused (507) when less is free, so that ends can still be recorded."""
+LOG_MAP_BYTES: Final = 1 << 40
+"""Address space for the log's file, at least; the file grows as it is written."""
+
+# Jobs
+MAX_JOBS: Final = 1_000_000
+MAX_NAME_CHARS: Final = 1_000
+MAX_ID_CHARS: Final = 200
+MAX_PARENTS: Final = 1_000
+MAX_RETRIES: Final = 1_000_000
+MAX_RUNS_IN_FLIGHT: Final = 1_000
+"""Runs of one job at a time; a further tick is skipped, a further ask refused (429)."""
+MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
+
+# Attempts
+MAX_ATTEMPTS_AT_ONCE: Final = 4_000
+"""Attempts that one agent carries out at a time; the others wait their turn."""
+CHUNK_BYTES: Final = 16 * 1024
+CHUNK_SECONDS: Final = 0.05
+"""Output is recorded when a chunk is full or this old, whichever is first."""
+CHUNKS_UNACKNOWLEDGED: Final = 128
+"""Chunks of one attempt that may wait to be durable; then its pipe is not read."""
+PIPE_IDLE_SECONDS: Final = 1.0
+"""After the process has ended, a pipe that others hold open is given up when silent for this long..."""
+PIPE_LINGER_SECONDS: Final = 10.0
+"""...or after this long in any case."""
+KILL_GRACE_SECONDS: Final = 5.0
+"""Between TERM and KILL."""
+MAX_REMOTE_OUTPUT_BYTES: Final = 16 * 1024 * 1024
+"""The most of a remote answer's body that is kept."""
+MAX_BACKTICK_OUTPUT_BYTES: Final = 128 * 1024
+REMOTE_TIMEOUT_SECONDS: Final = 30
+"""For a remote job that states none."""
