@@ -1,0 +1,132 @@
+"""The command line: `kala-es serve` and `kala-es run`. argv -> Settings -> one verb, and its exit code."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from kala_es import __version__
+from kala_es.event_log import LogError
+from kala_es.executor import Channel, Local, Order
+from kala_es.executors.shell import ShellExecutor
+from kala_es.fold_store import FoldsError
+from kala_es.node import run_node
+from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
+
+_REFUSED: Final = {
+    "--jobdb": "this server keeps its own event log (--data DIR); there is no other database to choose",
+    "--bolt-path": "this server keeps its own event log; give its directory with --data DIR",
+    "--boltpath": "this server keeps its own event log; give its directory with --data DIR",
+    "--jobdb-address": "this server keeps its own event log (--data DIR); it connects to no database",
+    "--jobdb-username": "this server keeps its own event log (--data DIR); it connects to no database",
+    "--jobdb-password": "this server keeps its own event log (--data DIR); it connects to no database",
+    "--jobdb-url": "this server keeps its own event log (--data DIR); it connects to no database",
+    "--profile": "this server has no profiler to switch on",
+}
+"""NextKala's flags that mean nothing here, and why."""
+_CANNOT_START: Final = 1
+_USAGE: Final = 2
+
+
+class _Refuse(argparse.Action):
+    """A flag that is known and refused with a sentence."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        flag = self.option_strings[0]
+        parser.error(f"{flag}: {_REFUSED[flag]}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one verb; its exit code. 1: it failed, 2: it was asked wrongly; `run` gives the command's own."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.verb(arguments)
+    except SettingError as error:
+        print(f"kala-es: {error}", file=sys.stderr)
+        return _USAGE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kala-es", description="A job scheduler on an append-only event log.")
+    parser.add_argument("--version", action="version", version=f"kala-es {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    serve = verbs.add_parser("serve", help="run the scheduler", allow_abbrev=False)
+    serve.set_defaults(verb=_serve)
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+    for setting in SETTINGS:
+        if setting.switch:
+            serve.add_argument(
+                *setting.flags,
+                dest=setting.name,
+                action="store_const",
+                const=setting.to,
+                default=None,
+                help=setting.help,
+            )
+        else:
+            value = setting.flags[-1].removeprefix("--").upper()
+            serve.add_argument(*setting.flags, dest=setting.name, metavar=value, help=setting.help)
+    for flag in _REFUSED:
+        serve.add_argument(flag, action=_Refuse, nargs="?", help=argparse.SUPPRESS)
+    run = verbs.add_parser("run", help="run a command line as the server would, and exit as it does")
+    run.set_defaults(verb=_run)
+    run.add_argument("command_line", metavar="COMMAND", help="the command line, as one argument")
+    run.add_argument("--shell", action="store_true", help="run it by /bin/sh -c")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    file = arguments.config or os.environ.get(f"{PREFIX}CONFIG")
+    settings = resolve(vars(arguments), os.environ, Path(file) if file else None)
+
+    async def run() -> None:
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_watch_signals, stop)
+            await run_node(settings, stop=stop, say=partial(print, flush=True))
+            nursery.cancel_scope.cancel()
+
+    try:
+        trio.run(run, strict_exception_groups=False)
+    except (LogError, FoldsError, OSError) as error:
+        print(f"kala-es: {error}", file=sys.stderr)
+        return _CANNOT_START
+    return 0
+
+
+async def _watch_signals(stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """The first signal stops in good order, the second at once."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            if stop.is_set():
+                print("kala-es: second signal, ending at once", file=sys.stderr, flush=True)
+                os._exit(128 + number)
+            print("kala-es: stopping; a second signal ends at once", file=sys.stderr, flush=True)
+            stop.set()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    work = Local(command_line=arguments.command_line, shell=arguments.shell)
+    order = Order(run="", attempt=1, work=work)
+    end = trio.run(ShellExecutor().execute, order, _pass_on)
+    if end.reason:
+        print(f"kala-es: {end.reason}", file=sys.stderr)
+    if end.signal is not None:
+        return 128 + end.signal
+    return _CANNOT_START if end.exit_code is None else end.exit_code
+
+
+async def _pass_on(channel: Channel, content: bytes) -> None:
+    stream = sys.stdout.buffer if channel == "stdout" else sys.stderr.buffer
+    with suppress(BrokenPipeError):
+        stream.write(content)
+        stream.flush()

@@ -1,0 +1,99 @@
+"""Events to records and back: CBOR maps by field name, defaults left out.
+
+1. A record's `type` is the event's name, its `version` says how its body is laid out.
+2. The record holds the event's time; the body holds the rest.
+3. Old versions are read for ever: an upcaster turns a body into the next version's, one step at a time.
+4. A type or version from the future is refused, not guessed at.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cbor2
+
+from kala_es.domain import events as e
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.plain import from_plain, to_plain
+from kala_es.event_log import NewRecord, Record
+
+ANONYMOUS: Final = ""
+REQUESTS_STREAM: Final = "requests"
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one event type is stored. `upcasters[n]` turns version n's body into version n + 1's."""
+
+    event: type[Any]
+    version: int
+    upcasters: Mapping[int, Upcaster]
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    kind.__name__: _Kind(kind, 1, {})
+    for kind in (
+        e.JobCreated,
+        e.JobUpdated,
+        e.JobEnabled,
+        e.JobDisabled,
+        e.JobDeleted,
+        e.RunStarted,
+        e.AttemptFailed,
+        e.CancelRequested,
+        e.OutputChunk,
+        e.RunFinished,
+        e.RunSkipped,
+        e.TickMissed,
+        e.StatusReported,
+        e.ActorCrashed,
+        e.RequestAnswered,
+    )
+}
+
+
+class NotUnderstood(Exception):
+    """A record that this version cannot read; the sentence names its type and version."""
+
+
+def job_stream(job: JobId) -> str:
+    """The stream of a job's records."""
+    return f"job:{job}"
+
+
+def run_stream(run: RunId) -> str:
+    """The stream of a run's output."""
+    return f"run:{run}"
+
+
+def stream_of(event: e.Event) -> str:
+    """Where an event belongs. Output has a stream of its own, so that a job's history stays short."""
+    if isinstance(event, e.OutputChunk):
+        return run_stream(event.run)
+    if isinstance(event, e.RequestAnswered):
+        return REQUESTS_STREAM
+    return job_stream(event.job)
+
+
+def encode(event: e.Event, principal: str = ANONYMOUS) -> NewRecord:
+    """The record of an event."""
+    name = type(event).__name__
+    body = to_plain(event)
+    del body["at"]
+    return NewRecord(stream_of(event), name, _KINDS[name].version, event.at, principal, cbor2.dumps(body))
+
+
+def decode(record: Record) -> e.Event:
+    """The event of a record. Raises NotUnderstood."""
+    kind = _KINDS.get(record.type)
+    if kind is None or record.version > kind.version:
+        raise NotUnderstood(
+            f"position {record.position} holds a {record.type} of version {record.version}, which this version does not know"
+        )
+    body = cbor2.loads(record.body)
+    for version in range(record.version, kind.version):
+        body = kind.upcasters[version](body)
+    body["at"] = record.time
+    event: e.Event = from_plain(kind.event, body)
+    return event

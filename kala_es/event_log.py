@@ -1,0 +1,80 @@
+"""The event log's port: an append-only, totally ordered sequence of records.
+
+Rules every adapter keeps (tests/conformance/test_event_log.py runs on each):
+1. Positions start at 1 and rise by 1; no gap, no repeat, no reuse.
+2. `append` is all or nothing, and durable when it returns.
+3. After a failed append the log is as before it.
+4. A reader sees whole appends only, in order.
+5. The log reads no body: it knows position, stream, type, version, time, principal and bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """An event on its way into the log. `time` is microseconds since the epoch, UTC."""
+
+    stream: str
+    type: str
+    version: int
+    time: int
+    principal: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as stored."""
+
+    position: int
+    stream: str
+    type: str
+    version: int
+    time: int
+    principal: str
+    body: bytes
+
+
+class LogError(Exception):
+    """The log cannot go on; the sentence says why."""
+
+
+class LogIsFull(LogError):
+    """There is no room for this append; the log is as before, and reads work."""
+
+
+class LogInUse(LogError):
+    """Another process has this log open."""
+
+
+class LogIsNewer(LogError):
+    """The log was written by a newer version; it is left alone."""
+
+
+class LogDamaged(LogError):
+    """The log failed its check; it is left alone."""
+
+
+class EventLog(Protocol):
+    """The port. One writer, any number of readers."""
+
+    async def append(self, batch: Sequence[NewRecord], *, reserve: int = 0) -> int:
+        """Make `batch` (not empty) durable as one commit and give the position of its last record.
+
+        With `reserve`, refuse (LogIsFull) unless that many bytes would stay free.
+        """
+
+    async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
+        """The next records after position `after`, at most `limit`; of one stream if named.
+
+        Empty at the end. Holds at most those records and one commit in memory.
+        """
+
+    async def wait(self, after: int) -> int:
+        """Return the last position as soon as it is greater than `after`."""
+
+    async def close(self) -> None:
+        """Let go of the log. Idempotent."""

@@ -1,0 +1,81 @@
+"""The executor's port: carries out one attempt of a run, and says what became of it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Channel = Literal["stdout", "stderr"]
+AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """What to run here. `command_line` is split into words unless `shell`."""
+
+    command_line: str
+    shell: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """What to ask of another server. `timeout` in seconds; header values one line each."""
+
+    url: str
+    method: str
+    body: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: int = 30
+    expected_codes: tuple[int, ...] = (200,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One attempt to carry out: plain values that could cross a process border.
+
+    `identity` is what the attempt learns about itself: KALA_JOB_ID, KALA_RUN_ID, KALA_ATTEMPT,
+    KALA_CAUSE, KALA_TICK (ISO 8601, UTC; "" when it answers none). `timeout` in seconds, None for no limit.
+    """
+
+    run: str
+    attempt: int
+    work: Local | Remote
+    identity: tuple[tuple[str, str], ...] = ()
+    timeout: float | None = None
+    refused: str = ""
+    """When not empty the attempt cannot start, for this reason (a template that fails, say)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end."""
+
+    outcome: AttemptOutcome
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    """A sentence for people; empty on success."""
+    http_status: int | None = field(default=None)
+
+
+Emit = Callable[[Channel, bytes], Awaitable[None]]
+"""Take a piece of output (1 to CHUNK_BYTES bytes). Returns when more may follow."""
+
+
+class Executor(Protocol):
+    """The port. Cancelling the call (trio) ends the attempt's whole process group: TERM, then KILL after a grace."""
+
+    async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
+        """Carry out the attempt: output through `emit` in the order it was read, then the end.
+
+        Never raises for what the attempt does; `failed` with a reason when it could not start.
+        """
+
+
+class RemoteExecutor(Executor, Protocol):
+    """An executor that can ask the other side first."""
+
+    async def validate(self, remote: Remote) -> str:
+        """Whether the other side wants this job: "" for yes, else a sentence that says why not."""

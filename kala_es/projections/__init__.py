@@ -1,0 +1,1 @@
+"""Folds of the log: everything that anyone can read."""

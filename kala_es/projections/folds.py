@@ -1,0 +1,82 @@
+"""All folds of the log together, fed in order, each event once.
+
+The folds in memory and those on disk each know how far they are (`position`, `stored`): after a restart the one
+may be behind the other, and only what is new to a fold is applied to it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from kala_es.domain import events as e
+from kala_es.domain.reactions import Reaction, Trees, react
+from kala_es.fold_store import FoldsFull, FoldStore
+from kala_es.projections.busy import Busy
+from kala_es.projections.jobs import Jobs
+from kala_es.projections.output import Output
+from kala_es.projections.receipts import Receipts
+from kala_es.projections.recorded import Changes, Recorded
+from kala_es.projections.runs import Runs
+from kala_es.projections.stats import Stats
+
+_STORED: Final = b"\x00folded"
+
+
+class Folds:
+    """Everything that anyone can read. Values handed out are frozen; the folds themselves belong to the projector."""
+
+    def __init__(self, store: FoldStore) -> None:
+        self._store = store
+        self._changes: Changes = {}
+        self.position = 0
+        self.stored = int.from_bytes(store.get(_STORED) or b"", "big")
+        self.jobs = Jobs()
+        self.stats = Stats()
+        self.busy = Busy()
+        self.trees = Trees()
+        self.runs = Runs(store, self._changes)
+        self.output = Output(store, self._changes)
+        self.receipts = Receipts(store, self._changes)
+
+    def apply(self, batch: Sequence[Recorded]) -> list[Reaction]:
+        """Fold a batch, write what changed on disk, and name the commands that are due."""
+        reactions: list[Reaction] = []
+        for recorded in batch:
+            if recorded.position > self.stored:
+                self._store_one(recorded)
+            if recorded.position > self.position:
+                reactions += self._fold_one(recorded.event)
+                self.position = recorded.position
+        self._flush(batch[-1].position if batch else 0)
+        return reactions
+
+    def _store_one(self, recorded: Recorded) -> None:
+        event = recorded.event
+        if isinstance(event, e.RequestAnswered):
+            self.receipts.apply(event)
+            return
+        sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished) else (0, 0)
+        self.output.apply(recorded.position, event)
+        self.runs.apply(recorded, sizes)
+
+    def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
+        if isinstance(event, e.RequestAnswered | e.OutputChunk):
+            return ()
+        before, after = self.jobs.apply(event)
+        self.stats.apply(before, after)
+        self.busy.apply(before, after)
+        return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))
+
+    def _flush(self, position: int) -> None:
+        if position <= self.stored:
+            return
+        self._changes[_STORED] = position.to_bytes(8, "big")
+        with suppress(FoldsFull):  # the changes are kept, and written with the next batch that finds room
+            self._store.write(self._changes.items())
+            self._changes.clear()
+        self.stored = position
+
+    def forget_stored(self) -> None:
+        """Empty the folds on disk, to be rebuilt from the log's beginning."""
+        self._store.clear()
+        self.stored = 0

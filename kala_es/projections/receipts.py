@@ -1,0 +1,50 @@
+"""First answers by idempotency key, so that a repeated request gets the same one, also after a restart.
+
+Keys: `k` key digest -> the answer; `t` time, key digest -> nothing, to forget the oldest.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+import cbor2
+
+from kala_es import limits
+from kala_es.domain.events import RequestAnswered
+from kala_es.domain.plain import from_plain, to_plain
+from kala_es.fold_store import FoldStore
+from kala_es.projections.recorded import Changes
+
+_ANSWER: Final = b"k"
+_BY_TIME: Final = b"t"
+_FORGET_AT_ONCE: Final = 4
+
+
+class Receipts:
+    """The fold. Each new answer lets go of a few that are older than `IDEMPOTENCY_KEPT_SECONDS`."""
+
+    def __init__(self, store: FoldStore, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+
+    def apply(self, event: RequestAnswered) -> None:
+        """Fold one answer."""
+        digest = _digest(event.key)
+        self._changes[_ANSWER + digest] = cbor2.dumps(to_plain(event))
+        self._changes[_BY_TIME + event.at.to_bytes(8, "big") + digest] = b""
+        oldest = event.at - limits.IDEMPOTENCY_KEPT_SECONDS * 1_000_000
+        stop = _BY_TIME + max(oldest, 0).to_bytes(8, "big")
+        for key, _ in self._store.scan(_BY_TIME, stop, limit=_FORGET_AT_ONCE):
+            self._changes[key] = None
+            self._changes[_ANSWER + key[-16:]] = None
+
+    def get(self, key: str) -> RequestAnswered | None:
+        """The first answer to a request with this key."""
+        row = self._store.get(_ANSWER + _digest(key))
+        if row is None:
+            return None
+        answer: RequestAnswered = from_plain(RequestAnswered, cbor2.loads(row))
+        return answer
+
+
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode(), digest_size=16).digest()

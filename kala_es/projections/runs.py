@@ -1,0 +1,145 @@
+"""The catalogue of runs: every run's summary, on disk, so that memory does not grow with history.
+
+Keys: `r` run id -> summary; `j` job digest, start, run digest -> run id, in the order of starts.
+A run that ended is one row; a run in flight is kept in memory too, for it changes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Final
+
+import cbor2
+
+from kala_es import limits
+from kala_es.domain import events as e
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.model import Cause, Outcome
+from kala_es.domain.plain import from_plain, to_plain
+from kala_es.fold_store import FoldStore
+from kala_es.projections.recorded import Changes, Recorded
+
+_ROW: Final = b"r"
+_BY_JOB: Final = b"j"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A run, as anyone may read it. `position` is that of its start. `outcome` is None while it is in flight; `reported` is what a client said of it.
+
+    `attempts` counts those begun; the sizes are bytes of output over all attempts.
+    """
+
+    id: RunId
+    job: JobId
+    cause: Cause
+    root: RunId
+    started: Instant
+    position: int
+    tick: Instant | None = None
+    after: RunId | None = None
+    principal: str = ""
+    attempts: int = 1
+    ended: Instant | None = None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    reported: str | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+
+
+class Runs:
+    """The fold. `apply` collects its changes to the store in `changes`; the projector writes them."""
+
+    def __init__(self, store: FoldStore, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._live: dict[RunId, RunSummary] = {}
+
+    def apply(self, recorded: Recorded, sizes: tuple[int, int]) -> None:
+        """Fold one event. `sizes`: the run's bytes of stdout and stderr so far."""
+        event = recorded.event
+        match event:
+            case e.RunStarted():
+                self._start(event, recorded)
+            case e.AttemptFailed() if event.retrying:
+                self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1))
+            case e.RunFinished():
+                self._change(event.run, lambda r: _finished(r, event, sizes))
+                self._live.pop(event.run, None)
+            case e.StatusReported():
+                self._change(event.run, lambda r: replace(r, reported=event.status))
+
+    def _start(self, event: e.RunStarted, recorded: Recorded) -> None:
+        run = RunSummary(
+            id=event.run,
+            job=event.job,
+            cause=event.cause,
+            root=event.root,
+            started=event.at,
+            position=recorded.position,
+            tick=event.tick,
+            after=event.after,
+            principal=recorded.principal,
+        )
+        self._live[run.id] = run
+        self._changes[_job_key(run)] = run.id.encode()
+        self._put(run)
+
+    def _change(self, run: RunId, change: Callable[[RunSummary], RunSummary]) -> None:
+        summary = self.get(run)
+        if summary is None:
+            return
+        summary = change(summary)
+        if summary.outcome is None:
+            self._live[run] = summary
+        self._put(summary)
+
+    def _put(self, run: RunSummary) -> None:
+        self._changes[_ROW + run.id.encode()] = cbor2.dumps(to_plain(run))
+
+    def get(self, run: RunId) -> RunSummary | None:
+        """A run's summary, or None."""
+        if run in self._live:
+            return self._live[run]
+        key = _ROW + run.encode()[: limits.MAX_ID_CHARS]
+        row = self._changes[key] if key in self._changes else self._store.get(key)
+        return None if row is None else _load(row)
+
+    def of_job(self, job: JobId, *, after: RunSummary | None = None, limit: int) -> Iterator[RunSummary]:
+        """At most `limit` runs of a job, oldest first, those after `after`."""
+        prefix = _BY_JOB + _digest(job)
+        start = _job_key(after) + b"\0" if after else prefix
+        for _, run in self._store.scan(start, prefix + b"\xff" * 9, limit=limit):
+            summary = self.get(RunId(run.decode()))
+            if summary is not None and summary.job == job:
+                yield summary
+
+
+def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> RunSummary:
+    return replace(
+        run,
+        attempts=event.attempts,
+        ended=event.at,
+        outcome=event.outcome,
+        exit_code=event.exit_code,
+        signal=event.signal,
+        reason=event.reason,
+        stdout_bytes=sizes[0],
+        stderr_bytes=sizes[1],
+    )
+
+
+def _load(row: bytes) -> RunSummary:
+    summary: RunSummary = from_plain(RunSummary, cbor2.loads(row))
+    return summary
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _job_key(run: RunSummary) -> bytes:
+    return _BY_JOB + _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)

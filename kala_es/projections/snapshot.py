@@ -1,0 +1,83 @@
+"""The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
+
+The file is CBOR: {"format", "position", "jobs", "graph", "trees", "joins", "attempted"}, then its BLAKE2b digest.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import cbor2
+
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.model import Job
+from kala_es.domain.plain import from_plain, to_plain
+from kala_es.domain.reactions import Tree
+from kala_es.projections.folds import Folds
+
+_FORMAT: Final = 1
+_DIGEST: Final = 32
+_SLICE: Final = 500
+
+
+def freeze(folds: Folds) -> Iterator[bytes]:
+    """The snapshot's bytes, as of now. Draw them at leisure: the jobs are frozen values, noted at the first draw."""
+    jobs = list(folds.jobs.by_id.values())
+    head = {
+        "format": _FORMAT,
+        "position": folds.position,
+        "jobs": len(jobs),
+        "graph": folds.jobs.graph.dump(),
+        "trees": {root: to_plain(tree) for root, tree in folds.trees.open.items()},
+        "joins": {job: dict(seen) for job, seen in folds.trees.joins.items()},
+        "attempted": folds.stats.last_attempted_run,
+    }
+    yield cbor2.dumps(head)
+    for i in range(0, len(jobs), _SLICE):
+        yield cbor2.dumps([to_plain(job) for job in jobs[i : i + _SLICE]])
+
+
+def write(path: Path, parts: list[bytes]) -> None:
+    """Put the parts, with their digest, in the place of the file, whole or not at all. Raises OSError."""
+    content = b"".join(parts)
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.write(content + blake2b(content, digest_size=_DIGEST).digest())
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def load(path: Path, folds: Folds, head: int) -> bool:
+    """Fill empty folds from the file. False, with the folds left empty, when it is missing, damaged or of another log."""
+    with suppress(OSError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
+        content = path.read_bytes()
+        body, digest = content[:-_DIGEST], content[-_DIGEST:]
+        if blake2b(body, digest_size=_DIGEST).digest() == digest:
+            return _fill(folds, body, head)
+    return False
+
+
+def _fill(folds: Folds, body: bytes, head: int) -> bool:
+    decoder = cbor2.CBORDecoder(BytesIO(body))
+    top: dict[str, Any] = decoder.decode()
+    if top["format"] != _FORMAT or top["position"] > head:
+        return False
+    jobs: list[Job] = []
+    while len(jobs) < top["jobs"]:
+        jobs += [from_plain(Job, plain) for plain in decoder.decode()]
+    trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
+    for job in jobs:
+        folds.jobs.put(job.id, None, job)
+        folds.stats.apply(None, job)
+        folds.busy.apply(None, job)
+    folds.jobs.graph.load(top["graph"])
+    folds.trees.open.update(trees)
+    folds.trees.joins.update({JobId(job): dict(seen) for job, seen in top["joins"].items()})
+    folds.stats.last_attempted_run = top["attempted"]
+    folds.position = top["position"]
+    return True

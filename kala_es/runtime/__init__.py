@@ -1,0 +1,1 @@
+"""Actors that own jobs and the log."""

@@ -1,0 +1,81 @@
+"""What the agent says, on its way to the log: output as it is, ends through the job's actor.
+
+An end is told after the last chunk of its attempt was queued, and both go through the one writer in order: so a
+run's end never stands before its output.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from kala_es.clock import Clock
+from kala_es.domain.commands import Command, EndAttempt
+from kala_es.domain.events import OutputChunk
+from kala_es.domain.ids import JobId, RunId
+from kala_es.link import Acknowledge, Chunk, Ended, ToAgent, ToNode
+from kala_es.projections.folds import Folds
+from kala_es.runtime.log_writer import LogWriter
+
+
+class Inbox:
+    """`take` never waits: the agent keeps few chunks unacknowledged, so what waits here is bounded."""
+
+    def __init__(
+        self,
+        folds: Folds,
+        *,
+        clock: Clock,
+        writer: LogWriter,
+        tell: Callable[[Command], None],
+        send: Callable[[ToAgent], None],
+    ) -> None:
+        self._folds = folds
+        self._clock = clock
+        self._writer = writer
+        self._tell = tell
+        self._send = send
+        self.ending = ""
+        """When not empty the node is stopping: ends are final, and cancelled ones have this reason."""
+
+    def take(self, message: ToNode) -> None:
+        """Take a message of the agent."""
+        job = self._folds.busy.job_of(RunId(message.run))
+        if job is None:
+            return
+        match message:
+            case Chunk():
+                self._record(job, message)
+            case Ended():
+                self._tell(self._end(job, message))
+
+    def _record(self, job: JobId, chunk: Chunk) -> None:
+        event = OutputChunk(
+            job=job,
+            at=self._clock.now(),
+            run=RunId(chunk.run),
+            attempt=chunk.attempt,
+            sequence=chunk.sequence,
+            channel=chunk.channel,
+            offset=chunk.offset,
+            content=chunk.content,
+        )
+        self._writer.submit(event, partial(self._recorded, chunk))
+
+    def _recorded(self, chunk: Chunk, result: int | Exception) -> None:
+        """A chunk that could not be recorded is not acknowledged: the writer has failed and the node is ending."""
+        if not isinstance(result, Exception):
+            self._send(Acknowledge(chunk.run, chunk.attempt, chunk.sequence))
+
+    def _end(self, job: JobId, ended: Ended) -> EndAttempt:
+        end = ended.end
+        stopped = bool(self.ending) and end.outcome == "cancelled"
+        return EndAttempt(
+            job=job,
+            at=ended.at,
+            run=RunId(ended.run),
+            attempt=ended.attempt,
+            outcome=end.outcome,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            reason=self.ending if stopped else end.reason,
+            final=bool(self.ending),
+        )

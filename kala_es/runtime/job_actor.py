@@ -1,0 +1,151 @@
+"""A job's actor: decides on commands one at a time, makes the facts durable, then acts on them.
+
+1. Nothing is told and no process starts before its event is durable.
+2. The state that it decides on is the fold of the job's events; no one else writes to the job's stream but
+   the agent's output.
+3. A bug while a command is handled is this job's matter: it is recorded, the caller gets ActorCrashed, and the
+   job's state is read from the log again.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from kala_es import codec, limits
+from kala_es.actor import Actor, Reply
+from kala_es.clock import Clock
+from kala_es.domain import events as e
+from kala_es.domain.commands import AnswerTicks, Command, RecordCrash
+from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
+from kala_es.domain.ids import SECOND, Instant, JobId
+from kala_es.domain.job import decide, evolve
+from kala_es.domain.model import Job
+from kala_es.event_log import EventLog
+from kala_es.projections.folds import Folds
+from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.timetable import Timetable
+
+_READ_PAGE = 1_000
+_CRASH_PAUSE = 10 * SECOND
+_FULL_PAUSE = SECOND
+"""A tick that a full disk does not let start is asked for again after this; it is not lost."""
+Decide = Callable[[Job | None, Command], tuple[e.JobEvent, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command came to: the facts, and a position by which all of them can be read."""
+
+    position: int
+    events: tuple[e.JobEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A command on its way to its job. `receipt` is recorded in the same commit as what the command does.
+
+    With `needs_reserve` it is new work, refused when the disk is nearly full.
+    """
+
+    command: Command
+    principal: str = ""
+    receipt: e.RequestAnswered | None = None
+    needs_reserve: bool = False
+    reply: Reply[Done] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What all actors of a node share. `act` starts and cancels attempts; `complain` takes a line for the operator."""
+
+    nursery: trio.Nursery
+    clock: Clock
+    log: EventLog
+    writer: LogWriter
+    folds: Folds
+    timetable: Timetable
+    act: Callable[[Job, Sequence[e.JobEvent]], None]
+    complain: Callable[[str], None]
+    decide: Decide = decide
+
+
+class JobActor:
+    """One job's actor. `on_parked` is called when its mailbox is empty."""
+
+    __slots__ = ("_actor", "_job", "_site")
+
+    def __init__(self, job: JobId, site: Site, on_parked: Callable[[], None]) -> None:
+        self._job = job
+        self._site = site
+        self._actor = Actor(site.nursery, self._handle, on_parked)
+
+    def put(self, ask: Ask) -> None:
+        """Take a command. Raises Overloaded when too many of its kind wait; commands of our own always find room."""
+        self._actor.put(ask, limits.MAX_MAILBOX if ask.reply is not None else None)
+
+    async def _handle(self, ask: Ask) -> None:
+        try:
+            done = await self._carry_out(ask)
+        except Refusal as refusal:
+            self._refuse(ask, refusal)
+        except Exception as bug:  # the actor's supervision: a bug must not reach other jobs
+            await self._crash(ask, bug)
+        else:
+            if ask.reply is not None:
+                ask.reply.set(done)
+
+    def _refuse(self, ask: Ask, refusal: Refusal) -> None:
+        if ask.reply is not None:
+            ask.reply.fail(refusal)
+        elif isinstance(ask.command, AnswerTicks) and isinstance(refusal, LogFull):
+            self._site.timetable.plan(self._job, Instant(self._site.clock.now() + _FULL_PAUSE))
+        else:
+            self._site.complain(f"job {self._job!r}: {type(ask.command).__name__} refused: {refusal.reason}")
+
+    async def _carry_out(self, ask: Ask) -> Done:
+        site = self._site
+        events = site.decide(site.folds.jobs.by_id.get(self._job), ask.command)
+        facts: tuple[e.Event, ...] = (*events, ask.receipt) if ask.receipt else events
+        position = site.folds.position
+        if facts:
+            position = await site.writer.append(facts, ask.principal, needs_reserve=ask.needs_reserve)
+        job = site.folds.jobs.by_id.get(self._job)
+        if job is not None:
+            site.act(job, events)
+        if isinstance(ask.command, AnswerTicks):
+            plan(site.timetable, self._job, job)
+        return Done(position, events)
+
+    async def _crash(self, ask: Ask, bug: Exception) -> None:
+        site = self._site
+        site.complain(f"job {self._job!r}: its actor crashed:\n{''.join(traceback.format_exception(bug))}")
+        now = site.clock.now()
+        await self._reread()
+        record = RecordCrash(job=self._job, at=now, error=f"{type(bug).__name__}: {bug}")
+        try:
+            await site.writer.append(decide(None, record))
+        except Refusal as refusal:
+            self._refuse(Ask(command=record), refusal)
+        if ask.reply is not None:
+            ask.reply.fail(ActorCrashed(f"a fault in the job {self._job!r}; it has been recorded"))
+        job = site.folds.jobs.by_id.get(self._job)
+        if isinstance(ask.command, AnswerTicks) and job is not None and job.next_tick is not None:
+            site.timetable.plan(self._job, Instant(now + _CRASH_PAUSE))
+
+    async def _reread(self) -> None:
+        """The job's state as its stream tells it."""
+        site, state, position = self._site, None, 0
+        while page := await site.log.read(position, limit=_READ_PAGE, stream=codec.job_stream(self._job)):
+            for record in page:
+                event = codec.decode(record)
+                assert not isinstance(event, e.OutputChunk | e.RequestAnswered)
+                state = evolve(state, event)
+            position = page[-1].position
+        site.folds.jobs.put(self._job, site.folds.jobs.by_id.get(self._job), state)
+
+
+def plan(timetable: Timetable, job_id: JobId, job: Job | None) -> None:
+    """Put the job's next tick into the timetable, or take it out."""
+    timetable.plan(job_id, None if job is None or job.disabled or job.deleted else job.next_tick)

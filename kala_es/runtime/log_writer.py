@@ -1,0 +1,184 @@
+"""The one writer of the log: all appends that wait form one commit.
+
+Persist, then tell, as a contract:
+1. `append` and `submit` queue facts; the writer takes all that wait and appends them as one batch.
+2. When the batch is durable, the folds take it, in order, on the event loop.
+3. Only then are the appenders told. So whoever is told can read what it wrote.
+A full disk refuses the facts that ask for reserve (clients' new work) and keeps the others waiting (ends, output)
+until there is room. Any other failure ends the writer: every appender gets Unavailable and the node stops.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from kala_es import codec, limits
+from kala_es.actor import Reply
+from kala_es.domain.errors import LogFull, Unavailable
+from kala_es.domain.events import Event
+from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord
+from kala_es.projections.recorded import Recorded
+
+_RETRY_SECONDS = 0.25
+_SLICE = 500
+"""So many facts are encoded or folded before others get their turn."""
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """Facts on their way: their records, and who wants to know when they are durable."""
+
+    events: Sequence[Event]
+    records: Sequence[NewRecord]
+    principal: str
+    needs_reserve: bool
+    told: Callable[[int | Exception], None]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum(len(r.body) + 128 for r in self.records)
+
+
+class LogWriter:
+    """Group commit. `fold` is called with each durable batch, before its appenders are told."""
+
+    def __init__(self, log: EventLog, fold: Callable[[Sequence[Recorded]], None]) -> None:
+        self._log = log
+        self._fold = fold
+        self._waiting: deque[_Ticket] = deque()
+        self._count = 0
+        self._arrived = trio.Event()
+        self._room = trio.Event()
+        self._failed: Unavailable | None = None
+        self.full = False
+
+    async def append(self, events: Sequence[Event], principal: str = "", *, needs_reserve: bool = False) -> int:
+        """Make facts durable and folded; their last position. Raises LogFull, Unavailable.
+
+        Once called it is not undone by a cancelled caller.
+        """
+        while self._count >= limits.MAX_APPENDS_WAITING and self._failed is None:
+            self._room = trio.Event() if self._room.is_set() else self._room
+            await self._room.wait()
+        records: list[NewRecord] = []
+        for event in events:
+            records.append(codec.encode(event, principal))
+            if len(records) % _SLICE == 0:
+                await trio.lowlevel.checkpoint()
+        reply: Reply[int] = Reply()
+        self._queue(
+            _Ticket(
+                events,
+                records,
+                principal,
+                needs_reserve,
+                lambda r: reply.fail(r) if isinstance(r, Exception) else reply.set(r),
+            )
+        )
+        return await reply.wait()
+
+    def submit(self, event: Event, told: Callable[[int | Exception], None]) -> None:
+        """Queue a fact that must be recorded; `told` is called with its position, or with why not."""
+        self._queue(_Ticket((event,), (codec.encode(event),), codec.ANONYMOUS, False, told))
+
+    def _queue(self, ticket: _Ticket) -> None:
+        if self._failed is not None:
+            ticket.told(self._failed)
+            return
+        self._waiting.append(ticket)
+        self._count += len(ticket.records)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; what waits then is written first. Raises LogError when the log fails."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived = trio.Event()
+                await self._write_all()
+        except LogError as error:
+            self._fail(Unavailable(str(error)))
+            raise
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._drain()
+
+    async def _drain(self) -> None:
+        """Last chance for what waits, when the node stops."""
+        while self._waiting and self._failed is None:
+            batch = self._take()
+            try:
+                await self._commit(batch)
+            except LogError as error:
+                self._waiting.extendleft(reversed(batch))
+                self._fail(Unavailable(str(error)))
+        self._fail(Unavailable("the node has stopped"))
+
+    def _fail(self, error: Unavailable) -> None:
+        self._failed = self._failed or error
+        for ticket in self._waiting:
+            ticket.told(self._failed)
+        self._waiting.clear()
+        self._count = 0
+        self._room.set()
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch = self._take()
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._commit(batch)
+                self.full = False
+            except LogIsFull as error:
+                await self._write_what_must(batch, error)
+
+    def _take(self) -> list[_Ticket]:
+        batch = [self._waiting.popleft()]
+        size, count = batch[0].size, len(batch[0].records)
+        while self._waiting and size < limits.MAX_BATCH_BYTES and count < limits.MAX_BATCH_RECORDS:
+            batch.append(self._waiting.popleft())
+            size += batch[-1].size
+            count += len(batch[-1].records)
+        return batch
+
+    async def _write_what_must(self, batch: list[_Ticket], error: LogIsFull) -> None:
+        """Refuse new work; write ends and output when there is room for them, or wait for it."""
+        self.full = True
+        kept = [t for t in batch if not t.needs_reserve]
+        for ticket in batch:
+            if ticket.needs_reserve:
+                self._count -= len(ticket.records)
+                ticket.told(LogFull(str(error)))
+        if not kept:
+            return
+        try:
+            with trio.CancelScope(shield=True):
+                await self._commit(kept)
+        except LogIsFull:
+            self._waiting.extendleft(reversed(kept))
+            await trio.sleep(_RETRY_SECONDS)
+
+    async def _commit(self, batch: list[_Ticket]) -> None:
+        records = [record for ticket in batch for record in ticket.records]
+        reserve = limits.DISK_RESERVE_BYTES if any(t.needs_reserve for t in batch) else 0
+        last = await self._log.append(records, reserve=reserve)
+        position = last - len(records)
+        durable: list[Recorded] = []
+        for ticket in batch:
+            for event in ticket.events:
+                position += 1
+                durable.append(Recorded(position, event, ticket.principal))
+        for i in range(0, len(durable), _SLICE):
+            if i:
+                await trio.lowlevel.checkpoint()
+            self._fold(durable[i : i + _SLICE])
+        self._count -= len(records)
+        self._room.set()
+        self._tell(batch, last - len(records))
+
+    def _tell(self, batch: list[_Ticket], position: int) -> None:
+        for ticket in batch:
+            position += len(ticket.records)
+            ticket.told(position)

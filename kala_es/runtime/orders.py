@@ -1,0 +1,110 @@
+"""What an actor's facts make the agent do: orders for attempts, with their templates filled in, and cancellations."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from kala_es import limits
+from kala_es.dialects import kala
+from kala_es.domain import events as e
+from kala_es.domain import template
+from kala_es.domain.graph import Graph, dependents
+from kala_es.domain.ids import SECOND, Instant, JobId, RunId
+from kala_es.domain.model import Job, JobSpec, Run
+from kala_es.domain.plan import timeout_of
+from kala_es.executor import Local, Order, Remote
+from kala_es.link import Cancel, Start, ToAgent
+
+
+class Orders:
+    """Turns facts into messages for the agent. `graph` tells a job's dependents to its templates."""
+
+    def __init__(self, send: Callable[[ToAgent], None], graph: Callable[[], Graph]) -> None:
+        self._send = send
+        self._graph = graph
+
+    def act(self, job: Job, events: Sequence[e.JobEvent]) -> None:
+        """Send what the facts call for. `job` is the state after them."""
+        for event in events:
+            match event:
+                case e.RunStarted():
+                    self._start(job, event.run)
+                case e.AttemptFailed() if event.retrying:
+                    self._start(job, event.run)
+                case e.CancelRequested():
+                    self._send(Cancel(event.run))
+
+    def _start(self, job: Job, run_id: RunId) -> None:
+        run = job.run(run_id)
+        if run is not None:
+            self._send(Start(self._order(job, run)))
+
+    def _order(self, job: Job, run: Run) -> Order:
+        try:
+            work, refused = self._work(job, run), ""
+        except template.TemplateError as error:
+            work, refused = Local(command_line=""), f"the template cannot be filled in: {error}"
+        return Order(
+            run=run.id,
+            attempt=run.attempt,
+            work=work,
+            identity=_identity(job, run),
+            timeout=timeout_of(job.spec),
+            refused=refused,
+        )
+
+    def _work(self, job: Job, run: Run) -> Local | Remote:
+        spec = job.spec
+        if spec.kind == "remote":
+            url, body = self._filled_in(job, (spec.remote.url, spec.remote.body))
+            return remote_work(spec, (url, body), kala.run_headers(job.id, run.id))
+        (command_line,) = self._filled_in(job, (spec.command,))
+        return Local(command_line=command_line, shell=spec.shell, env=spec.env, cwd=spec.cwd, stdin=spec.stdin)
+
+    def _filled_in(self, job: Job, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if not job.spec.template_delimiters:
+            return texts
+        return fill_in(job.spec, texts, kala.go_fields(job, dependents(job, self._graph())))
+
+
+def fill_in(spec: JobSpec, texts: tuple[str, ...], fields: dict[str, template.Value]) -> tuple[str, ...]:
+    """Fill in templates. Raises TemplateError."""
+    delimiters = template.parse_delimiters(spec.template_delimiters)
+    return tuple(template.parse(text, delimiters).render(fields) for text in texts)
+
+
+def remote_work(spec: JobSpec, texts: tuple[str, str], headers: tuple[tuple[str, str], ...]) -> Remote:
+    """The call that a remote job makes. `texts`: its url and body, filled in."""
+    call = spec.remote
+    own = tuple((name, value) for name, values in call.headers or () for value in values)
+    return Remote(
+        url=texts[0],
+        method=call.method,
+        body=texts[1],
+        headers=(*own, *headers),
+        timeout=call.timeout or limits.REMOTE_TIMEOUT_SECONDS,
+        expected_codes=call.expected_codes or (200,),
+    )
+
+
+def remote_of_draft(job: JobId, spec: JobSpec, now: Instant) -> Remote:
+    """The call by which a remote job's other side is asked whether it wants it. Raises TemplateError."""
+    texts = (spec.remote.url, spec.remote.body)
+    if spec.template_delimiters:
+        draft = Job(id=job, spec=spec, born=now, planned=now, answered=now, next_tick=None)
+        filled = fill_in(spec, texts, kala.go_fields(draft, ()))
+        texts = (filled[0], filled[1])
+    return remote_work(spec, texts, ())
+
+
+def _identity(job: Job, run: Run) -> tuple[tuple[str, str], ...]:
+    return (
+        ("KALA_JOB_ID", job.id),
+        ("KALA_RUN_ID", run.id),
+        ("KALA_ATTEMPT", str(run.attempt)),
+        ("KALA_CAUSE", "retry" if run.attempt > 1 else run.cause),
+        ("KALA_TICK", "" if run.tick is None else _text(run.tick)),
+    )
+
+
+def _text(moment: Instant) -> str:
+    return datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,63 @@
+"""Feeds each durable batch to the folds, then to those who act on it or wait for it.
+
+The order is a contract: folds, timetable, live readers, reactions, those who wait for a tree's end; the appenders
+are told last, by the writer.
+"""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from kala_es.domain import events as e
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.reactions import Reaction
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+from kala_es.runtime.broadcaster import Broadcaster
+from kala_es.runtime.job_actor import plan
+from kala_es.runtime.timetable import Timetable
+
+
+class Projector:
+    """`react` takes each command that a batch makes due."""
+
+    def __init__(
+        self,
+        folds: Folds,
+        *,
+        timetable: Timetable,
+        broadcaster: Broadcaster,
+        react: Callable[[Reaction], None],
+    ) -> None:
+        self._folds = folds
+        self._timetable = timetable
+        self._broadcaster = broadcaster
+        self._react = react
+        self._ends: dict[RunId, trio.Event] = {}
+
+    def take(self, batch: Sequence[Recorded]) -> None:
+        """Fold a durable batch and pass it on."""
+        reactions = self._folds.apply(batch)
+        for job in self._jobs_of(batch):
+            plan(self._timetable, job, self._folds.jobs.by_id.get(job))
+        self._broadcaster.publish(batch)
+        for reaction in reactions:
+            self._react(reaction)
+        if self._ends:
+            self._tell_ends()
+
+    def _jobs_of(self, batch: Sequence[Recorded]) -> set[JobId]:
+        return {
+            recorded.event.job
+            for recorded in batch
+            if not isinstance(recorded.event, e.OutputChunk | e.RequestAnswered)
+        }
+
+    def _tell_ends(self) -> None:
+        for root in [r for r in self._ends if r not in self._folds.trees.open]:
+            self._ends.pop(root).set()
+
+    async def tree_end(self, root: RunId) -> None:
+        """Until the run and all that its end caused are over."""
+        if root in self._folds.trees.open:
+            await self._ends.setdefault(root, trio.Event()).wait()

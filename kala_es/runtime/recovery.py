@@ -1,0 +1,62 @@
+"""From the log to a running node: the folds are brought up to its end, then what a stop left open is answered.
+
+1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
+2. Every run that was in flight ends as lost (or is retried), with the reason.
+3. Every tick that passed is answered by the job's policy.
+4. Every command that an event made due, and that no event answers, is repeated.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from kala_es import codec
+from kala_es.clock import Clock
+from kala_es.domain.commands import AnswerTicks, Command, EndAttempt
+from kala_es.domain.reactions import outstanding
+from kala_es.event_log import EventLog
+from kala_es.projections import snapshot
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+from kala_es.runtime.job_actor import plan
+from kala_es.runtime.timetable import Timetable
+
+_PAGE = 2_000
+_BREATH_SECONDS = 0.02
+LOST = "the server stopped while it ran"
+
+
+async def replay(log: EventLog, folds: Folds, head: int, snapshot_path: Path | None = None) -> int:
+    """Bring the folds up to the log's last position; how many records that took."""
+    if folds.stored > head:
+        folds.forget_stored()
+    if snapshot_path is not None:
+        snapshot.load(snapshot_path, folds, head)
+    position = min(folds.position, folds.stored)
+    count = 0
+    while page := await log.read(position, limit=_PAGE):
+        folds.apply([Recorded(r.position, codec.decode(r), r.principal) for r in page])
+        position = page[-1].position
+        count += len(page)
+    return count
+
+
+async def resume(folds: Folds, timetable: Timetable, clock: Clock, tell: Callable[[Command], None]) -> None:
+    """Answer what the last stop left open, and plan what lies ahead."""
+    now = clock.now()
+    repeated = list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
+    for job, run in list(folds.busy):
+        tell(EndAttempt(job=job, at=now, run=run.id, attempt=run.attempt, outcome="lost", reason=LOST))
+    for command in repeated:
+        tell(command)
+    breath = time.monotonic()
+    for job_id, state in list(folds.jobs.by_id.items()):
+        if state.next_tick is not None and state.next_tick <= now and not state.disabled and not state.deleted:
+            tell(AnswerTicks(job=job_id, at=now, gap="the server was down"))
+        else:
+            plan(timetable, job_id, state)
+        if time.monotonic() - breath > _BREATH_SECONDS:
+            await trio.lowlevel.checkpoint()
+            breath = time.monotonic()

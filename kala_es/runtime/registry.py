@@ -1,0 +1,183 @@
+"""Finds the actor of a job, makes one when there is something to do, and forgets it when it is parked.
+
+Commands that tie jobs together (parents, dependents, handlers, deletion) pass one at a time, so that no two of them
+close a cycle between them. A command once begun is carried out also when its asker leaves.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import trio
+
+from kala_es import limits
+from kala_es.actor import Reply
+from kala_es.domain import commands as c
+from kala_es.domain.errors import Conflict, Invalid, NotFound, Overloaded, Unavailable
+from kala_es.domain.events import JobEvent, RequestAnswered
+from kala_es.domain.graph import check_links, edges, has_edges
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.reactions import Reaction
+from kala_es.runtime.job_actor import Ask, Done, JobActor, Site
+
+Result = TypeVar("Result")
+
+
+class Registry:
+    """The way to every job. `site` is given once the node is put together."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._actors: dict[JobId, JobActor] = {}
+        self._links = trio.Lock()
+        self._creating: dict[JobId, trio.Event] = {}
+        self.stopping = False
+
+    @property
+    def active(self) -> int:
+        """How many actors have something to do."""
+        return len(self._actors)
+
+    async def ask(self, command: c.Command, principal: str = "", receipt: RequestAnswered | None = None) -> Done:
+        """Have a command carried out. Raises its Refusal, or ActorCrashed."""
+        if isinstance(command, c.CreateJob | c.UpdateJob | c.DeleteJob) and self._ties(command):
+            return await self.in_background(lambda: self._ask_alone(command, principal, receipt))
+        return await self._ask(command, principal, receipt)
+
+    def _ties(self, command: c.CreateJob | c.UpdateJob | c.DeleteJob) -> bool:
+        if isinstance(command, c.DeleteJob):
+            return True
+        old = self._site.folds.jobs.get(command.job)
+        return has_edges(command.spec) or (old is not None and has_edges(old.spec))
+
+    async def _ask_alone(
+        self, command: c.CreateJob | c.UpdateJob | c.DeleteJob, principal: str, receipt: RequestAnswered | None
+    ) -> Done:
+        jobs = self._site.folds.jobs
+        async with self._links:
+            if not isinstance(command, c.DeleteJob):
+                check_links(command.job, command.spec, (jobs.by_id, jobs.graph))
+            return await self._ask(command, principal, receipt)
+
+    async def _ask(self, command: c.Command, principal: str, receipt: RequestAnswered | None) -> Done:
+        if self.stopping and isinstance(command, c.CreateJob | c.StartRun):
+            raise Unavailable("the node is stopping")
+        while command.job in self._creating:
+            await self._creating[command.job].wait()
+        if isinstance(command, c.CreateJob) and self._site.folds.stats.jobs >= limits.MAX_JOBS:
+            raise Overloaded(f"there are {limits.MAX_JOBS} jobs already")
+        reply: Reply[Done] = Reply()
+        new_work = not isinstance(command, c.DeleteJob | c.DisableJob | c.CancelRun | c.ReportStatus)
+        self._put(Ask(command=command, principal=principal, receipt=receipt, needs_reserve=new_work, reply=reply))
+        return await reply.wait()
+
+    def tell(self, command: c.Command) -> None:
+        """Have a command of our own carried out; it is not lost to a limit or a full disk."""
+        self._put(Ask(command=command))
+
+    def tick(self, job: JobId) -> None:
+        """A tick of the job is due. While stopping it is left to the next start, which makes it up."""
+        if not self.stopping:
+            self._put(Ask(command=c.AnswerTicks(job=job, at=self._site.clock.now()), needs_reserve=True))
+
+    def cancel_for_stop(self, job: JobId, run: RunId) -> None:
+        """End a run because the node stops."""
+        self.tell(c.CancelRun(job=job, at=self._site.clock.now(), run=run))
+
+    async def idle(self) -> None:
+        """Until no actor has anything to do."""
+        while self._actors:
+            await trio.sleep(0.002)
+
+    def react(self, reaction: Reaction) -> None:
+        """Carry out what an event made due. While stopping it is left to the next start, which finds it in the log."""
+        if not (self.stopping and isinstance(reaction, c.StartRun)):
+            self.tell(reaction)
+
+    def _put(self, ask: Ask) -> None:
+        job = ask.command.job
+        actor = self._actors.get(job)
+        if actor is None:
+            actor = self._actors[job] = JobActor(job, self._site, lambda: self._forget(job))
+        actor.put(ask)
+
+    def _forget(self, job: JobId) -> None:
+        self._actors.pop(job, None)
+
+    async def in_background(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Carry out work of several steps whole, whether or not its asker stays."""
+        reply: Reply[Result] = Reply()
+
+        async def run() -> None:
+            try:
+                reply.set(await work())
+            except Exception as error:
+                reply.fail(error)
+
+        self._site.nursery.start_soon(run)
+        return await reply.wait()
+
+    async def create_all(
+        self, commands: Sequence[c.CreateJob], principal: str = "", receipt: RequestAnswered | None = None
+    ) -> Done:
+        """Create new jobs, all or none, in one commit. Raises Refusal; Invalid names the job by its place in `field`."""
+        return await self.in_background(lambda: self._create_all(commands, principal, receipt))
+
+    async def _create_all(
+        self, commands: Sequence[c.CreateJob], principal: str, receipt: RequestAnswered | None
+    ) -> Done:
+        if self.stopping:
+            raise Unavailable("the node is stopping")
+        site, done = self._site, trio.Event()
+        async with self._links:
+            self._refuse_known(commands)
+            self._creating.update((command.job, done) for command in commands)
+            try:
+                events = await self._decide_all(commands)
+                facts = (*events, receipt) if receipt else events
+                position = await site.writer.append(facts, principal, needs_reserve=True)
+                return Done(position, events)
+            finally:
+                done.set()
+                for command in commands:
+                    self._creating.pop(command.job, None)
+
+    def _refuse_known(self, commands: Sequence[c.CreateJob]) -> None:
+        if self._site.folds.stats.jobs + len(commands) > limits.MAX_JOBS:
+            raise Overloaded(f"there would be more than {limits.MAX_JOBS} jobs")
+        mine = {command.job for command in commands}
+        seen: set[JobId] = set()
+        for i, command in enumerate(commands):
+            if command.job in seen:
+                raise Invalid(f"[{i}].id", f"{command.job!r} is given twice")
+            seen.add(command.job)
+            if has_edges(command.spec) and mine.intersection((*(command.spec.parents or ()), *edges(command.spec))):
+                raise Invalid(f"[{i}]", "a request cannot tie the jobs that it creates together; create one first")
+            if self._site.folds.jobs.by_id.get(command.job) is not None or command.job in self._actors:
+                raise Conflict(f"[{i}].id: there is a job {command.job!r} already")
+
+    async def _decide_all(self, commands: Sequence[c.CreateJob]) -> tuple[JobEvent, ...]:
+        events: list[JobEvent] = []
+        jobs = self._site.folds.jobs
+        for i, command in enumerate(commands):
+            try:
+                if has_edges(command.spec):
+                    check_links(command.job, command.spec, (jobs.by_id, jobs.graph))
+                events += self._site.decide(None, command)
+            except Invalid as error:
+                raise Invalid(f"[{i}].{error.field}", error.reason) from None
+            if i % 200 == 199:
+                await trio.lowlevel.checkpoint()
+        return tuple(events)
+
+    async def delete_all(self, jobs: Sequence[JobId], principal: str = "") -> None:
+        """Delete these jobs; those that are gone by then are skipped."""
+        async with self._links:
+            replies: list[Reply[Done]] = []
+            for job in jobs:
+                replies.append(Reply())
+                command = c.DeleteJob(job=job, at=self._site.clock.now())
+                self._put(Ask(command=command, principal=principal, reply=replies[-1]))
+            for reply in replies:
+                with suppress(NotFound):
+                    await reply.wait()

@@ -1,0 +1,294 @@
+"""The node as its edge sees it: what can be asked, and what can be read.
+
+Commands go to the jobs' actors; readings are frozen values from the folds, and output comes from the log.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from uuid import uuid4
+
+from kala_es import codec, limits
+from kala_es.clock import Clock
+from kala_es.domain import commands as c
+from kala_es.domain.errors import Forbidden, Invalid, NotFound
+from kala_es.domain.events import OutputChunk, RequestAnswered
+from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
+from kala_es.domain.model import Job, JobDraft, JobSpec
+from kala_es.domain.plan import schedule_of
+from kala_es.event_log import EventLog
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+from kala_es.projections.runs import RunSummary
+from kala_es.runtime.broadcaster import Broadcaster
+from kala_es.runtime.job_actor import Done
+from kala_es.runtime.projector import Projector
+from kala_es.runtime.registry import Registry
+from kala_es.runtime.timetable import Timetable
+
+_READ_PAGE = 256
+Validate = Callable[[JobId, JobSpec], Awaitable[str]]
+"""Asks a remote job's other side whether it wants it; "" for yes, else why not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What this node allows. `runs_kept_seconds` None shows runs for ever."""
+
+    local_jobs: bool = True
+    delete_all: bool = True
+    runs_kept_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A request's idempotency key and the digest of what it asks."""
+
+    key: str
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, key: str, *asked: bytes) -> "Key":
+        """The key of a request; `asked` is its method, path and body."""
+        digest = blake2b(digest_size=16)
+        for part in asked:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        return cls(key=key, fingerprint=digest.digest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a client is told when its request is granted."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who asks, and what is to be remembered as the answer (both None without an idempotency key)."""
+
+    principal: str = ""
+    key: Key | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a scheduler is made of; the node puts it together."""
+
+    clock: Clock
+    log: EventLog
+    folds: Folds
+    registry: Registry
+    projector: Projector
+    broadcaster: Broadcaster
+    timetable: Timetable
+    validate: Validate
+    rules: Rules
+
+
+class Scheduler:
+    """Commands raise a Refusal (domain/errors.py) or ActorCrashed; what they did is durable when they return."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.clock = parts.clock
+        self.folds = parts.folds
+        self.broadcaster = parts.broadcaster
+        self.rules = parts.rules
+        self.created = parts.clock.now()
+        self._answering: set[str] = set()
+
+    # Commands
+
+    def new_job_id(self, key: Key | None = None, index: int = 0) -> JobId:
+        """A fresh id; with a key the same one each time, so that a repetition makes no second job."""
+        return job_for_key(key.key, index) if key else JobId(str(uuid4()))
+
+    async def create(self, draft: JobDraft, origin: Origin) -> Done:
+        """Create the job, or replace the one that has its id."""
+        assert draft.id is not None
+        await self._admit(draft.id, draft.spec)
+        command = c.CreateJob(
+            job=draft.id, at=self.clock.now(), spec=draft.spec, disabled=draft.disabled, counters=draft.counters
+        )
+        return await self._ask(command, origin)
+
+    async def create_all(self, jobs: Sequence[JobDraft], origin: Origin) -> Done:
+        """Create new jobs, all or none."""
+        now = self.clock.now()
+        commands: list[c.CreateJob] = []
+        for i, draft in enumerate(jobs):
+            assert draft.id is not None
+            if draft.spec.kind == "remote":
+                raise Invalid(f"[{i}].type", "remote jobs are validated one by one; create them one by one")
+            await self._admit(draft.id, draft.spec)
+            commands.append(
+                c.CreateJob(job=draft.id, at=now, spec=draft.spec, disabled=draft.disabled, counters=draft.counters)
+            )
+        return await self._parts.registry.create_all(commands, origin.principal, self._receipt(origin))
+
+    async def _admit(self, job: JobId, spec: JobSpec) -> None:
+        if spec.kind == "local" and not self.rules.local_jobs:
+            raise Forbidden("local jobs are disabled")
+        if spec.kind == "remote" and spec.remote.url:
+            reason = await self._parts.validate(job, spec)
+            if reason:
+                raise Forbidden(f"the remote side did not accept the job: {reason}")
+
+    async def update(self, draft: JobDraft, origin: Origin) -> Done:
+        """Replace the definition of the job `draft.id`."""
+        assert draft.id is not None
+        if draft.spec.kind == "local" and not self.rules.local_jobs:
+            raise Forbidden("local jobs are disabled")
+        at = self.clock.now()
+        return await self._ask(c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled), origin)
+
+    async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:
+        """Replace a remote job's request body."""
+        return await self._ask(c.ReplaceBody(job=job, at=self.clock.now(), body=body), origin)
+
+    async def enable(self, job: JobId, origin: Origin) -> Done:
+        """Let the job's ticks start runs. Idempotent."""
+        return await self._ask(c.EnableJob(job=job, at=self.clock.now()), origin)
+
+    async def disable(self, job: JobId, origin: Origin) -> Done:
+        """Let nothing start the job. Idempotent."""
+        return await self._ask(c.DisableJob(job=job, at=self.clock.now()), origin)
+
+    async def delete(self, job: JobId, origin: Origin) -> Done:
+        """Delete the job; children that have no other parent go with it."""
+        return await self._ask(c.DeleteJob(job=job, at=self.clock.now()), origin)
+
+    async def delete_all(self, origin: Origin) -> None:
+        """Delete every job."""
+        if not self.rules.delete_all:
+            raise Forbidden("deleting all jobs is disabled")
+        await self._parts.registry.in_background(lambda: self._delete_all(origin))
+
+    async def _delete_all(self, origin: Origin) -> None:
+        await self._parts.registry.delete_all(list(self.folds.jobs.ids()), origin.principal)
+
+    async def start(self, job: JobId, origin: Origin) -> tuple[RunId, Done]:
+        """Start a run by hand."""
+        run = run_for_key(job, origin.key.key) if origin.key else RunId(str(uuid4()))
+        command = c.StartRun(job=job, at=self.clock.now(), run=run, cause="manual", root=run)
+        return run, await self._ask(command, origin)
+
+    async def tree_end(self, run: RunId) -> None:
+        """Until the run, and all that its end causes, are over."""
+        await self._parts.projector.tree_end(run)
+
+    async def cancel(self, run: RunId, origin: Origin) -> Done:
+        """End a run in flight. Raises Conflict when it is over."""
+        summary = self.run(run)
+        return await self._ask(c.CancelRun(job=summary.job, at=self.clock.now(), run=run), origin)
+
+    async def report_status(self, run: RunId, status: str, origin: Origin) -> Done:
+        """Record what a client says of a run."""
+        summary = self.run(run)
+        command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
+        return await self._ask(command, origin)
+
+    async def _ask(self, command: c.Command, origin: Origin) -> Done:
+        return await self._parts.registry.ask(command, origin.principal, self._receipt(origin))
+
+    # Idempotency
+
+    def _receipt(self, origin: Origin) -> RequestAnswered | None:
+        if origin.key is None or origin.answer is None:
+            return None
+        return RequestAnswered(
+            at=self.clock.now(),
+            key=origin.key.key,
+            fingerprint=origin.key.fingerprint,
+            status=origin.answer.status,
+            headers=origin.answer.headers,
+            body=origin.answer.body,
+        )
+
+    def answered(self, key: Key) -> Answer | None:
+        """The first answer to this key. Raises Invalid when the key was used for another request."""
+        first = self.folds.receipts.get(key.key)
+        if first is None:
+            return None
+        if first.fingerprint != key.fingerprint:
+            raise Invalid("Idempotency-Key", "this key was used for a different request")
+        return Answer(status=first.status, headers=first.headers, body=first.body)
+
+    # Readings
+
+    def job(self, job: JobId) -> Job:
+        """The job. Raises NotFound."""
+        found = self.folds.jobs.get(job)
+        if found is None:
+            raise NotFound(f"there is no job {job!r}")
+        return found
+
+    def jobs(self, *, after: str = "", limit: int | None = None) -> list[Job]:
+        """Jobs in order of id, those after `after`, all or at most `limit`."""
+        return list(islice(self.folds.jobs.after(after), limit))
+
+    def run(self, run: RunId) -> RunSummary:
+        """A run's summary, also of a deleted job. Raises NotFound."""
+        summary = self.folds.runs.get(run)
+        if summary is None or self._expired(summary):
+            raise NotFound(f"there is no run {run!r}")
+        return summary
+
+    def runs(self, job: JobId, *, after: RunId | None = None, limit: int = limits.MAX_PAGE) -> list[RunSummary]:
+        """The runs of a job that exists, oldest first. Raises NotFound."""
+        self.job(job)
+        last = self.run(after) if after else None
+        return [r for r in self.folds.runs.of_job(job, after=last, limit=limit) if not self._expired(r)]
+
+    def _expired(self, run: RunSummary) -> bool:
+        kept = self.rules.runs_kept_seconds
+        return kept is not None and run.ended is not None and run.ended + kept * 1e6 < self.clock.now()
+
+    def next_ticks(self, job: JobId, count: int) -> list[Instant]:
+        """The job's next ticks, at most `count`. Raises NotFound."""
+        state = self.job(job)
+        schedule = schedule_of(state.spec, state.planned)
+        ticks: list[Instant] = []
+        tick = state.next_tick
+        while schedule and tick is not None and len(ticks) < count:
+            ticks.append(tick)
+            tick = schedule.next_after(tick)
+        return ticks
+
+    def first_tick(self) -> Instant | None:
+        """The earliest next tick of all enabled jobs."""
+        return self._parts.timetable.first()
+
+    async def output(
+        self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece."""
+        for piece in self.folds.output.pieces(run, start=start, channel=channel):
+            begins = piece.offset if channel else piece.total
+            if stop is not None and begins >= stop:
+                return
+            records = await self._parts.log.read(piece.position - 1, limit=1)
+            chunk = codec.decode(records[0])
+            assert isinstance(chunk, OutputChunk)
+            end = None if stop is None else max(stop - begins, 0)
+            yield chunk.content[max(start - begins, 0) : end]
+
+    async def events(self, after: int, *, run: RunSummary | None = None, limit: int = _READ_PAGE) -> list[Recorded]:
+        """The next durable events after a position: of all jobs, or of one run (its output, and its job's events)."""
+        if run is None:
+            return await self._read(after, limit=limit, stream=None)
+        after = max(after, run.position - 1)
+        output = await self._read(after, limit=limit, stream=codec.run_stream(run.id))
+        facts = await self._read(after, limit=limit, stream=codec.job_stream(run.job))
+        last = min([page[-1].position for page in (output, facts) if len(page) == limit], default=None)
+        merged = sorted((*output, *facts), key=lambda r: r.position)
+        return [r for r in merged if last is None or r.position <= last]
+
+    async def _read(self, after: int, *, limit: int, stream: str | None) -> list[Recorded]:
+        records = await self._parts.log.read(after, limit=limit, stream=stream)
+        return [Recorded(r.position, codec.decode(r), r.principal) for r in records]

@@ -1,0 +1,201 @@
+"""Every setting, its default, and where it may come from: flag, then KALA_ES_* variable, then file, then default.
+
+One table (`SETTINGS`) names them all; the command line, the environment, the file and the documentation read it.
+A value that does not fit is refused with a sentence that names the setting and where it came from.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "KALA_ES_"
+_UNITS: Final[Mapping[str, float]] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class SettingError(Exception):
+    """A setting's value does not fit; the sentence names both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a node is to run. Durations are seconds; `jobstat_ttl` is minutes, -1 for ever."""
+
+    port: int = 8000
+    interface: str = "127.0.0.1"
+    data: Path = Path("kala-data")
+    default_owner: str = ""
+    persist: bool = True
+    delete_all: bool = True
+    local_jobs: bool = True
+    jobstat_ttl: float = -1
+    grace: float = 30.0
+    allowed_hosts: tuple[str, ...] = ()
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting: its flags, how its text is read, and what it is for. A switch takes no value and sets `to`."""
+
+    name: str
+    flags: tuple[str, ...]
+    read: Callable[[Any], Any]
+    help: str
+    switch: bool = False
+    to: bool = True
+
+
+def read_port(value: Any) -> int:
+    """A port as NextKala writes it too: `8000`, `:8000`. 0 picks a free one."""
+    text = str(value).removeprefix(":")
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError("not a port between 0 and 65535")
+    return int(text)
+
+
+def read_seconds(value: Any) -> float:
+    """A duration: seconds, or with a unit (`30`, `30s`, `5m`, `3h`, `1d`)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
+    if match is None:
+        raise ValueError("not a duration like 30, 30s, 5m or 3h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def read_flag(value: Any) -> bool:
+    """A yes or no."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise ValueError("neither true nor false")
+    return known[str(value).lower()]
+
+
+def read_not(value: Any) -> bool:
+    """The opposite of a yes or no, for settings that forbid."""
+    return not read_flag(value)
+
+
+def read_hosts(value: Any) -> tuple[str, ...]:
+    """Host names, separated by commas, or a list of them."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(name.strip().lower() for name in map(str, names) if name.strip())
+
+
+def read_minutes(value: Any) -> float:
+    """A number of minutes; -1 for ever."""
+    minutes = float(value)
+    if minutes < 0 and minutes != -1:
+        raise ValueError("neither -1 nor a number of minutes")
+    return minutes
+
+
+SETTINGS: Final = (
+    Setting(name="port", flags=("-p", "--port"), read=read_port, help="port to listen on; 0 picks a free one"),
+    Setting(name="interface", flags=("-i", "--interface"), read=str, help="address to listen on"),
+    Setting(name="data", flags=("--data",), read=Path, help="directory of the event log"),
+    Setting(name="default_owner", flags=("-o", "--default-owner"), read=str, help="owner of jobs that name none"),
+    Setting(
+        name="persist",
+        flags=("-n", "--no-persist"),
+        read=read_not,
+        help="keep everything in memory only; nothing survives the process",
+        switch=True,
+        to=False,
+    ),
+    Setting(
+        name="delete_all",
+        flags=("--no-delete-all",),
+        read=read_not,
+        help="refuse to delete all jobs at once",
+        switch=True,
+        to=False,
+    ),
+    Setting(
+        name="local_jobs",
+        flags=("--no-local-jobs",),
+        read=read_not,
+        help="refuse jobs that run commands here",
+        switch=True,
+        to=False,
+    ),
+    Setting(
+        name="jobstat_ttl",
+        flags=("--jobstat-ttl",),
+        read=read_minutes,
+        help="minutes for which ended runs are shown; -1 for ever. The log keeps them",
+    ),
+    Setting(
+        name="grace",
+        flags=("--grace",),
+        read=read_seconds,
+        help="how long running jobs are given to end when the server stops (30s, 5m, 3h)",
+    ),
+    Setting(
+        name="allowed_hosts",
+        flags=("--allow-host",),
+        read=read_hosts,
+        help="host names, separated by commas, by which clients may call this server",
+    ),
+    Setting(
+        name="verbose",
+        flags=("-v", "--verbose"),
+        read=read_flag,
+        help="print each event as it is recorded",
+        switch=True,
+    ),
+)
+
+
+def variable(setting: Setting) -> str:
+    """The environment variable of a setting: a negative switch has its flag's name."""
+    return PREFIX + key(setting).upper()
+
+
+def key(setting: Setting) -> str:
+    """The name of a setting in the file: its long flag, with underscores."""
+    return setting.flags[-1].removeprefix("--").replace("-", "_")
+
+
+def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings from all sources. Raises SettingError."""
+    written = _read_file(file) if file else {}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if flags.get(setting.name) is not None:
+            source, value = setting.flags[-1], flags[setting.name]
+            values[setting.name] = value if setting.switch else _read(setting, source, value)
+        elif variable(setting) in environment:
+            values[setting.name] = _read(setting, variable(setting), environment[variable(setting)])
+        elif key(setting) in written:
+            values[setting.name] = _read(setting, f"{key(setting)} in {file}", written[key(setting)])
+    _refuse_unknown(environment)
+    return Settings(**values)
+
+
+def _read(setting: Setting, source: str, value: Any) -> Any:
+    try:
+        return setting.read(value)
+    except ValueError as error:
+        raise SettingError(f"{source}: {value!r} is {error}") from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        written = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise SettingError(f"--config: {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"--config: {file} is not TOML: {error}") from None
+    unknown = set(written) - {key(s) for s in SETTINGS}
+    if unknown:
+        raise SettingError(f"--config: {file}: there is no setting {sorted(unknown)[0]!r}")
+    return written
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {variable(s) for s in SETTINGS} | {PREFIX + "CONFIG"}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingError(f"{name}: there is no such setting")
