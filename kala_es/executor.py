@@ -56,16 +56,20 @@ class AttemptEnd:
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
-    """A sentence for people; empty on success."""
+    """A sentence for people; empty on success, unless part of the output was left out."""
     http_status: int | None = field(default=None)
 
 
 Emit = Callable[[Channel, bytes], Awaitable[None]]
-"""Take a piece of output (1 to CHUNK_BYTES bytes). Returns when more may follow."""
+"""Take a piece of output (1 to CHUNK_BYTES bytes). Returns when more may follow; cancelled, it has taken nothing."""
 
 
 class Executor(Protocol):
-    """The port. Cancelling the call (trio) ends the attempt's whole process group: TERM, then KILL after a grace."""
+    """The port.
+
+    Cancelling the call (trio) ends the attempt's whole process group: TERM, then KILL after a grace. What it writes
+    meanwhile is still emitted, and then the call raises Cancelled: the caller knows that it cancelled.
+    """
 
     async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
         """Carry out the attempt: output through `emit` in the order it was read, then the end.

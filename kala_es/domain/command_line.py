@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
+NUL: Final = "\0"
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]|\\\n)+")
 _PLAIN: Final = re.compile(r"""[^ \t\r\n\\'"$`]+""")
 _PLAIN_IN_QUOTES: Final = re.compile(r"""[^\\"$`]+""")
@@ -64,8 +65,8 @@ Word: TypeAlias = tuple[Part, ...]
 
 def split(text: str) -> tuple[Word, ...]:
     """The words of a command line, no two literals side by side in one; raises CommandLineError."""
-    if "\0" in text:
-        raise CommandLineError(f"a NUL character at column {text.index(chr(0)) + 1}")
+    if NUL in text:
+        raise CommandLineError(f"a NUL character (column {text.index(NUL) + 1})")
     return _Splitter(text).words()
 
 
@@ -95,7 +96,7 @@ def _expanded(part: Part, variables: Mapping[str, str], outputs: Mapping[str, st
         case Variable(name=name):
             return variables.get(name, "")
         case Backticks(command=command):
-            return outputs[command].replace("\0", "").rstrip("\n")
+            return outputs[command].replace(NUL, "").rstrip("\n")
         case _:
             assert_never(part)
 

@@ -1,14 +1,14 @@
 """The one tree of refusals.
 
-    Refusal                     an expected no; a caller's or the world's, never a bug
-    ├── Invalid                 a field's value is wrong             (field, reason)
-    ├── NotFound                no such job or run
-    ├── Forbidden               allowed by no setting of this node
-    ├── Conflict                right in itself, wrong now
-    ├── Overloaded              a limit was reached; try again
-    ├── LogFull                 the disk has no room for new work
-    └── Unavailable             the node is stopping or its log has failed
-    ActorCrashed                a bug in one job's actor; the job is read from the log again
+Refusal                     an expected no; a caller's or the world's, never a bug
+├── Invalid                 a field's value is wrong             (field, reason)
+├── NotFound                no such job or run
+├── Forbidden               allowed by no setting of this node
+├── Conflict                right in itself, wrong now
+├── Overloaded              a limit was reached; try again
+├── LogFull                 the disk has no room for new work
+└── Unavailable             the node is stopping or its log has failed
+ActorCrashed                a bug in one job's actor; the job is read from the log again
 """
 
 

@@ -56,9 +56,7 @@ class Graph:
         )
 
 
-def _relink(
-    index: dict[JobId, dict[JobId, None]], job: JobId, change: tuple[Iterable[JobId], Iterable[JobId]]
-) -> None:
+def _relink(index: dict[JobId, dict[JobId, None]], job: JobId, change: tuple[Iterable[JobId], Iterable[JobId]]) -> None:
     before, after = change
     kept = set(after)
     for other in before:

@@ -116,9 +116,7 @@ def _forget_parent(job: Job, command: c.ForgetParent) -> tuple[e.JobEvent, ...]:
     rest = tuple(p for p in parents if p != command.parent)
     if not rest:
         return (e.JobDeleted(job=job.id, at=command.at, cause=command.parent),)
-    return (
-        e.JobUpdated(job=job.id, at=command.at, spec=replace(job.spec, parents=rest), disabled=job.disabled),
-    )
+    return (e.JobUpdated(job=job.id, at=command.at, spec=replace(job.spec, parents=rest), disabled=job.disabled),)
 
 
 def _answer(job: Job, at: Instant, gap: MissReason | None) -> tuple[e.JobEvent, ...]:
@@ -312,9 +310,7 @@ def _answered(job: Job, tick: Instant | None) -> Job:
 
 
 def _started(job: Job, event: e.RunStarted) -> Job:
-    run = Run(
-        id=event.run, cause=event.cause, root=event.root, started=event.at, tick=event.tick, after=event.after
-    )
+    run = Run(id=event.run, cause=event.cause, root=event.root, started=event.at, tick=event.tick, after=event.after)
     counters = replace(job.counters, last_attempted_run=event.at)
     return _answered(replace(job, runs=(*job.runs, run), counters=counters), event.tick)
 

@@ -96,5 +96,3 @@ def _check_templates(spec: JobSpec) -> None:
             template.parse(text, delimiters)
         except template.TemplateError as error:
             raise Invalid(name, f"not a template: {error}") from None
-
-

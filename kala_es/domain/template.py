@@ -3,8 +3,8 @@
     text  --template_tokens-->  tokens  --here-->  statements  --template_eval, data-->  text
 
 Rules:
-- Read: fields, variables, `if` `with` `range` `else` `else if` `else with` `end`, pipelines, parentheses, text, numbers,
-  true, false, nil, and the functions of template_functions.
+- Read: fields, variables, `if` `with` `range` `else` `else if` `else with` `end`, pipelines, parentheses, text,
+  numbers, true, false, nil, and the functions of template_functions.
 - Refused: `define` `template` `block` `break` `continue`, methods, character constants, complex and hexadecimal float
   numbers, functions that do not exist and variables that are not declared.
 - What can be known without the data is refused here, so that a job with a bad template is never stored; rendering
@@ -34,7 +34,8 @@ from kala_es.domain.template_eval import (
     Text,
     Variable,
 )
-from kala_es.domain.template_functions import FUNCTIONS, Value
+from kala_es.domain.template_functions import FUNCTIONS
+from kala_es.domain.template_print import Value
 from kala_es.domain.template_tokens import Lexer, TemplateError, Token, constant, error_at
 
 __all__ = ["Template", "TemplateError", "Value", "parse", "parse_delimiters"]

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
-from kala_es.domain.template_functions import FUNCTIONS, MAX_TEXT_BYTES, Value, text_of, type_name
+from kala_es.domain.template_functions import FUNCTIONS
+from kala_es.domain.template_print import MAX_TEXT_BYTES, Value, text_of, type_name
 from kala_es.domain.template_tokens import TemplateError, error_at
 
 MAX_STEPS: Final = 100_000

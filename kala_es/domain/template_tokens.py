@@ -7,7 +7,6 @@ Rules:
 - Every regular expression here reads on from where the last one ended, so the time is linear in the text's length.
 """
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -152,7 +151,7 @@ def _number(text: str) -> int | float:
             raise ValueError("overflows int")
         return integer
     number = float(text)
-    if math.isinf(number):
+    if abs(number) == float("inf"):
         raise ValueError("overflows float64")
     return number
 

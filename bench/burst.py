@@ -1,0 +1,82 @@
+"""N jobs due at one instant: from the due moment to RunStarted durable, and to the last end. One JSON line.
+
+The node runs in this process, without its HTTP edge, so that the moment at which a commit is durable can be read.
+"""
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from bench.harness import instant, percentile
+from kala_es.agent.attempts import raise_open_files_limit
+from kala_es.domain.events import RunFinished, RunStarted
+from kala_es.domain.model import JobDraft, JobSpec
+from kala_es.node import Node, Outside, open_storage
+from kala_es.runtime.broadcaster import ALL
+from kala_es.runtime.scheduler import Origin, Rules
+from kala_es.settings import Settings
+
+
+async def watch(node: Node, starts: list[float], ends: list[float]) -> None:
+    """Note when each start became durable, and when each end was."""
+    position = node.folds.position
+    with node.broadcaster.follow(ALL) as topic:
+        while True:
+            now = time.time()
+            for entry in topic.after(position) or ():
+                event = entry.recorded.event
+                if isinstance(event, RunStarted):
+                    starts.append(now)
+                elif isinstance(event, RunFinished):
+                    ends.append(event.at / 1e6)
+            position = node.folds.position
+            await topic.wait()
+
+
+async def burst(directory: Path, count: int, command: str) -> dict[str, float]:
+    """One burst; milliseconds after the due moment."""
+    starts: list[float] = []
+    ends: list[float] = []
+    async with open_storage(Settings(data=directory)) as storage, trio.open_nursery() as nursery:
+        node = Node(storage, outside=Outside(), rules=Rules(), nursery=nursery)
+        await node.start(nursery)
+        due = int(time.time()) + 2 + count // 4000
+        spec = [JobSpec(name=f"b{i}", command=command, schedule=f"R0/{instant(due)}/PT1H") for i in range(count)]
+        drafts = [JobDraft(id=node.scheduler.new_job_id(), spec=s) for s in spec]
+        await node.scheduler.create_all(drafts, Origin())
+        nursery.start_soon(watch, node, starts, ends)
+        gc.collect()
+        gc.freeze()
+        while len(ends) < count:
+            await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+    started, ended = ([1e3 * (t - due) for t in times] for times in (starts, ends))
+    return {
+        "start_p50": percentile(started, 0.5),
+        "start_p99": percentile(started, 0.99),
+        "end_p50": percentile(ended, 0.5),
+        "last_end": max(ended),
+    }
+
+
+def main() -> None:
+    """Run one burst."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--command", default="true")
+    arguments = parser.parse_args()
+    sys.setswitchinterval(0.0005)
+    raise_open_files_limit()
+    with tempfile.TemporaryDirectory() as directory:
+        figures = trio.run(burst, Path(directory), arguments.jobs, arguments.command)
+    print(json.dumps({"bench": "burst", "jobs": arguments.jobs, **{k: round(v, 1) for k, v in figures.items()}}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Actors that carry out attempts, and the link to the node."""

@@ -1,0 +1,1 @@
+"""Foreign APIs' vocabularies, one pure module each."""

@@ -1,0 +1,266 @@
+"""How a log lies in its directory, and the check of one that a crash of the machine may have damaged.
+
+`log/data.mdb` is the LMDB file: in the database "meta" the `format` and the log's `id`, in "records" the values. A
+value is CBOR, [1, record...], a record [stream, type, version, time, principal, body]; then 4 bytes of CRC-32. Its key
+is the position of its first record (8 bytes, big-endian). `opened` says "closed", or names the machine's boot while the
+log is open. `lock` is locked meanwhile and holds a process id.
+
+`python -m kala_es.event_logs.check DIRECTORY` prints a sentence and exits 0 (whole), 1 (damaged) or 3 (newer). It is a
+process of its own, because LMDB maps the file: a page that is missing is met as a signal, which no `except` catches.
+It reads every page and every record, and changes nothing.
+"""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import cbor2
+import lmdb
+import lmdb.verify
+
+from kala_es.event_log import LogDamaged, LogError, LogIsNewer, NewRecord, Record
+from kala_es.limits import LOG_MAP_BYTES
+
+FORMAT: Final = 1
+"""The file's layout; a higher one is left alone."""
+BATCH_FORMAT: Final = 1
+VALUE_BYTES: Final = 256 * 1024
+"""Reading one record decodes its value, so a large append is cut into values of about this size."""
+CLOSED: Final = "closed"
+FAILED: Final = "failed"
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_NEWER_EXIT: Final = 3
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MOST_MAP_BYTES: Final = 1 << 45
+"""Some network disks claim exabytes; an address space has 128 TiB."""
+
+Rows = list[list[Any]]
+"""Records as they are stored: [stream, type, version, time, principal, body]."""
+
+
+def data_file(directory: Path) -> Path:
+    """Where the log that is kept in `directory` has its bytes."""
+    return directory / "log" / "data.mdb"
+
+
+def boot_id() -> str:
+    """What the machine's present boot is called; 36 letters."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return str(uuid4())  # unknown: then only a clean close is trusted
+
+
+def say(directory: Path, word: str) -> None:
+    """Write `opened`: CLOSED, FAILED (writing failed for good) or the boot. Durable.
+
+    In place and of one width, so that it needs no room on a full disk. A torn word names no boot: the log is checked.
+    """
+    descriptor = os.open(directory / "opened", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, f"{word:<36}\n".encode(), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def was_machine_crash(directory: Path) -> bool:
+    """Whether the log in `directory` was left open by another boot of the machine (or after a failed write).
+
+    To be asked before the log is opened. Folds that are not fsynced cannot be trusted then.
+    """
+    if not data_file(directory).exists():
+        return False
+    try:
+        word = (directory / "opened").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        word = ""
+    return word not in (CLOSED, boot_id())
+
+
+def encode_batch(batch: Sequence[NewRecord]) -> bytes:
+    """The value that holds these records."""
+    body = cbor2.dumps(
+        [BATCH_FORMAT, *[(new.stream, new.type, new.version, new.time, new.principal, new.body) for new in batch]]
+    )
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def split(batch: Sequence[NewRecord]) -> Iterator[Sequence[NewRecord]]:
+    """Cut so that each part's value is about VALUE_BYTES at most, or one record."""
+    start = size = 0
+    for at, new in enumerate(batch):
+        # 32: the array, the numbers and the lengths. Letters beyond ASCII take more than is counted here.
+        more = 32 + len(new.stream) + len(new.type) + len(new.principal) + len(new.body)
+        if size and size + more > VALUE_BYTES:
+            yield batch[start:at]
+            start, size = at, 0
+        size += more
+    yield batch[start:]
+
+
+def decode_batch(first: int, value: bytes) -> Rows:
+    """The records that `encode_batch` was given; `first` is the first one's position. Raises LogDamaged."""
+    body = value[:-4]
+    if zlib.crc32(body) != int.from_bytes(value[-4:], "big"):
+        raise LogDamaged(f"The records from position {first} on are damaged: their checksum does not fit.")
+    rows: Rows
+    batch_format, *rows = cbor2.loads(body)
+    if batch_format != BATCH_FORMAT or not rows:
+        raise LogDamaged(f"The records from position {first} on are in an unknown format, {batch_format!r}.")
+    return rows
+
+
+def read_format(env: lmdb.Environment) -> bytes | None:
+    """The id of the log in `env`, or None if nothing is in it yet. Raises LogIsNewer, LogDamaged."""
+    try:
+        meta = env.open_db(b"meta", create=False)
+    except lmdb.NotFoundError:
+        if env.stat()["entries"]:
+            raise LogDamaged(f"{env.path()} holds something that is not a log.") from None
+        return None
+    with env.begin(db=meta) as txn:
+        stored, log_id = txn.get(b"format", b""), txn.get(b"id", b"")
+    if not stored.isdigit() or not log_id:
+        raise LogDamaged(f"The log in {env.path()} does not say its format.")
+    if int(stored) > FORMAT:
+        raise LogIsNewer(f"The log in {env.path()} has format {int(stored)}; this version reads up to {FORMAT}.")
+    return log_id
+
+
+def begin(env: lmdb.Environment, directory: Path) -> bytes:
+    """Make `env`, which is empty, the log in `directory`, and give its id. Raises LogDamaged if there has been one."""
+    if (directory / "opened").exists():
+        raise LogDamaged(f"The log in {directory} is gone: it has been open before, and now there is nothing in it.")
+    log_id = uuid4().bytes
+    with env.begin(write=True) as txn:
+        env.open_db(b"records", txn=txn)
+        meta = env.open_db(b"meta", txn=txn)
+        txn.put(b"format", str(FORMAT).encode(), db=meta)
+        txn.put(b"id", log_id, db=meta)
+    say(directory, boot_id())
+    for parent in (directory / "log", directory, directory.absolute().parent):
+        _sync_names(parent)
+    return log_id
+
+
+def _sync_names(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def map_bytes(directory: Path) -> int:
+    """Address space for the file: more than the disk, because to widen it later would end every reader."""
+    disk = os.statvfs(directory)
+    return min(max(LOG_MAP_BYTES, 4 * disk.f_blocks * disk.f_frsize), _MOST_MAP_BYTES) & -65536
+
+
+def says_full(error: Exception, data: Path, size: int) -> bool:
+    """Whether a write of `size` bytes to the log's file failed for want of room."""
+    code = error.code if isinstance(error, lmdb.Error) else getattr(error, "errno", None)
+    if isinstance(error, lmdb.MapFullError) or code in _NO_ROOM:
+        return True
+    if code != errno.EIO:
+        return False
+    # LMDB says EIO, as of a broken disk, of a write that was cut short. So ask whether the file can still grow:
+    # at its end, which LMDB does not use yet; if it can, later appends use what this takes.
+    try:
+        with open(data, "r+b") as file:
+            os.posix_fallocate(file.fileno(), data.stat().st_size, size + 65536)
+    except OSError as refusal:
+        return refusal.errno in _NO_ROOM
+    return False
+
+
+def check_in_child(directory: Path) -> None:
+    """Run the check and raise what it found: LogDamaged, LogIsNewer, or LogError if it could not be run."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "kala_es.event_logs.check", os.fspath(directory)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sentence = done.stdout.strip()
+    if done.returncode < 0:
+        raise LogDamaged(
+            f"The log in {directory} is damaged: its check died by {signal.Signals(-done.returncode).name}."
+        )
+    if done.returncode and not sentence:
+        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise LogError(f"The log in {directory} could not be checked: {why}.")
+    if done.returncode:
+        raise (LogIsNewer if done.returncode == _NEWER_EXIT else LogDamaged)(sentence)
+
+
+def check(directory: Path) -> int:
+    """Read everything and give the last position. Raises LogDamaged, LogIsNewer; a signal may end the process."""
+    data = data_file(directory)
+    if not data.exists() or not data.stat().st_size:
+        return 0
+    # map_size 0: as large as the file says. No lock file: whoever asks holds the directory's lock.
+    with lmdb.open(os.fspath(data.parent), map_size=0, max_dbs=4, readonly=True, lock=False, create=False) as env:
+        if read_format(env) is None:
+            return 0
+        _check_pages(data)
+        return _check_records(env)
+
+
+def _check_pages(data: Path) -> None:
+    """A page that is in use and also listed as free would be overwritten later, by an append."""
+    problems = lmdb.verify.verify(os.fspath(data), subdir=False)  # type: ignore[no-untyped-call]
+    for problem in problems:
+        if "a leak" not in problem:  # pages that nothing uses: room lost, no record
+            raise LogDamaged(f"The log in {data.parent} is damaged: {problem}.")
+
+
+def _check_records(env: lmdb.Environment) -> int:
+    last = 0
+    with env.begin(db=env.open_db(b"records", create=False)) as txn, txn.cursor() as cursor:
+        for key, value in cursor.iternext():
+            first = int.from_bytes(key, "big")
+            if len(key) != 8 or first != last + 1:
+                raise LogDamaged(f"The log in {env.path()} is damaged: position {last + 1} is followed by {key.hex()}.")
+            for row in decode_batch(first, value):
+                last += 1
+                _check_row(Record(last, *row))
+    return last
+
+
+def _check_row(record: Record) -> None:
+    texts = isinstance(record.stream, str) and isinstance(record.type, str) and isinstance(record.principal, str)
+    numbers = isinstance(record.version, int) and isinstance(record.time, int)
+    if not (texts and numbers and isinstance(record.body, bytes)):
+        raise LogDamaged(f"The record at position {record.position} is not one.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check the log in the directory that `argv` names; print a sentence and give the exit code."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a signal is an expected answer here, not one to keep
+    try:
+        last = check(Path(argv[0]))
+    except LogIsNewer as error:
+        print(error)
+        return _NEWER_EXIT
+    except (LogDamaged, lmdb.Error, lmdb.verify.VerifyError, ValueError, TypeError, EOFError) as error:
+        print(error if isinstance(error, LogDamaged) else f"The log in {argv[0]} is damaged: {error}.")
+        return 1
+    print(f"The log in {argv[0]} is whole: {last} records.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,391 @@
+"""The event log in an LMDB file: one value and one fsync for each append.
+
+Rules:
+1. A value holds one append's records, or a part of about VALUE_BYTES of a large one. All values of an append are put in
+   one transaction, on a worker thread, which LMDB has made durable when it ends. Begun, it is not cancelled.
+2. No read transaction is held across an await: an open one keeps freed pages from being used again.
+3. What finds a stream's records is a fold, kept in the fold store: it may lag (the rest is scanned) and be lost (it is
+   rebuilt), and the record that it leads to is checked.
+4. After a write error that is not "no room" the log takes no more appends: memory may be ahead of the disk.
+5. `lock` is held (flock) while the log is open. `opened` names the boot of the machine meanwhile; if the next open is
+   on another boot, the file is checked first (check.py, which also says how the file is laid out).
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import lmdb
+import trio
+
+from kala_es.event_log import LogDamaged, LogError, LogInUse, LogIsFull, LogIsNewer, NewRecord, Record
+from kala_es.event_logs.check import (
+    CLOSED,
+    FAILED,
+    Rows,
+    begin,
+    boot_id,
+    check_in_child,
+    data_file,
+    decode_batch,
+    encode_batch,
+    map_bytes,
+    read_format,
+    say,
+    says_full,
+    split,
+    was_machine_crash,
+)
+from kala_es.fold_store import FoldsFull, FoldStore
+
+_FREE_SECONDS: Final = 0.2
+"""For this long the disk is taken to have as much room as it had, less what was appended."""
+_PAGE: Final = 256
+"""Records that are read between two checkpoints..."""
+_STREAM_PAGE: Final = 32
+"""...and of one stream, where each may be in another value."""
+_INDEX_PAGE: Final = 2048
+"""Records that are indexed between two checkpoints."""
+_DAMAGE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError)
+
+
+def open_log(directory: Path, folds: FoldStore) -> "LmdbEventLog":
+    """Open the log in `directory`, or begin one there; `folds` gets the index of its streams.
+
+    Raises LogInUse, LogIsNewer, LogDamaged, LogIsFull (no room to begin), LogError, and the fold store's FoldsError.
+    After a crash of the machine this reads the whole log. `folds` stays the caller's to close.
+    """
+    with ExitStack() as undo:
+        try:
+            log = _open(directory, folds, undo)
+        except (lmdb.Error, OSError, FoldsFull) as error:
+            raise _refusal(error, directory) from error
+        undo.pop_all()
+        return log
+
+
+def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
+    data = data_file(directory)
+    data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(directory)
+    undo.callback(os.close, lock)
+    if was_machine_crash(directory):
+        check_in_child(directory)
+    env = lmdb.open(os.fspath(data.parent), map_size=map_bytes(directory), mode=0o600, max_dbs=4)
+    undo.callback(env.close)
+    log_id = read_format(env) or begin(env, directory)
+    say(directory, boot_id())
+    return LmdbEventLog(directory, _File(env, lock, log_id), folds)
+
+
+def _lock(directory: Path) -> int:
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise LogInUse(f"The log in {directory} is in use by process {holder or 'unknown'}.") from None
+    with suppress(OSError):  # on a full disk the holder stays nameless
+        os.pwrite(lock, f"{os.getpid():<19}\n".encode(), 0)
+    return lock
+
+
+def _refusal(error: lmdb.Error | OSError | FoldsFull, directory: Path) -> LogError:
+    if isinstance(error, FoldsFull) or says_full(error, data_file(directory), 0):
+        return LogIsFull(f"There is no room to open the log in {directory}: {error}.")
+    if isinstance(error, lmdb.VersionMismatchError):
+        return LogIsNewer(f"The log in {directory} was written by another version of LMDB: {error}.")
+    if isinstance(error, _DAMAGE):
+        return LogDamaged(f"The log in {directory} is damaged: {error}.")
+    return LogError(f"The log in {directory} cannot be opened: {error}.")
+
+
+class LmdbEventLog:
+    """The port. Made by `open_log`; used by one trio run."""
+
+    def __init__(self, directory: Path, file: "_File", folds: FoldStore) -> None:
+        self._directory = directory
+        self._file = file
+        self._head = file.head()
+        self._index = _StreamIndex(folds, file.log_id, self._head)
+        while self._index_page():
+            pass
+        self._ended: str | None = None
+        """Why there are no more appends."""
+        self._closed = False
+        self._turn = trio.Lock()
+        self._thread = trio.CapacityLimiter(1)
+        self._appended = trio.lowlevel.ParkingLot()
+        self._free_bytes = 0
+        self._free_until = 0.0
+
+    @property
+    def head(self) -> int:
+        """The last durable position; 0 while the log is empty."""
+        return self._head
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the log's file."""
+        return data_file(self._directory).stat().st_size
+
+    @property
+    def unindexed(self) -> int:
+        """Records that reads of a stream have to scan: 0, or more while the fold store has no room."""
+        return self._head - self._index.position
+
+    async def append(self, batch: Sequence[NewRecord], *, reserve: int = 0) -> int:
+        """Make `batch` (not empty) durable as one commit and give the position of its last record.
+
+        Refused (LogIsFull) unless `reserve` bytes would stay free. LogError: the log is closed, or has failed for good.
+        Cancelled: either before it began, or not at all.
+        """
+        records = tuple(batch)
+        if not records:
+            raise ValueError("An append needs at least one record.")
+        values: list[tuple[int, bytes]] = []
+        for part in split(records):
+            values.append((len(part), encode_batch(part)))
+            if len(part) < len(records):
+                await trio.lowlevel.checkpoint()
+        async with self._turn:
+            self._check_open()
+            if self._ended is not None:
+                raise LogError(self._ended)
+            self._take_room(sum(len(value) for _, value in values), reserve)
+            with trio.CancelScope(shield=True):
+                await self._put(values)
+                self._head += len(records)
+                self._appended.unpark_all()
+                while self._index_page(records):
+                    await trio.lowlevel.checkpoint()
+            return self._head
+
+    async def _put(self, values: list[tuple[int, bytes]]) -> None:
+        pairs, first = [], self._head + 1
+        for count, value in values:
+            pairs.append((first.to_bytes(8, "big"), value))
+            first += count
+        try:
+            await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
+        except Exception as error:
+            raise self._failed(error, sum(len(value) for _, value in values)) from error
+
+    def _failed(self, error: Exception, size: int) -> LogError:
+        if self._file.is_as_before(self._head) and says_full(error, data_file(self._directory), size):
+            return LogIsFull(f"There is no room for {size} more bytes of log in {self._directory}: {error}.")
+        self._ended = f"The log in {self._directory} takes no more records, because writing failed: {error}."
+        with suppress(OSError):  # not written, the boot stays: then only another boot has the log checked
+            say(self._directory, FAILED)
+        return LogError(self._ended)
+
+    def _take_room(self, size: int, reserve: int) -> None:
+        if not reserve:
+            return
+        if time.monotonic() >= self._free_until:
+            disk = os.statvfs(self._directory)
+            self._free_bytes = disk.f_bavail * disk.f_frsize
+            self._free_until = time.monotonic() + _FREE_SECONDS
+        if self._free_bytes - size < reserve:
+            raise LogIsFull(
+                f"The disk of {self._directory} has {self._free_bytes} bytes free; after this append of {size} "
+                f"there would be less than {reserve}."
+            )
+        self._free_bytes -= size
+
+    def _index_page(self, records: Sequence[NewRecord] = ()) -> bool:
+        """Index some of the records that are not, `records` being the last; whether there are more, and room."""
+        before, lag = self._index.position, self.unindexed
+        if lag:
+            page = records[-lag:] if lag <= len(records) else self._file.page(before, min(_INDEX_PAGE, lag))
+            self._index.add([record.stream for record in page[:_INDEX_PAGE]])
+        return before < self._index.position < self._head
+
+    async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
+        """The next records after position `after`, at most `limit`; of one stream if named. Raises LogError.
+
+        Empty at the end. Holds those records and one value in memory.
+        """
+        found: list[Record] = []
+        await trio.lowlevel.checkpoint()
+        for page in self._pages(after, limit, stream):
+            found += page
+            if len(found) < limit:
+                await trio.lowlevel.checkpoint()
+        return found
+
+    def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
+        """The same, without a checkpoint: for start-up, when nothing else is to run."""
+        return [record for page in self._pages(after, limit, stream) for record in page]
+
+    def _pages(self, after: int, limit: int, stream: str | None) -> Iterator[list[Record]]:
+        self._check_open()
+        while limit > 0 and after < self._head:
+            try:
+                page, after = self._page(after, limit, stream)
+            except lmdb.Error as error:
+                raise LogError(f"The log in {self._directory} cannot be read: {error}.") from error
+            limit -= len(page)
+            yield page
+            self._check_open()
+
+    def _page(self, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:
+        """Some of the records after `after`, at most `limit`, and the position up to which that is all of them."""
+        if stream is not None and after < self._index.position:
+            most = min(limit, _STREAM_PAGE)
+            positions = self._index.positions(stream, after, most)
+            page = [record for record in self._file.fetch(positions) if record.stream == stream]
+            return page, positions[-1] if len(positions) == most else self._index.position
+        page = self._file.page(after, min(limit if stream is None else _PAGE, _PAGE, self._head - after))
+        if stream is None:
+            return page, page[-1].position
+        matching = [record for record in page if record.stream == stream][:limit]
+        return matching, matching[-1].position if len(matching) == limit else page[-1].position
+
+    async def wait(self, after: int) -> int:
+        """Return the last position as soon as it is greater than `after`. Raises LogError when the log is closed."""
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        while self._head <= after:
+            await self._appended.park()
+            self._check_open()
+        return self._head
+
+    async def close(self) -> None:
+        """Let go of the log, after the append that is under way; who waits gets LogError. Idempotent."""
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                if not self._closed:
+                    self._closed = True
+                    self._appended.unpark_all()
+                    self._file.close()
+                    if self._ended is None:
+                        with suppress(OSError):  # not written: the boot stays, and another boot has the log checked
+                            say(self._directory, CLOSED)
+                    self._file.unlock()
+        await trio.lowlevel.checkpoint()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogError(f"The log in {self._directory} is closed.")
+
+
+class _StreamIndex:
+    """Where each stream's records are: a key a record, in the fold store, and how far that goes."""
+
+    _MARKER: Final = b"\x00indexed"
+
+    def __init__(self, folds: FoldStore, log_id: bytes, head: int) -> None:
+        self._folds = folds
+        self._log_id = log_id
+        marker = folds.get(self._MARKER) or bytes(8) + log_id
+        self.position = int.from_bytes(marker[:8], "big")
+        if marker[8:] != log_id or self.position > head:
+            folds.clear()  # it is another log's, and so is whatever else is in it
+            self.position = 0
+
+    def add(self, streams: Sequence[str]) -> None:
+        """Note the streams of the records after `position`. Does nothing if there is no room: the index may lag."""
+        keys = {stream: _stream_key(stream) for stream in set(streams)}
+        last = self.position + len(streams)
+        changes: list[tuple[bytes, bytes | None]] = [
+            (keys[stream] + position.to_bytes(8, "big"), b"")
+            for position, stream in enumerate(streams, self.position + 1)
+        ]
+        changes.append((self._MARKER, last.to_bytes(8, "big") + self._log_id))
+        with suppress(FoldsFull):
+            self._folds.write(changes)
+            self.position = last
+
+    def positions(self, stream: str, after: int, limit: int) -> list[int]:
+        """At most `limit` positions after `after`, up to `position`, of this stream (or of one with the same hash)."""
+        key = _stream_key(stream)
+        start, stop = ((key + (end + 1).to_bytes(8, "big")) for end in (after, self.position))
+        return [int.from_bytes(found[-8:], "big") for found, _ in self._folds.scan(start, stop, limit=limit)]
+
+
+def _stream_key(stream: str) -> bytes:
+    return b"\x01" + blake2b(stream.encode(), digest_size=16).digest()
+
+
+class _File:
+    """The LMDB file and the lock on its directory: puts and reads, with no async and no policy."""
+
+    def __init__(self, env: lmdb.Environment, lock: int, log_id: bytes) -> None:
+        self._env = env
+        self._lock = lock
+        self.log_id = log_id
+        self._records = env.open_db(b"records", create=False)
+        self._batch: tuple[int, Rows] = (1, [])
+        """The value that was decoded last: a page often ends within one."""
+
+    def close(self) -> None:
+        self._env.close()
+
+    def unlock(self) -> None:
+        os.close(self._lock)
+
+    def head(self) -> int:
+        """The last position that is durable; 0 in an empty log."""
+        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+            if not cursor.last():
+                return 0
+            first = int.from_bytes(cursor.key(), "big")
+            return first + len(decode_batch(first, cursor.value())) - 1
+
+    def is_as_before(self, head: int) -> bool:
+        """Whether LMDB still reads, and finds this head. After a failed write of its root it does not."""
+        try:
+            return self.head() == head
+        except (lmdb.Error, LogDamaged):
+            return False
+
+    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Make the pairs durable, all or none of them."""
+        with self._env.begin(write=True, db=self._records) as txn:
+            for key, value in pairs:
+                if not txn.put(key, value, append=True):
+                    raise LogError("the file holds a later record, which this process has not written")
+
+    def page(self, after: int, limit: int) -> list[Record]:
+        """The `limit` records after `after`, which are there."""
+        found: Rows = []
+        with self._env.begin(db=self._records) as txn:
+            for first, rows in self._batches(txn, after + 1):
+                skipped = max(0, after + 1 - first)
+                found += rows[skipped : skipped + limit - len(found)]
+                if len(found) >= limit:
+                    break
+        return [Record(position, *row) for position, row in enumerate(found, after + 1)]
+
+    def fetch(self, positions: Iterable[int]) -> list[Record]:
+        """The records at these positions, which are there."""
+        found: list[Record] = []
+        with self._env.begin(db=self._records) as txn:
+            for position in positions:
+                first, rows = next(self._batches(txn, position))
+                found.append(Record(position, *rows[position - first]))
+        return found
+
+    def _batches(self, txn: "lmdb.Transaction[bytes]", position: int) -> Iterator[tuple[int, Rows]]:
+        """The batch that holds `position`, and those that follow: each its first position and its records."""
+        first, rows = self._batch
+        if first <= position < first + len(rows):
+            yield self._batch
+            position = first + len(rows)
+        key = position.to_bytes(8, "big")
+        with txn.cursor() as cursor:
+            if not cursor.set_range(key):
+                cursor.last()
+            elif cursor.key() != key:
+                cursor.prev()
+            for found, value in cursor.iternext():
+                first = int.from_bytes(found, "big")
+                self._batch = first, decode_batch(first, value)
+                yield self._batch

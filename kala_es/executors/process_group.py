@@ -1,0 +1,374 @@
+"""One process group: started, its output passed on in chunks, ended, and nothing of it left.
+
+1. One epoll descriptor holds its pipes and a pidfd, and one task waits on it: a start costs one `posix_spawn`.
+2. A pipe is read only when `emit` has taken what was read before: a slow log pushes back on the child.
+3. A chunk holds bytes of one channel, and chunks leave in the order in which they were read.
+4. The leader is reaped last: until then the pid that names the group cannot become another's, so `killpg` is safe.
+5. A group that must die gets TERM; then KILL when the grace is over, or as soon as its leader has ended and nobody
+   holds its pipes. A member that made a session of its own escapes both.
+6. A pipe that others hold open after the leader has ended is given up when silent for a while, or after a longer
+   while in any case; what was in it when the leader ended is read even so.
+"""
+
+import errno
+import fcntl
+import math
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import trio
+
+from kala_es import limits
+from kala_es.executor import Channel, Emit
+
+_READ_BYTES = 64 * 1024
+_READS_A_TURN = 4
+"""Then other tasks have their turn."""
+_PIPE_BYTES = 64 * 1024
+"""What a pipe holds. A larger one made nothing faster (measured: 1.2 GiB/s with 64 KiB as with 1 MiB)."""
+_TRY_ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
+"""After these the program is looked for in PATH's next directory."""
+_DEFAULT_SIGNALS = tuple(
+    int(number)
+    for number in (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGPIPE,
+        signal.SIGTERM,
+        signal.SIGCHLD,
+        signal.SIGXFSZ,
+    )
+)
+"""Python ignores some, and what started us may ignore others (nohup, a shell's &); a child ignores none."""
+
+
+class CannotStart(Exception):
+    """There is no process, for this reason."""
+
+    @classmethod
+    def for_want(cls, error: OSError) -> "CannotStart":
+        """The system has no descriptor, process or memory to spare."""
+        return cls(f"it could not be started: {error.strerror}")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every group: waits in seconds, and the descriptor that one without input reads."""
+
+    kill_grace: float
+    pipe_idle: float
+    pipe_linger: float
+    null: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start: one word at least, the whole environment, "" for the directory we are in."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    stdin: bytes = b""
+
+
+class _Output:
+    """What was read and not yet taken: bytes of one channel, cut into chunks from the front."""
+
+    __slots__ = ("_at", "_channel", "_content", "_emit", "due")
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._channel: Channel = "stdout"
+        self._content = b""
+        self._at = 0
+        self.due = math.inf
+        """When a chunk that is not full must leave, by Trio's clock."""
+
+    async def add(self, content: bytes) -> None:
+        """Keep these; let full chunks go. Cancelled, it has kept them, and no chunk is lost or doubled."""
+        if self._content:
+            content = self._content[self._at :] + content
+        else:
+            self.due = trio.current_time() + limits.CHUNK_SECONDS
+        self._content, self._at = content, 0
+        while len(self._content) - self._at >= limits.CHUNK_BYTES:
+            await self._let_one_go()
+            self.due = trio.current_time() + limits.CHUNK_SECONDS if self._content else math.inf
+
+    async def flush(self) -> None:
+        """Let all go."""
+        while self._content:
+            await self._let_one_go()
+        self.due = math.inf
+
+    async def turn_to(self, channel: Channel) -> None:
+        """What follows is of this channel."""
+        if channel != self._channel:
+            await self.flush()
+            self._channel = channel
+
+    async def _let_one_go(self) -> None:
+        piece = self._content[self._at : self._at + limits.CHUNK_BYTES]
+        await self._emit(self._channel, piece)
+        self._at += len(piece)
+        if self._at == len(self._content):
+            self._content, self._at = b"", 0
+
+
+class ProcessGroup:
+    """One process group until nothing of it is ours: `start`, `pump`, `kill` or `destroy` if need be, `close`."""
+
+    def __init__(self, emit: Emit, limit: trio.CancelScope, terms: Terms) -> None:
+        """`limit` is lifted when the leader has ended: from then on nothing takes longer because of it."""
+        self.pid = 0
+        """0 until it was started."""
+        self._limit = limit
+        self._terms = terms
+        self._output = _Output(emit)
+        self._epoll = select.epoll()
+        self._held: set[int] = set()
+        self._pipes: dict[int, Channel] = {}
+        self._pidfd = self._feed = -1
+        self._stdin = b""
+        self._spared = False
+        self._ended_at = self._killed_at = self._heard_at = math.inf
+        self._owed = 0
+        """Bytes that the pipes may have held when the process ended, and that were not read since."""
+
+    def start(self, program: Program) -> None:
+        """Start it. CannotStart when that is impossible."""
+        try:
+            stdin, stdout, stderr = self._terms.null, self._listen("stdout"), self._listen("stderr")
+            if program.stdin:
+                stdin = self._feed_with(program.stdin)
+            self.pid = _spawn(program, (stdin, stdout, stderr))
+            self._pidfd = os.pidfd_open(self.pid)
+            self._held.add(self._pidfd)
+            self._epoll.register(self._pidfd, select.EPOLLIN)
+            self._drop(stdout, stderr)
+            if program.stdin:
+                self._drop(stdin)
+        except OSError as error:
+            raise CannotStart.for_want(error) from error
+
+    async def pump(self) -> None:
+        """Pass its output on, until it has ended and its pipes are at their end or given up."""
+        output = self._output
+        while self._pipes or self._ended_at == math.inf:
+            await self._wait()
+            events = self._epoll.poll(0, 8)
+            now = trio.current_time()
+            if now >= self._give_up_at() and (self._owed <= 0 or not events):
+                break
+            for descriptor, event in events:
+                await self._handle(descriptor, event)
+            if now >= output.due:
+                await output.flush()
+        await output.flush()
+
+    async def kill(self) -> None:
+        """End the group, passing on what it still writes; returns as `pump` does."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a stopped process would not hear the first
+        self._spared = True
+        with trio.move_on_after(self._terms.kill_grace):
+            await self.pump()
+        self._spared = False
+        self._signal(signal.SIGKILL)
+        self._killed_at = self._heard_at = trio.current_time()
+        await self.pump()
+
+    async def destroy(self) -> None:
+        """End the group at once; nobody wants its output any more."""
+        self._signal(signal.SIGKILL)
+        if self._pidfd >= 0:
+            with trio.move_on_after(self._terms.pipe_linger):
+                await trio.lowlevel.wait_readable(self._pidfd)
+
+    def close(self) -> int | None:
+        """Let go of everything; the wait status, None when it has none yet. What still runs unwatched is killed."""
+        self._drop(*self._held)
+        self._epoll.close()
+        if not self.pid:
+            return None
+        if self._ended_at == math.inf:
+            self._signal(signal.SIGKILL)
+        return _reaped(self.pid)
+
+    def _pipe(self, ours: int, events: int) -> tuple[int, int]:
+        """Both ends, the reading one first; `ours` (0 or 1) is watched, and never blocks."""
+        pair = os.pipe()
+        self._held.update(pair)
+        fcntl.fcntl(pair[ours], fcntl.F_SETFL, os.O_NONBLOCK)
+        self._epoll.register(pair[ours], events)
+        return pair
+
+    def _listen(self, channel: Channel) -> int:
+        """The end of a pipe for the process to write to."""
+        ours, theirs = self._pipe(0, select.EPOLLIN)
+        self._pipes[ours] = channel
+        return theirs
+
+    def _feed_with(self, content: bytes) -> int:
+        """The end of a pipe for the process to read this from."""
+        theirs, self._feed = self._pipe(1, select.EPOLLOUT)
+        self._stdin = content
+        self._feed_more()
+        return theirs
+
+    def _drop(self, *descriptors: int) -> None:
+        """Close these, which takes them out of the epoll set too."""
+        self._held.difference_update(descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    async def _wait(self) -> None:
+        """Until a descriptor is ready or something is due."""
+        until = min(self._output.due, self._give_up_at())
+        if until == math.inf:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+        else:
+            with trio.move_on_at(until):
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+
+    def _give_up_at(self) -> float:
+        if self._spared:
+            return math.inf
+        if self._ended_at == math.inf:
+            return self._killed_at + self._terms.pipe_linger
+        return min(self._heard_at + self._terms.pipe_idle, self._ended_at + self._terms.pipe_linger)
+
+    async def _handle(self, descriptor: int, event: int) -> None:
+        if descriptor in self._pipes:
+            await self._read(descriptor, hung_up=bool(event & select.EPOLLHUP))
+        elif descriptor == self._pidfd:
+            self._drop(descriptor)
+            self._pidfd = -1
+            self._ended_at = self._heard_at = trio.current_time()
+            self._limit.deadline = math.inf
+            self._owed = _PIPE_BYTES * len(self._pipes)
+        elif descriptor == self._feed:
+            self._feed_more()
+
+    async def _read(self, descriptor: int, *, hung_up: bool) -> None:
+        await self._output.turn_to(self._pipes[descriptor])
+        for _ in range(_READS_A_TURN):
+            try:
+                content = os.read(descriptor, _READ_BYTES)
+            except BlockingIOError:
+                return
+            if not content:
+                del self._pipes[descriptor]
+                self._drop(descriptor)
+                return
+            self._owed -= len(content)
+            await self._output.add(content)
+            self._heard_at = trio.current_time()
+            if len(content) < _READ_BYTES and not hung_up:
+                return
+
+    def _feed_more(self) -> None:
+        try:
+            written = os.write(self._feed, self._stdin[:_PIPE_BYTES])
+        except BlockingIOError:
+            return
+        except OSError:  # it reads no more
+            written = len(self._stdin)
+        self._stdin = self._stdin[written:]
+        if not self._stdin:
+            self._drop(self._feed)
+            self._feed = -1
+
+    def _signal(self, number: int) -> None:
+        with suppress(OSError):  # all gone, or not ours to end
+            os.killpg(self.pid, number)
+
+
+def _spawn(program: Program, standard: tuple[int, int, int]) -> int:
+    """The pid of the leader of a new session and group."""
+    try:
+        if program.cwd:
+            return _spawn_there(program, standard)
+        return _spawn_here(program, standard)
+    except ValueError as error:  # a NUL, a lone surrogate, a variable's name with "="
+        raise CannotStart(f"the command or its environment cannot be passed on: {error}") from error
+
+
+def _spawn_here(program: Program, standard: tuple[int, int, int]) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(standard)]
+    reason = _why_not(program, FileNotFoundError(errno.ENOENT, ""))
+    for path in _candidates(program.argv[0], program.env.get("PATH", "")):
+        try:
+            return os.posix_spawn(
+                path,
+                program.argv,
+                program.env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except OSError as error:
+            reason = _why_not(program, error)
+            if error.errno not in _TRY_ELSEWHERE:
+                break
+    raise CannotStart(reason)
+
+
+def _spawn_there(program: Program, standard: tuple[int, int, int]) -> int:
+    """`posix_spawn` knows no directory; Popen costs a little more, and a shell that changes it a whole process."""
+    stdin, stdout, stderr = standard
+    try:
+        process = subprocess.Popen(
+            program.argv,
+            cwd=program.cwd,
+            env=program.env,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except OSError as error:
+        if not os.path.isdir(program.cwd) or error.filename == program.cwd:
+            raise CannotStart(f"{program.cwd}: this directory cannot be entered ({error.strerror})") from error
+        raise CannotStart(_why_not(program, error)) from error
+    process.returncode = 0  # reaping is `close`'s, Popen must not try
+    return process.pid
+
+
+def _candidates(name: str, path: str) -> Iterator[str]:
+    """Where the program may be. A stat a directory is cheap, a failed start is not."""
+    if "/" in name:
+        yield name
+        return
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        if os.access(candidate, os.X_OK):
+            yield candidate
+
+
+def _why_not(program: Program, error: OSError) -> str:
+    name = program.argv[0]
+    path = os.path.join(program.cwd, name)
+    if error.errno == errno.EACCES and os.path.isdir(path):
+        return f"{name}: is a directory"
+    if error.errno != errno.ENOENT:
+        return f"{name}: {error.strerror}"
+    if "/" not in name:
+        return f"{name}: command not found"
+    return f"{name}: its interpreter was not found" if os.path.exists(path) else f"{name}: no such file"
+
+
+def _reaped(pid: int) -> int | None:
+    """The child's wait status; None when it still runs, or somebody else reaped it."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return status if found else None

@@ -1,0 +1,85 @@
+"""What a handler gets and what it gives: a request and an answer as small values, free of any framework."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from kala_es.dialects import kala
+from kala_es.dialects.go_json import dumps
+from kala_es.domain.errors import Overloaded, Unavailable
+from kala_es.domain.ids import RunId
+from kala_es.runtime.scheduler import Answer, Key, Origin
+
+JSON: Final = ("Content-Type", "application/json;charset=UTF-8")
+_ERROR: Final = ("Content-Type", "application/json")
+_RETRY: Final = ("Retry-After", "1")
+Parts = AsyncGenerator[bytes, None]
+"""A body that is made while it is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An answer. `until_over` is a run: the answer is not sent before it, and all that its end caused, are over."""
+
+    status: int = 200
+    body: bytes | Parts = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    until_over: RunId | None = None
+
+    def header(self, name: str) -> str:
+        """A header's value, "" for none."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+NO_CONTENT: Final = Response(status=204)
+
+
+class Refused(Exception):
+    """The edge's own no, with the answer that says so."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request. `path` is canonical: single slashes, one at the end, each segment quoted again after unquoting.
+
+    `params` are the path's, decoded; of a query parameter given twice the last counts; header names are lower case.
+    """
+
+    method: str
+    path: str
+    query_string: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    principal: str = ""
+    key: Key | None = None
+
+    def origin(self, granted: Response | None = None) -> Origin:
+        """Who asks; with a key, `granted` is recorded as the answer to it."""
+        if self.key is None or granted is None:
+            return Origin(principal=self.principal)
+        assert isinstance(granted.body, bytes)
+        answer = Answer(status=granted.status, headers=granted.headers, body=granted.body)
+        return Origin(principal=self.principal, key=self.key, answer=answer)
+
+
+def answer_json(body: bytes | Parts, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """JSON on one line; the newline is added here, but for a body in parts."""
+    return Response(status=status, body=body + b"\n" if isinstance(body, bytes) else body, headers=(JSON, *headers))
+
+
+def refuse(status: int, reason: str, *headers: tuple[str, str]) -> Response:
+    """An error of the edge's own."""
+    return Response(status=status, body=dumps({"error": reason}) + b"\n", headers=(_ERROR, *headers))
+
+
+def refuse_for(error: Exception, *, initializing: bool = False) -> Response:
+    """The answer to a refusal of the scheduler's, or to a bug."""
+    body = kala.error_json(error, initializing=initializing) + b"\n"
+    headers = (_ERROR, _RETRY) if isinstance(error, Overloaded | Unavailable) else (_ERROR,)
+    return Response(status=kala.status_of(error), body=body, headers=headers)

@@ -1,0 +1,155 @@
+"""Jobs over HTTP: create, read, replace, delete, start, enable, disable."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+import trio
+
+from kala_es.dialects import kala
+from kala_es.dialects.go_json import dumps, instant_text
+from kala_es.domain.errors import Forbidden, Invalid
+from kala_es.domain.ids import JobId, RunId, run_for_key
+from kala_es.domain.model import Job, JobDraft
+from kala_es.web.edge import Site
+from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
+from kala_es.web.parameters import whole
+
+API: Final = "/api/v1"
+_PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")
+_MAX_TICKS: Final = 1_000
+_USUAL_TICKS: Final = 10
+_IN_A_THREAD_BYTES: Final = 64 * 1024
+"""A larger list of jobs is parsed in a thread, so that other requests do not wait for it."""
+
+
+def _job(request: Request) -> JobId:
+    return JobId(request.params["id"])
+
+
+def job_body(site: Site, job: Job) -> bytes:
+    """The wrapped JSON of one job."""
+    return b'{"job":' + site.jobs.json(job, site.scheduler.folds.jobs.graph) + b"}"
+
+
+async def create_job(request: Request, site: Site) -> Response:
+    """POST /job/."""
+    draft = kala.parse_job(request.body, default_owner=site.edge.default_owner)
+    job = draft.id or site.scheduler.new_job_id(request.key)
+    granted = answer_json(kala.id_json(job), 201)
+    await site.scheduler.create(replace(draft, id=job), request.origin(granted))
+    return granted
+
+
+async def create_jobs(request: Request, site: Site) -> Response:
+    """POST /job/bulk/."""
+    parse = partial(kala.parse_jobs, request.body, default_owner=site.edge.default_owner)
+    drafts = parse() if len(request.body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse)
+    if not drafts:
+        raise Invalid("", "there are no jobs in the body")
+    named = [_with_id(draft, i, (request, site)) for i, draft in enumerate(drafts)]
+    granted = answer_json(dumps({"ids": [draft.id for draft in named]}), 201)
+    await site.scheduler.create_all(named, request.origin(granted))
+    return granted
+
+
+def _with_id(draft: JobDraft, index: int, asked: tuple[Request, Site]) -> JobDraft:
+    request, site = asked
+    return draft if draft.id else replace(draft, id=site.scheduler.new_job_id(request.key, index))
+
+
+async def get_job(request: Request, site: Site) -> Response:
+    """GET /job/{id}/."""
+    return answer_json(job_body(site, site.scheduler.job(_job(request))))
+
+
+async def replace_job(request: Request, site: Site) -> Response:
+    """PUT /job/{id}/. The path's id counts, and the job is looked for before the body is looked at."""
+    job = site.scheduler.job(_job(request)).id
+    draft = kala.parse_job(request.body)
+    await site.scheduler.update(replace(draft, id=job), request.origin())
+    return answer_json(job_body(site, site.scheduler.job(job)))
+
+
+async def delete_job(request: Request, site: Site) -> Response:
+    """DELETE /job/{id}/."""
+    await site.scheduler.delete(_job(request), request.origin())
+    return NO_CONTENT
+
+
+async def delete_all_jobs(request: Request, site: Site) -> Response:
+    """DELETE /job/all/."""
+    await site.scheduler.delete_all(request.origin())
+    return NO_CONTENT
+
+
+def _remote(request: Request, site: Site) -> Job:
+    job = site.scheduler.job(_job(request))
+    if job.spec.kind != "remote":
+        raise Forbidden("Job is not a remote job")
+    return job
+
+
+async def get_params(request: Request, site: Site) -> Response:
+    """GET /job/{id}/params/: the remote request's body as it is."""
+    return Response(body=_remote(request, site).spec.remote.body.encode(), headers=(JSON,))
+
+
+async def replace_params(request: Request, site: Site) -> Response:
+    """PUT /job/{id}/params/: any text."""
+    job = _remote(request, site).id
+    await site.scheduler.replace_body(job, request.body.decode("utf-8", "replace"), request.origin())
+    return NO_CONTENT
+
+
+async def enable_job(request: Request, site: Site) -> Response:
+    """POST /job/enable/{id}/."""
+    await site.scheduler.enable(_job(request), request.origin(NO_CONTENT))
+    return NO_CONTENT
+
+
+async def disable_job(request: Request, site: Site) -> Response:
+    """POST /job/disable/{id}/."""
+    await site.scheduler.disable(_job(request), request.origin(NO_CONTENT))
+    return NO_CONTENT
+
+
+async def start_job(request: Request, site: Site) -> Response:
+    """POST /job/start/{id}/: answered when the run and its consequences are over, or at once if that is preferred."""
+    job = _job(request)
+    known = run_for_key(job, request.key.key) if request.key else None
+    at_once = _prefers_async(request)
+    granted = _accepted(job, known) if known and at_once else NO_CONTENT
+    run, _ = await site.scheduler.start(job, request.origin(granted))
+    return _accepted(job, run) if at_once else replace(NO_CONTENT, until_over=run)
+
+
+def start_replayed(request: Request, response: Response) -> Response:
+    """A start that was to be awaited is awaited again."""
+    if response.status != 204 or request.key is None:
+        return response
+    return replace(response, until_over=run_for_key(_job(request), request.key.key))
+
+
+def _accepted(job: JobId, run: RunId) -> Response:
+    return Response(status=202, headers=(("Location", run_path(job, run)), _PREFERENCE_APPLIED))
+
+
+def run_path(job: JobId, run: RunId) -> str:
+    """Where a run is found."""
+    return f"{API}/job/{quote(job, safe='')}/executions/{quote(run, safe='')}/"
+
+
+def _prefers_async(request: Request) -> bool:
+    items: Iterable[str] = request.headers.get("prefer", "").lower().split(",")
+    return any(item.partition(";")[0].strip() == "respond-async" for item in items)
+
+
+async def get_next(request: Request, site: Site) -> Response:
+    """GET /job/{id}/next/."""
+    count = whole(request, "count", (1, _MAX_TICKS)) or _USUAL_TICKS
+    job = site.scheduler.job(_job(request))
+    ticks = [instant_text(tick) for tick in site.scheduler.next_ticks(job.id, count)]
+    return answer_json(dumps({"next": ticks, "timezone": job.spec.timezone}))

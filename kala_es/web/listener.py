@@ -1,0 +1,103 @@
+"""The node's listening socket, and the serving of an ASGI app on it until it is told to stop.
+
+Stop: no new connection is accepted, idle ones are closed, requests under way get `graceful` seconds, then they are
+cancelled. No write is shielded, so a client that reads nothing delays nothing; it is cut off after
+`limits.STALLED_CLIENT_MS` in any case.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from time import time
+from typing import Final
+from wsgiref.handlers import format_date_time
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.utils import wrap_app
+
+from kala_es import limits
+from kala_es.web.connection import App, Connection
+
+_KEEP_ALIVE_SECONDS: Final = 75.0
+_TCP_USER_TIMEOUT: Final = 18  # Linux
+
+
+class _Config(Config):
+    """Hypercorn's settings. The date is made once a second."""
+
+    keep_alive_timeout = _KEEP_ALIVE_SECONDS
+    keep_alive_max_requests = sys.maxsize
+    accesslog = None
+    errorlog = "-"
+    include_server_header = False
+
+    def __init__(self) -> None:
+        self._dated: tuple[int, list[tuple[bytes, bytes]]] = (0, [])
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """The headers of every answer."""
+        now = int(time())
+        if self._dated[0] != now:
+            self._dated = (now, [(b"date", format_date_time(now).encode())])
+        return self._dated[1]
+
+
+async def serve(
+    app: App,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    stop: trio.Event,
+    graceful: float = 3.0,
+    complain: Callable[[str], None] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stop`; the task's status is the URLs it listens on. Raises OSError when it cannot listen."""
+    listeners = await open_listeners(host, port)
+    complain = complain or partial(print, file=sys.stderr, flush=True)
+    config, context = _Config(), WorkerContext(None)
+    open_now: set[Connection] = set()
+
+    async def handle(stream: trio.SocketStream) -> None:
+        connection = Connection(app, stream, config=config, context=context)
+        open_now.add(connection)
+        try:
+            await connection.run(complain)
+        finally:
+            open_now.discard(connection)
+
+    lifespan = Lifespan(wrap_app(app, 0, "asgi"), config, {})
+    async with trio.open_nursery() as living:
+        await living.start(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
+            accept = partial(trio.serve_listeners, handle, listeners, handler_nursery=serving)
+            await accepting.start(accept)
+            task_status.started([_url(listener) for listener in listeners])
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+            await context.terminated.set()
+            serving.cancel_scope.deadline = trio.current_time() + graceful
+            for connection in tuple(open_now):
+                connection.retire()
+        await lifespan.wait_for_shutdown()
+        living.cancel_scope.cancel()
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Sockets that listen on all addresses of `host`; "" for every address. Raises OSError, naming both."""
+    try:
+        listeners = list(await trio.open_tcp_listeners(port, host=host or None, backlog=limits.MAX_CONNECTIONS_BACKLOG))
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host or '*'}:{port}: {error.strerror or error}") from error
+    for listener in listeners:
+        listener.socket.setsockopt(trio.socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, limits.STALLED_CLIENT_MS)
+    return listeners
+
+
+def _url(listener: trio.SocketListener) -> str:
+    host, port = listener.socket.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,30 @@
+"""What is asked about the server itself: counters, health, readiness, and the description of this API."""
+
+from kala_es.dialects import kala
+from kala_es.web.edge import Site
+from kala_es.web.exchange import Request, Response, answer_json
+
+
+async def get_stats(request: Request, site: Site) -> Response:
+    """GET /stats/."""
+    scheduler = site.scheduler
+    return answer_json(
+        kala.stats_json(scheduler.folds.stats, next_run_at=scheduler.first_tick(), created=scheduler.clock.now())
+    )
+
+
+async def get_health(request: Request, site: Site) -> Response:
+    """GET /healthz: this process answers."""
+    return answer_json(b'{"status":"ok"}')
+
+
+async def get_readiness(request: Request, site: Site) -> Response:
+    """GET /readyz: it takes new work."""
+    if site.edge.ready():
+        return answer_json(b'{"status":"ready"}')
+    return answer_json(b'{"status":"not ready"}', 503)
+
+
+async def get_openapi(request: Request, site: Site) -> Response:
+    """GET /openapi.json."""
+    return answer_json(site.openapi)

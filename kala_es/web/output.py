@@ -1,0 +1,57 @@
+"""A run's output as raw bytes, whole or a range of it, read from the log piece by piece while it is sent."""
+
+import re
+from typing import Final
+
+from kala_es.projections.output import CHANNELS
+from kala_es.projections.runs import RunSummary
+from kala_es.web.edge import Site
+from kala_es.web.exchange import Refused, Request, Response, refuse
+from kala_es.web.parameters import choice
+from kala_es.web.runs import read_output, run_of
+
+_RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
+_HEADERS: Final = (
+    ("Content-Type", "application/octet-stream"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Accept-Ranges", "bytes"),
+)
+
+
+async def get_output(request: Request, site: Site) -> Response:
+    """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
+    run = run_of(request, site)
+    channel = choice(request, "channel", CHANNELS)
+    size = _size(run, channel)
+    wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)
+    start, stop = wanted or (0, size)
+    headers = [*_HEADERS, ("Content-Length", str(stop - start))]
+    if wanted:
+        headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
+    return Response(
+        status=206 if wanted else 200,
+        headers=tuple(headers),
+        body=read_output(site, run, channel=channel, within=(start, stop)) if stop > start else b"",
+    )
+
+
+def _size(run: RunSummary, channel: str | None) -> int:
+    if channel is None:
+        return run.stdout_bytes + run.stderr_bytes
+    return run.stdout_bytes if channel == "stdout" else run.stderr_bytes
+
+
+def _range(header: str, size: int) -> tuple[int, int] | None:
+    """The bytes [start, stop) that a single range means; None for all (no range, several, or not understood)."""
+    match = _RANGE.fullmatch(header)
+    if match is None or not (match[1] or match[2]):
+        return None
+    if match[1]:
+        start, stop = int(match[1]), min(int(match[2] or size) + 1, size)
+        if match[2] and int(match[2]) < start:
+            return None
+    else:
+        start, stop = max(size - int(match[2]), 0), size
+    if start >= stop:
+        raise Refused(refuse(416, f"the output has {size} bytes", ("Content-Range", f"bytes */{size}")))
+    return start, stop

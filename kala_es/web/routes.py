@@ -1,0 +1,310 @@
+"""All routes of the API, in one table: the router, the documentation and the tests read it."""
+
+from typing import Final
+
+from kala_es import limits
+from kala_es.web import job_list, jobs, meta, output, runs, stream
+from kala_es.web.table import Parameter, Reply, Row
+
+API: Final = jobs.API
+_BULK_SECONDS: Final = 300.0
+
+_NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
+_NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
+_WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
+_FORBIDDEN: Final = Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error")
+_NOT_REMOTE: Final = Reply(status=403, about="The job is not a remote one.", schema="Error")
+_LARGE: Final = Reply(status=413, about="The body is too large.", schema="Error")
+_KEY_USED: Final = Reply(status=422, about="The idempotency key was used for another request.", schema="Error")
+_BUSY: Final = Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error")
+_FULL: Final = Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error")
+_DONE: Final = Reply(status=204, about="Done, and durable.")
+_CHANGE: Final = (_BUSY, _FULL)
+
+_KEY: Final = Parameter(
+    name="Idempotency-Key", kind="string", about="Repeats of this request are given its first answer.", where="header"
+)
+_AFTER_JOB: Final = Parameter(name="after", kind="string", about="Only jobs whose id comes after this one.")
+_AFTER_RUN: Final = Parameter(name="after", kind="string", about="Only runs that began after this one.")
+_LIMIT: Final = Parameter(
+    name="limit", kind="integer", about=f"At most so many, 1 to {limits.MAX_PAGE}; the next page is in the Link header."
+)
+_RESUME: Final = Parameter(name="after", kind="integer", about="Only events after this position of the log.")
+_LAST_EVENT: Final = Parameter(
+    name="Last-Event-ID", kind="integer", about="The same, as a browser says it when it reconnects.", where="header"
+)
+_STREAM: Final = Reply(status=200, about="Events, as they become durable.", schema="Stream", media="text/event-stream")
+
+_OF_JOBS: Final = (
+    Row(
+        method="GET",
+        pattern=f"{API}/job/",
+        handler=job_list.list_jobs,
+        summary="List the jobs, in order of id",
+        parameters=(
+            _LIMIT,
+            _AFTER_JOB,
+            Parameter(name="q", kind="string", about="Only jobs with this text in name, id, owner or command."),
+            Parameter(name="disabled", kind="boolean", about="Only disabled jobs, or only enabled ones."),
+        ),
+        replies=(Reply(status=200, about="The jobs by id.", schema="Jobs"), _WRONG),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/",
+        handler=jobs.create_job,
+        summary="Create a job, or replace the one that has its id",
+        parameters=(_KEY,),
+        takes="JobDraft",
+        replies=(
+            Reply(status=201, about="Created, and durable.", schema="Created"),
+            _WRONG,
+            _FORBIDDEN,
+            _LARGE,
+            _KEY_USED,
+            *_CHANGE,
+        ),
+        direct=True,
+        initializing=True,
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/bulk/",
+        handler=jobs.create_jobs,
+        summary="Create many new jobs, all or none: a JSON array, or one job a line",
+        parameters=(_KEY,),
+        takes="JobDrafts",
+        replies=(
+            Reply(status=201, about="Created, and durable.", schema="CreatedJobs"),
+            _WRONG,
+            _FORBIDDEN,
+            Reply(status=409, about="There is a job with one of these ids already.", schema="Error"),
+            _LARGE,
+            _KEY_USED,
+            *_CHANGE,
+        ),
+        direct=True,
+        max_body=limits.MAX_BULK_BODY_BYTES,
+        body_seconds=_BULK_SECONDS,
+    ),
+    Row(
+        method="DELETE",
+        pattern=f"{API}/job/all/",
+        handler=jobs.delete_all_jobs,
+        summary="Delete all jobs",
+        replies=(_DONE, _FORBIDDEN, _BUSY),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/",
+        handler=jobs.get_job,
+        summary="Read a job",
+        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), _NO_JOB),
+        direct=True,
+    ),
+    Row(
+        method="PUT",
+        pattern=f"{API}/job/{{id}}/",
+        handler=jobs.replace_job,
+        summary="Replace a job's definition; its counters and history stay",
+        takes="JobDraft",
+        replies=(
+            Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
+            _WRONG,
+            _FORBIDDEN,
+            _NO_JOB,
+            _LARGE,
+            *_CHANGE,
+        ),
+        initializing=True,
+    ),
+    Row(
+        method="DELETE",
+        pattern=f"{API}/job/{{id}}/",
+        handler=jobs.delete_job,
+        summary="Delete a job, and its children that have no other parent; runs stay readable by their id",
+        replies=(_DONE, _NO_JOB, _BUSY),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/params/",
+        handler=jobs.get_params,
+        summary="Read the request body of a remote job, as it is",
+        replies=(Reply(status=200, about="The body.", schema="Anything"), _NOT_REMOTE, _NO_JOB),
+    ),
+    Row(
+        method="PUT",
+        pattern=f"{API}/job/{{id}}/params/",
+        handler=jobs.replace_params,
+        summary="Replace the request body of a remote job by any text",
+        takes="Anything",
+        replies=(_DONE, _NOT_REMOTE, _NO_JOB, _LARGE, *_CHANGE),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/next/",
+        handler=jobs.get_next,
+        summary="Read when the job is due next",
+        parameters=(Parameter(name="count", kind="integer", about="How many times, 1 to 1000; 10 if not given."),),
+        replies=(Reply(status=200, about="The next times.", schema="Next"), _WRONG, _NO_JOB),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/start/{{id}}/",
+        handler=jobs.start_job,
+        summary="Start a run now; the answer comes when it, and all that its end causes, are over",
+        parameters=(
+            _KEY,
+            Parameter(name="Prefer", kind="string", about="respond-async: answer at once (202).", where="header"),
+        ),
+        replies=(
+            Reply(status=202, about="Started; Location names the run."),
+            Reply(status=204, about="The run, and all that its end caused, are over."),
+            _NO_JOB,
+            _KEY_USED,
+            *_CHANGE,
+        ),
+        replayed=jobs.start_replayed,
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/enable/{{id}}/",
+        handler=jobs.enable_job,
+        summary="Let the job's times start runs",
+        parameters=(_KEY,),
+        replies=(_DONE, _NO_JOB, _KEY_USED, *_CHANGE),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/disable/{{id}}/",
+        handler=jobs.disable_job,
+        summary="Let nothing start the job",
+        parameters=(_KEY,),
+        replies=(_DONE, _NO_JOB, _KEY_USED, _BUSY),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/stats/{{id}}/",
+        handler=runs.get_legacy_stats,
+        summary="List the runs of a job in the shape of Kala, NextKala's parent",
+        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), _NO_JOB),
+    ),
+)
+
+_OF_RUNS: Final = (
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/executions/",
+        handler=runs.list_runs,
+        summary="List the runs of a job, oldest first",
+        parameters=(_LIMIT, _AFTER_RUN),
+        replies=(Reply(status=200, about="The runs.", schema="Runs"), _WRONG, _NO_JOB),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/executions/{{run}}/",
+        handler=runs.get_run,
+        summary="Read a run; the job's id is not looked at",
+        replies=(Reply(status=200, about="The run.", schema="WrappedRun"), _NO_RUN),
+    ),
+    Row(
+        method="PUT",
+        pattern=f"{API}/job/{{id}}/executions/{{run}}/",
+        handler=runs.report_status,
+        summary="Report a run's status, as the other side of a remote job does",
+        takes="Status",
+        replies=(_DONE, _WRONG, _NO_RUN, *_CHANGE),
+    ),
+    Row(
+        method="DELETE",
+        pattern=f"{API}/job/{{id}}/executions/{{run}}/",
+        handler=runs.cancel_run,
+        summary="Ask for the end of a run",
+        replies=(
+            Reply(status=204, about="Asked; the run ends soon."),
+            _NO_RUN,
+            Reply(status=409, about="The run is over.", schema="Error"),
+            _BUSY,
+        ),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",
+        handler=output.get_output,
+        summary="Read a run's output as raw bytes",
+        parameters=(
+            Parameter(name="channel", kind="string", about="stdout or stderr; both as they came if not given."),
+            Parameter(name="Range", kind="string", about="One range of bytes.", where="header"),
+        ),
+        replies=(
+            Reply(status=200, about="The output.", schema="Bytes", media="application/octet-stream"),
+            Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
+            _WRONG,
+            _NO_RUN,
+            Reply(status=416, about="The output has no such bytes.", schema="Error"),
+        ),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/executions/{{run}}/stream/",
+        handler=stream.stream_run,
+        summary="Follow a run: its output as it is written, its states, its end",
+        parameters=(_RESUME, _LAST_EVENT),
+        replies=(
+            _STREAM,
+            Reply(status=204, about="The run is over, and the reader has seen its end."),
+            _WRONG,
+            _NO_RUN,
+            _BUSY,
+        ),
+    ),
+)
+
+_OF_THE_SERVER: Final = (
+    Row(
+        method="GET",
+        pattern=f"{API}/stats/",
+        handler=meta.get_stats,
+        summary="Read the server's counters",
+        replies=(Reply(status=200, about="The counters.", schema="Stats"),),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/events/",
+        handler=stream.stream_events,
+        summary="Follow all events; from now on, or after a position",
+        parameters=(
+            Parameter(name="job", kind="string", about="Only events of this job."),
+            Parameter(name="type", kind="string", about="Only events of this type."),
+            _RESUME,
+            _LAST_EVENT,
+        ),
+        replies=(_STREAM, _WRONG, _BUSY),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/openapi.json",
+        handler=meta.get_openapi,
+        summary="Read this description",
+        replies=(Reply(status=200, about="An OpenAPI document.", schema="Anything"),),
+    ),
+    Row(
+        method="GET",
+        pattern="/healthz",
+        handler=meta.get_health,
+        summary="Ask whether the process answers",
+        replies=(Reply(status=200, about="It does.", schema="Health"),),
+    ),
+    Row(
+        method="GET",
+        pattern="/readyz",
+        handler=meta.get_readiness,
+        summary="Ask whether the server takes new work",
+        replies=(
+            Reply(status=200, about="It does.", schema="Health"),
+            Reply(status=503, about="It is starting, stopping, or has no room.", schema="Health"),
+        ),
+    ),
+)
+
+ROUTES: Final = (*_OF_JOBS, *_OF_RUNS, *_OF_THE_SERVER)

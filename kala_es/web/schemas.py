@@ -1,0 +1,141 @@
+"""The JSON schemas of what the API takes and gives, by the names that the route table uses."""
+
+from typing import Any, Final, get_args
+
+from kala_es.domain.model import Cause, DependencyPolicy, Outcome
+
+Schema = dict[str, Any]
+
+_TEXT: Final[Schema] = {"type": "string"}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time", "description": "0001-01-01T00:00:00Z for never."}
+_SOME_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
+_SOME_NUMBER: Final[Schema] = {"type": ["integer", "null"]}
+_SOME_IDS: Final[Schema] = {"type": ["array", "null"], "items": _TEXT}
+_NANOSECONDS: Final[Schema] = {"type": "integer", "description": "Nanoseconds."}
+
+
+def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_METADATA: Final[Schema] = _object(
+    {
+        "success_count": _COUNT,
+        "last_success": _TIME,
+        "error_count": {**_COUNT, "description": "Attempts that failed."},
+        "last_error": _TIME,
+        "last_attempted_run": _TIME,
+        "number_of_finished_runs": _COUNT,
+    }
+)
+_REMOTE: Final[Schema] = _object(
+    {
+        "url": _TEXT,
+        "method": _TEXT,
+        "body": _TEXT,
+        "headers": {"type": ["object", "null"], "additionalProperties": _list(_TEXT)},
+        "timeout": {"type": "integer", "description": "Seconds; 0 for the default."},
+        "expected_response_codes": {"type": ["array", "null"], "items": {"type": "integer"}},
+    }
+)
+_ORIGINAL: Final[Schema] = {
+    "name": {**_TEXT, "minLength": 1},
+    "id": _TEXT,
+    "command": _TEXT,
+    "owner": _TEXT,
+    "disabled": _FLAG,
+    "dependent_jobs": _SOME_IDS,
+    "parent_jobs": _SOME_IDS,
+    "on_failure_job": _TEXT,
+    "schedule": {**_TEXT, "description": "ISO 8601: R[n]/start/interval; empty to run once, now."},
+    "retries": _COUNT,
+    "epsilon": {**_TEXT, "description": "An ISO 8601 duration."},
+    "next_run_at": _TIME,
+    "TemplateDelimiters": {**_TEXT, "description": "Two words that enclose templates in command, url and body."},
+    "resume_at_next_scheduled_time": _FLAG,
+    "metadata": _METADATA,
+    "type": {"type": "integer", "enum": [0, 1], "description": "0 local, 1 remote."},
+    "remote_properties": _REMOTE,
+    "is_done": _FLAG,
+}
+_OURS: Final[Schema] = {
+    "timezone": {**_TEXT, "description": "An IANA zone for the schedule's calendar."},
+    "shell": {**_FLAG, "description": "Run the command by /bin/sh -c."},
+    "env": {"type": "object", "additionalProperties": _TEXT},
+    "cwd": _TEXT,
+    "stdin": _TEXT,
+    "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
+    "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+}
+_RUN: Final[Schema] = {
+    "id": _TEXT,
+    "job_id": _TEXT,
+    "ran_at": _TIME,
+    "number_of_retries": _COUNT,
+    "status": {**_TEXT, "description": "Started, Success, Failed, or what a client reported."},
+    "execution_duration": _NANOSECONDS,
+    "output": {**_TEXT, "description": "Both channels as they came, trimmed."},
+    "outcome": {"enum": [*get_args(Outcome), None]},
+    "exit_code": _SOME_NUMBER,
+    "signal": _SOME_NUMBER,
+    "cause": {"enum": [*get_args(Cause)]},
+    "tick": _SOME_TIME,
+    "ended_at": _SOME_TIME,
+    "reason": _TEXT,
+    "stdout_bytes": _COUNT,
+    "stderr_bytes": _COUNT,
+    "output_truncated": _FLAG,
+}
+_STATS: Final[Schema] = {
+    "active_jobs": _COUNT,
+    "disabled_jobs": _COUNT,
+    "jobs": _COUNT,
+    "error_count": _COUNT,
+    "success_count": _COUNT,
+    "next_run_at": _TIME,
+    "last_attempted_run": _TIME,
+    "created": _TIME,
+}
+_LEGACY_RUN: Final[Schema] = {
+    "job_id": _TEXT,
+    "ran_at": _TIME,
+    "number_of_retries": _COUNT,
+    "success": _FLAG,
+    "execution_duration": _NANOSECONDS,
+}
+
+SCHEMAS: Final[Schema] = {
+    "Job": _object({**_ORIGINAL, **_OURS}, optional=tuple(_OURS)),
+    "JobDraft": {
+        **_object({**_ORIGINAL, **_OURS}, optional=tuple(name for name in {**_ORIGINAL, **_OURS} if name != "name")),
+        "description": "Keys in any letter case; what is unknown is ignored.",
+    },
+    "JobDrafts": _list(_ref("JobDraft")),
+    "Jobs": _object({"jobs": {"type": "object", "additionalProperties": _ref("Job")}}),
+    "WrappedJob": _object({"job": _ref("Job")}),
+    "Created": _object({"id": _TEXT}),
+    "CreatedJobs": _object({"ids": _list(_TEXT)}),
+    "Run": _object(_RUN),
+    "Runs": _object({"job_stats": _list(_ref("Run"))}),
+    "WrappedRun": _object({"job_run": _ref("Run")}),
+    "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
+    "Stats": _object({"Stats": _object(_STATS)}),
+    "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
+    "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
+    "Health": _object({"status": _TEXT}),
+    "Error": _object({"error": _TEXT, "field": _TEXT}, optional=("field",)),
+    "Stream": {"type": "string", "description": "text/event-stream; the id of an event is its position in the log."},
+    "Bytes": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "Anything": {},
+}

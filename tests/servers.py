@@ -1,0 +1,183 @@
+"""A real kala_es server in a process of its own, for tests that speak to it over HTTP.
+
+Give it a directory of its own: data, stdout and stderr are kept there, so a test can read them after the process
+is gone, and another server can be started on the same data. Processes are ended by their pid only.
+"""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+READY: Final = "kala-es: listening on "
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 30.0
+
+Result = TypeVar("Result")
+
+
+class DidNotStart(Exception):
+    """The server ended, or took too long, before it said that it listens."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; of a header sent twice the first counts."""
+
+    status: int
+    body: bytes
+    headers: Message = field(default_factory=Message)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """A server that listens. Leaving the context ends it in good order, or kills it when that takes too long."""
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
+        self.process = process
+        self.directory = directory
+        self.url = url
+        self.host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
+        self.port = int(port)
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        wait: float = START_SECONDS,
+    ) -> "Server":
+        """Start a server on `directory`/data with further arguments; `env` is added to ours. Raises DidNotStart."""
+        directory.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(directory / "data"), *args]
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
+        paths = [str(ROOT), *filter(None, [outer.get("PYTHONPATH")])]
+        with (directory / "stdout").open("wb") as out, (directory / "stderr").open("ab") as err:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=cwd or directory,
+                env={**outer, "PYTHONPATH": os.pathsep.join(paths), **(env or {})},
+            )
+        try:
+            return cls(process, directory, _ready_url(process, directory, wait))
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def stderr(self) -> str:
+        """What it, and servers before it on this directory, have complained about."""
+        return (self.directory / "stderr").read_text(errors="replace")
+
+    @property
+    def stdout(self) -> str:
+        return (self.directory / "stdout").read_text(errors="replace")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = ANSWER_SECONDS,
+    ) -> Answer:
+        """One request on a connection of its own; the path goes out as it is."""
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
+            response = connection.getresponse()
+            return Answer(response.status, response.read(), response.headers)
+        finally:
+            connection.close()
+
+    def send(self, method: str, path: str, value: object, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """A request whose body is `value` as JSON."""
+        all_headers = {"Content-Type": "application/json", **(headers or {})}
+        return self.request(method, path, json.dumps(value).encode(), headers=all_headers)
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+    def kill9(self) -> None:
+        """End it with no chance to do anything."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end; `wait` for that."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float = STOP_SECONDS) -> int:
+        """Until it has ended: its exit code. Raises subprocess.TimeoutExpired."""
+        return self.process.wait(timeout)
+
+    def stop(self, timeout: float = STOP_SECONDS) -> int:
+        """End it in good order: its exit code."""
+        self.terminate()
+        return self.wait(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is not None:
+            return
+        try:
+            self.stop()
+        except BaseException:
+            self.kill9()
+            raise
+
+
+def _ready_url(process: subprocess.Popen[bytes], directory: Path, seconds: float) -> str:
+    def url() -> str | None:
+        lines = (directory / "stdout").read_text(errors="replace").splitlines(keepends=True)
+        urls = [line.removeprefix(READY).strip() for line in lines if line.startswith(READY) and line.endswith("\n")]
+        if not urls and process.poll() is not None:
+            stderr = (directory / "stderr").read_text(errors="replace")
+            raise DidNotStart(f"exit code {process.returncode}: {stderr[-2000:]}")
+        return urls[0] if urls else None
+
+    try:
+        return eventually(url, seconds)
+    except TimeoutError:
+        raise DidNotStart(f"not listening after {seconds} s") from None
+
+
+def eventually(ask: Callable[[], Result | None], seconds: float = ANSWER_SECONDS) -> Result:
+    """What `ask` gives once it is neither None nor False; asked again and again. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = ask()
+        if result is not None and result is not False:
+            return result
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.01)
