@@ -5,6 +5,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -16,6 +17,7 @@ from kala_es.domain.model import JobSpec
 from kala_es.event_logs.lmdb import open_log
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
 from kala_es.runtime.log_writer import LogWriter
 
 _BUSY_TASKS = 4
@@ -52,7 +54,11 @@ async def measure(directory: Path, appenders: int, *, saturated: bool, seconds: 
     store = open_folds(directory)
     log = open_log(directory, store)
     folds = Folds(store)
-    writer = LogWriter(log, lambda batch: None if folds.apply(batch) else None)
+
+    def fold(batch: Sequence[Recorded]) -> None:
+        folds.apply(batch)
+
+    writer = LogWriter(log, fold)
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)

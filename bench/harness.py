@@ -94,8 +94,10 @@ def job(number: int, schedule: str = FAR, command: str = "true") -> dict[str, An
 def fill(target: Server, count: int, **fields: Any) -> float:
     """Create jobs by the bulk route; jobs a second."""
     connection = target.connect()
-    bodies = [b"\n".join(json.dumps(job(i, **fields)).encode() for i in range(n, min(n + 15_000, count)))
-              for n in range(0, count, 15_000)]
+    bodies = [
+        b"\n".join(json.dumps(job(i, **fields)).encode() for i in range(n, min(n + 15_000, count)))
+        for n in range(0, count, 15_000)
+    ]
     began = time.perf_counter()
     for body in bodies:
         status, answer = ask(connection, "POST", f"{JOB}bulk/", body)

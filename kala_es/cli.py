@@ -95,11 +95,21 @@ def _serve(arguments: argparse.Namespace) -> int:
             nursery.cancel_scope.cancel()
 
     try:
-        trio.run(run, strict_exception_groups=False)
-    except (LogError, FoldsError, OSError) as error:
-        print(f"kala-es: {error}", file=sys.stderr)
+        trio.run(run)
+    except BaseExceptionGroup as group:
+        expected, rest = group.split((LogError, FoldsError, OSError))
+        if expected is None or rest is not None:
+            raise
+        print(f"kala-es: {_first(expected)}", file=sys.stderr)
         return _CANNOT_START
     return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, out of the groups around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _watch_signals(stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

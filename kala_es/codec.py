@@ -88,9 +88,8 @@ def decode(record: Record) -> e.Event:
     """The event of a record. Raises NotUnderstood."""
     kind = _KINDS.get(record.type)
     if kind is None or record.version > kind.version:
-        raise NotUnderstood(
-            f"position {record.position} holds a {record.type} of version {record.version}, which this version does not know"
-        )
+        stored = f"{record.type} of version {record.version}"
+        raise NotUnderstood(f"position {record.position} holds a {stored}, which this version does not know")
     body = cbor2.loads(record.body)
     for version in range(record.version, kind.version):
         body = kind.upcasters[version](body)

@@ -6,7 +6,6 @@ Stop: it stops listening and starting; running attempts get their grace, then th
 recorded, a snapshot is saved, the log is closed.
 """
 
-import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,19 +22,20 @@ from kala_es.domain.graph import Graph
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
-from kala_es.event_log import EventLog
+from kala_es.event_log import EventLog, LogInUse
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import Executor, RemoteExecutor
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
-from kala_es.fold_store import FoldStore
+from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
+from kala_es.runtime.collector import short_pauses
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
@@ -50,7 +50,6 @@ from kala_es.web.app import Edge, make_app
 from kala_es.web.listener import serve
 
 _SWITCH_SECONDS = 0.0005
-_COLLECT_SECONDS = 5.0
 _SETTLE_SECONDS = 10.0
 _SNAPSHOT_SECONDS = 300.0
 _SNAPSHOT_EVENTS = 50_000
@@ -75,7 +74,10 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head)
         return
     settings.data.mkdir(parents=True, exist_ok=True)
-    folds = open_folds(settings.data)
+    try:
+        folds = open_folds(settings.data)
+    except FoldsInUse:
+        raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
     try:
         log = await trio.to_thread.run_sync(open_log, settings.data, folds)
         try:
@@ -157,11 +159,11 @@ class Node:
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Read the log, answer what the last stop left open, and begin to keep time."""
-        await replay(self.storage.log, self.folds, self.storage.head(), self.storage.snapshot)
+        await replay(self.storage.log, self.folds, head=self.storage.head(), snapshot_path=self.storage.snapshot)
         self.broadcaster.begin(self.folds.position)
         await nursery.start(self.agent.run)
         nursery.start_soon(self.writer.run)
-        await resume(self.folds, self.timetable, self.outside.clock, self.registry.tell)
+        await resume(self.folds, self.timetable, clock=self.outside.clock, tell=self.registry.tell)
         with trio.move_on_after(_SETTLE_SECONDS):
             await self.registry.idle()
         nursery.start_soon(self.timetable.run)
@@ -180,7 +182,7 @@ class Node:
     async def quiet(self) -> None:
         """Until nothing runs and no actor has anything to do."""
         while len(self.folds.busy) or self.registry.active:
-            await trio.sleep(0.01)
+            await self.registry.parked()
 
     async def save_snapshot(self) -> None:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
@@ -216,10 +218,10 @@ async def run_node(
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
-        nursery.start_soon(_keep_collector_short)
         if settings.verbose:
             nursery.start_soon(_print_events, node, outside.complain)
-        await _serve(node, settings, stop, say)
+        with short_pauses():
+            await _serve(node, settings, stop, say)
         await node.save_snapshot()
         nursery.cancel_scope.cancel()
 
@@ -254,16 +256,6 @@ def _rules(settings: Settings) -> Rules:
         delete_all=settings.delete_all,
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
     )
-
-
-async def _keep_collector_short() -> None:
-    """Let the collector look at what is young only: our values form no cycles, and a full collection of 100,000
-    jobs would stop everything for longer than any request may wait."""
-    gc.set_threshold(20_000, 5, 1_000_000)
-    while True:
-        gc.collect(1)
-        gc.freeze()
-        await trio.sleep(_COLLECT_SECONDS)
 
 
 async def _print_events(node: Node, say: Callable[[str], None]) -> None:

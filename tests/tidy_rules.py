@@ -23,14 +23,15 @@ ROOMS: Final = (
     "web",
     "runtime | agent",
     "dialects | projections | event_logs | fold_stores | executors | codec | archive",
-    "event_log fold_store executor clock actor settings limits",
+    "event_log fold_store executor link clock actor settings",
     "domain",
+    "limits",
 )
 PORTS: Final = _words("event_log fold_store executor clock")
 
 PURE_IMPORTS: Final = _words(
-    "__future__ bisect calendar collections dataclasses datetime decimal enum functools hashlib html isodate "
-    "itertools json kala_es operator re string typing urllib.parse uuid zoneinfo"
+    "__future__ bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html isodate "
+    "itertools json kala_es math operator orjson re string types typing urllib.parse uuid zoneinfo"
 )
 IMPURE_CALLS: Final = _words("open print input eval exec __import__ now today utcnow uuid1 uuid4")
 IMPURE_REFERENCES: Final = _words("datetime.now datetime.today datetime.utcnow date.today uuid.uuid1 uuid.uuid4")

@@ -6,7 +6,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 from dataclasses import dataclass
 
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobSpec, MissReason, Outcome, SkipReason
+from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,7 @@ class RunStarted:
     root: RunId
     tick: Instant | None = None
     after: RunId | None = None
+    kind: JobKind = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ class RunSkipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickMissed:
-    """`count` consecutive ticks, `first` to `last`, started nothing. `made_up` is the later tick whose run stands for them."""
+    """`count` consecutive ticks, `first` to `last`, started nothing; the run of `made_up` stands for them."""
 
     job: JobId
     at: Instant

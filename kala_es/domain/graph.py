@@ -76,7 +76,7 @@ def dependents(job: Job, graph: Graph) -> tuple[JobId, ...]:
 
 def check_links(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], Graph]) -> None:
     """Raise Invalid when a parent is unknown or the definition would close a cycle."""
-    jobs, graph = known
+    jobs, _ = known
     for parent in spec.parents or ():
         if parent == job:
             raise Invalid("parent_jobs", f"the job {job!r} cannot be its own parent")

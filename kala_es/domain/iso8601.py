@@ -16,6 +16,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -245,10 +246,8 @@ def _fault(text: str) -> str:
 
 def _zone(name: str) -> ZoneInfo:
     if _ZONE_NAME.fullmatch(name):
-        try:
+        with suppress(KeyError, ValueError, OSError):  # no such zone, a file that is none, a directory
             return ZoneInfo(name)
-        except (KeyError, ValueError, OSError):  # no such zone, a file that is none, a directory
-            pass
     raise Invalid("timezone", f"there is no time zone {_quote(name)}")
 
 

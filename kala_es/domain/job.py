@@ -192,6 +192,7 @@ def _begin(job: Job, command: c.StartRun, *, tick: Instant | None) -> e.JobEvent
         root=command.root,
         tick=tick,
         after=command.after,
+        kind=job.spec.kind,
     )
 
 

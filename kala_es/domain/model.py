@@ -5,7 +5,7 @@ has one tick, the moment it was planned.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
 
@@ -34,6 +34,9 @@ class RemoteCall:
 NO_CALL = RemoteCall()
 
 
+NO_JOB: Final = JobId("")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text."""
@@ -43,7 +46,7 @@ class JobSpec:
     owner: str = ""
     dependents: tuple[JobId, ...] | None = None
     parents: tuple[JobId, ...] | None = None
-    on_failure_job: JobId = JobId("")
+    on_failure_job: JobId = NO_JOB
     schedule: str = ""
     timezone: str = ""
     retries: int = 0

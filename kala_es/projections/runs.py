@@ -14,7 +14,7 @@ import cbor2
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import Cause, Outcome
+from kala_es.domain.model import Cause, JobKind, Outcome
 from kala_es.domain.plain import from_plain, to_plain
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -25,8 +25,9 @@ _BY_JOB: Final = b"j"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A run, as anyone may read it. `position` is that of its start. `outcome` is None while it is in flight; `reported` is what a client said of it.
+    """A run, as anyone may read it.
 
+    `position` is that of its start; `outcome` is None while it is in flight; `reported` is what a client said of it;
     `attempts` counts those begun; the sizes are bytes of output over all attempts.
     """
 
@@ -38,6 +39,7 @@ class RunSummary:
     position: int
     tick: Instant | None = None
     after: RunId | None = None
+    kind: JobKind = "local"
     principal: str = ""
     attempts: int = 1
     ended: Instant | None = None
@@ -82,6 +84,7 @@ class Runs:
             position=recorded.position,
             tick=event.tick,
             after=event.after,
+            kind=event.kind,
             principal=recorded.principal,
         )
         self._live[run.id] = run

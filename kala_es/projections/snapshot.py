@@ -53,7 +53,7 @@ def write(path: Path, parts: list[bytes]) -> None:
 
 
 def load(path: Path, folds: Folds, head: int) -> bool:
-    """Fill empty folds from the file. False, with the folds left empty, when it is missing, damaged or of another log."""
+    """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged or of another log."""
     with suppress(OSError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
         content = path.read_bytes()
         body, digest = content[:-_DIGEST], content[-_DIGEST:]

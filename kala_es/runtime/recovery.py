@@ -28,7 +28,7 @@ _BREATH_SECONDS = 0.02
 LOST = "the server stopped while it ran"
 
 
-async def replay(log: EventLog, folds: Folds, head: int, snapshot_path: Path | None = None) -> int:
+async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path | None = None) -> int:
     """Bring the folds up to the log's last position; how many records that took."""
     if folds.stored > head:
         folds.forget_stored()
@@ -43,7 +43,7 @@ async def replay(log: EventLog, folds: Folds, head: int, snapshot_path: Path | N
     return count
 
 
-async def resume(folds: Folds, timetable: Timetable, clock: Clock, tell: Callable[[Command], None]) -> None:
+async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Callable[[Command], None]) -> None:
     """Answer what the last stop left open, and plan what lies ahead."""
     now = clock.now()
     repeated = list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))

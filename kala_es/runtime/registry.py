@@ -30,6 +30,7 @@ class Registry:
         self._site = site
         self._actors: dict[JobId, JobActor] = {}
         self._links = trio.Lock()
+        self._parked = trio.Event()
         self._creating: dict[JobId, trio.Event] = {}
         self.stopping = False
 
@@ -86,8 +87,12 @@ class Registry:
 
     async def idle(self) -> None:
         """Until no actor has anything to do."""
-        while self._actors:
-            await trio.sleep(0.002)
+        if self._actors:
+            await self.parked()
+
+    async def parked(self) -> None:
+        """Until the next time that the last busy actor has nothing more to do."""
+        await self._parked.wait()
 
     def react(self, reaction: Reaction) -> None:
         """Carry out what an event made due. While stopping it is left to the next start, which finds it in the log."""
@@ -103,6 +108,9 @@ class Registry:
 
     def _forget(self, job: JobId) -> None:
         self._actors.pop(job, None)
+        if not self._actors:
+            self._parked.set()
+            self._parked = trio.Event()
 
     async def in_background(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Carry out work of several steps whole, whether or not its asker stays."""
@@ -120,7 +128,7 @@ class Registry:
     async def create_all(
         self, commands: Sequence[c.CreateJob], principal: str = "", receipt: RequestAnswered | None = None
     ) -> Done:
-        """Create new jobs, all or none, in one commit. Raises Refusal; Invalid names the job by its place in `field`."""
+        """Create new jobs, all or none, in one commit. Raises Refusal; Invalid names the job by its place."""
         return await self.in_background(lambda: self._create_all(commands, principal, receipt))
 
     async def _create_all(

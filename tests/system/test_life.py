@@ -1,0 +1,178 @@
+"""A server's life: start, stop, a second one, a full disk, a newer log, signals, what a crash left open."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.servers import DidNotStart, Server, eventually
+from tests.system.lives import FAR, JOB, Lives
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Lives]:
+    """A server on an empty directory."""
+    with Lives(tmp_path / "server") as running:
+        yield running
+
+
+def start_slow(lives: Lives, command: str, **fields: object) -> str:
+    """A job whose run is under way; its id."""
+    job = lives.make(command=command, shell=True, **fields)
+    assert lives.server.request("POST", f"{JOB}start/{job}/", headers={"Prefer": "respond-async"}).status == 202
+    eventually(lambda: lives.runs(job))
+    return job
+
+
+def test_a_stop_waits_for_the_run_and_records_its_end(lives: Lives) -> None:
+    job = start_slow(lives, "sleep 0.7; echo done")
+    assert lives.server.stop() == 0
+    lives.again()
+    run = lives.runs(job)[0]
+    assert (run["outcome"], run["output"], run["exit_code"]) == ("succeeded", "done", 0)
+
+
+def test_a_stop_cancels_what_outlasts_the_grace(tmp_path: Path) -> None:
+    with Lives(tmp_path / "server", "--grace", "0.2s") as lives:
+        job = start_slow(lives, "echo begun; sleep 30")
+        began = time.monotonic()
+        assert lives.server.stop() == 0
+        assert time.monotonic() - began < 15
+        lives.again()
+        run = lives.runs(job)[0]
+        assert (run["outcome"], run["output"]) == ("cancelled", "begun")
+        assert "stopped" in run["reason"]
+
+
+def test_new_work_is_refused_and_readings_go_on_while_it_stops(lives: Lives) -> None:
+    start_slow(lives, "sleep 2")
+    lives.server.terminate()
+    eventually(lambda: lives.server.get("/readyz").status == 503)
+    status, answer = lives.call("POST", JOB, {"name": "t", "command": "true", "schedule": FAR})
+    assert status == 503
+    assert "stopping" in answer["error"]
+    assert lives.call("GET", "/api/v1/stats/")[0] == 200
+    assert lives.server.wait() == 0
+
+
+def test_a_second_signal_ends_at_once(lives: Lives) -> None:
+    job = start_slow(lives, "exec sleep 20")
+    lives.server.terminate()
+    eventually(lambda: "stopping" in lives.server.stderr)
+    lives.server.terminate()
+    assert lives.server.wait(5) == 128 + signal.SIGTERM
+    lives.again()
+    assert lives.runs(job)[0]["outcome"] == "lost"
+
+
+def test_a_lost_run_is_retried_when_retries_remain(lives: Lives, tmp_path: Path) -> None:
+    command = f"echo $KALA_ATTEMPT; if [ $KALA_ATTEMPT = 1 ]; then exec sleep 20; fi; touch {tmp_path}/ran"
+    job = start_slow(lives, command, retries=1)
+    eventually(lambda: lives.runs(job)[0]["output"] == "1")
+    lives.kill_and_restart()
+    eventually(lambda: lives.runs(job)[0]["outcome"])
+    run = lives.runs(job)[0]
+    assert (run["outcome"], run["number_of_retries"], run["output"].split()) == ("succeeded", 1, ["1", "2"])
+    assert lives.job(job)["metadata"]["error_count"] == 1
+
+
+def test_missed_ticks_are_made_up_once_or_not_at_all(lives: Lives) -> None:
+    start = (datetime.now(UTC) + timedelta(seconds=0.8)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    made_up = lives.make(schedule=f"R/{start}/PT1000H")
+    left = lives.make(schedule=f"R/{start}/PT1000H", resume_at_next_scheduled_time=True)
+    lives.server.kill9()
+    time.sleep(1.0)
+    lives.again()
+    eventually(lambda: [r["outcome"] for r in lives.runs(made_up)] == ["succeeded"])
+    assert lives.runs(made_up)[0]["cause"] == "catch-up"
+    assert lives.runs(left) == []
+
+
+def test_a_second_server_on_the_same_directory_ends_with_one_sentence(lives: Lives) -> None:
+    command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(lives.data)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert "in use" in second.stderr
+    assert lives.call("GET", "/api/v1/stats/")[0] == 200
+
+
+def test_a_port_in_use_is_said_in_one_sentence_and_starts_nothing(lives: Lives, tmp_path: Path) -> None:
+    with pytest.raises(DidNotStart, match=f"cannot listen on 127.0.0.1:{lives.server.port}"):
+        Server.start(tmp_path / "other", "--port", str(lives.server.port))
+
+
+def test_a_full_disk_refuses_new_work_loses_nothing_and_recovers(lives: Lives) -> None:
+    kept = lives.make()
+    size = max(p.stat().st_size for p in (lives.data / "log").iterdir())
+    resource.prlimit(lives.server.pid, resource.RLIMIT_FSIZE, (size + 64 * 1024, resource.RLIM_INFINITY))
+    made = []
+    for _ in range(400):
+        body = {"name": "x" * 900, "command": "true", "schedule": FAR}
+        status, answer = lives.call("POST", JOB, body)
+        if status != 201:
+            break
+        made.append(answer["id"])
+    assert status == 507
+    assert answer["error"]
+    assert lives.call("GET", JOB)[0] == 200
+    assert lives.server.get("/readyz").status == 503
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(lives.server.pid, resource.RLIMIT_FSIZE, unlimited)
+    again = lives.make()
+    assert lives.server.get("/readyz").status == 200
+    lives.kill_and_restart()
+    assert set(lives.call("GET", JOB)[1]["jobs"]) == {kept, *made, again}
+
+
+def test_the_folds_are_rebuilt_when_they_are_gone(lives: Lives) -> None:
+    parent = lives.make()
+    child = lives.make(parent_jobs=[parent], schedule="")
+    lives.run_now(parent)
+    before = [lives.call("GET", path) for path in (JOB, f"{JOB}{child}/executions/")]
+    assert lives.server.stop() == 0
+    for left in ("snapshot.cbor", "folds/data.mdb", "folds/lock.mdb"):
+        (lives.data / left).unlink(missing_ok=True)
+    lives.again()
+    assert [lives.call("GET", path) for path in (JOB, f"{JOB}{child}/executions/")] == before
+
+
+def test_settings_come_from_flag_then_variable_then_file(tmp_path: Path) -> None:
+    config = tmp_path / "kala.toml"
+    config.write_text('default_owner = "from file"\nno_delete_all = true\n')
+    with Lives(tmp_path / "file", "--config", str(config)) as lives:
+        assert lives.job(lives.make())["owner"] == "from file"
+        assert lives.call("DELETE", f"{JOB}all/")[0] == 403
+    environment = {"KALA_ES_DEFAULT_OWNER": "from variable", "KALA_ES_CONFIG": str(config)}
+    with Server.start(tmp_path / "variable", env=environment) as server:
+        made = server.send("POST", JOB, {"id": "a", "name": "t", "command": "true", "schedule": FAR})
+        assert made.status == 201
+        assert server.get(f"{JOB}a/").json["job"]["owner"] == "from variable"
+    with Server.start(tmp_path / "flag", "-o", "from flag", "--no-local-jobs", env=environment) as server:
+        refused = server.send("POST", JOB, {"name": "t", "command": "true", "schedule": FAR})
+        assert (refused.status, refused.json["error"]) == (403, "local jobs are disabled")
+
+
+def test_run_does_as_the_server_would(tmp_path: Path) -> None:
+    def run(*args: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "kala_es", "run", *args]
+        environment = {**os.environ, "SECRET": "x"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+
+    assert run("echo 'a  b' | cat").stdout == "a  b | cat\n"
+    failed = run("--shell", "echo out; echo err >&2; exit 3")
+    assert (failed.returncode, failed.stdout) == (3, "out\n")
+    assert failed.stderr.startswith("err\n")
+    assert "SECRET" not in run("env").stdout
+    assert "command not found" in run("no-such-binary-xyz").stderr
+    assert json.dumps(run("no-such-binary-xyz").returncode) == "1"
