@@ -44,7 +44,7 @@ MAX_ID_CHARS: Final = 200
 MAX_PARENTS: Final = 1_000
 MAX_RETRIES: Final = 1_000_000
 MAX_RUNS_IN_FLIGHT: Final = 1_000
-"""Runs of one job at a time; a further tick is skipped, a further ask refused (429)."""
+"""Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
 
 # Attempts

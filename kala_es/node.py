@@ -2,8 +2,8 @@
 
 Start: log and folds are opened, the folds brought up to date, what the last stop left open is answered, then the
 timetable runs, and only then does the node listen and say so.
-Stop: it stops listening and starting; running attempts get their grace, then they are cancelled; their ends are
-recorded, a snapshot is saved, the log is closed.
+Stop: nothing more is started; running attempts get their grace, then they are cancelled, and their ends are recorded;
+it stops listening, a snapshot is saved, the log is closed.
 """
 
 import sys
@@ -51,7 +51,7 @@ from kala_es.web.listener import serve
 
 _SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
-_SNAPSHOT_SECONDS = 300.0
+_SNAPSHOT_SECONDS = 60.0
 _SNAPSHOT_EVENTS = 50_000
 _CANCEL_SECONDS = limits.KILL_GRACE_SECONDS + limits.PIPE_LINGER_SECONDS + 5
 
@@ -188,8 +188,14 @@ class Node:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
         if self.storage.snapshot is None:
             return
+        position, records = 0, []
+        while position != self.folds.position:  # it moves on while the record is read
+            position = self.folds.position
+            records = await self.storage.log.read(position - 1, limit=1)
+        if not records:
+            return
         parts: list[bytes] = []
-        for part in snapshot.freeze(self.folds):
+        for part in snapshot.freeze(self.folds, snapshot.anchor_of(records[0].body)):
             parts.append(part)
             await trio.lowlevel.checkpoint()
         try:

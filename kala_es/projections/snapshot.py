@@ -1,6 +1,6 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
-The file is CBOR: {"format", "position", "jobs", "graph", "trees", "joins", "attempted"}, then its BLAKE2b digest.
+The file is CBOR: {"format", "position", "anchor", "jobs", "graph", "trees", "joins", "attempted"}, then its BLAKE2b digest.
 """
 
 import os
@@ -24,12 +24,18 @@ _DIGEST: Final = 32
 _SLICE: Final = 500
 
 
-def freeze(folds: Folds) -> Iterator[bytes]:
+def anchor_of(body: bytes) -> bytes:
+    """What ties a snapshot to its log: a digest of the record at its position, given that record's body."""
+    return blake2b(body, digest_size=16).digest()
+
+
+def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
     """The snapshot's bytes, as of now. Draw them at leisure: the jobs are frozen values, noted at the first draw."""
     jobs = list(folds.jobs.by_id.values())
     head = {
         "format": _FORMAT,
         "position": folds.position,
+        "anchor": anchor,
         "jobs": len(jobs),
         "graph": folds.jobs.graph.dump(),
         "trees": {root: to_plain(tree) for root, tree in folds.trees.open.items()},
@@ -50,6 +56,14 @@ def write(path: Path, parts: list[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def place(path: Path) -> tuple[int, bytes] | None:
+    """A file's position and anchor, None when it cannot be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError), path.open("rb") as file:
+        top: dict[str, Any] = cbor2.CBORDecoder(file).decode()
+        return top["position"], top["anchor"]
+    return None
 
 
 def load(path: Path, folds: Folds, head: int) -> bool:

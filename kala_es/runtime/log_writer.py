@@ -11,6 +11,7 @@ until there is room. Any other failure ends the writer: every appender gets Unav
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import trio
 
@@ -22,6 +23,7 @@ from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord
 from kala_es.projections.recorded import Recorded
 
 _RETRY_SECONDS = 0.25
+_FULL_SECONDS = 10.0
 _SLICE = 500
 """So many facts are encoded or folded before others get their turn."""
 
@@ -52,7 +54,12 @@ class LogWriter:
         self._arrived = trio.Event()
         self._room = trio.Event()
         self._failed: Unavailable | None = None
-        self.full = False
+        self._refused_at = -inf
+
+    @property
+    def full(self) -> bool:
+        """Whether new work was refused for want of room, a short while ago and none was taken since."""
+        return trio.current_time() - self._refused_at < _FULL_SECONDS
 
     async def append(self, events: Sequence[Event], principal: str = "", *, needs_reserve: bool = False) -> int:
         """Make facts durable and folded; their last position. Raises LogFull, Unavailable.
@@ -130,7 +137,6 @@ class LogWriter:
             try:
                 with trio.CancelScope(shield=True):
                     await self._commit(batch)
-                self.full = False
             except LogIsFull as error:
                 await self._write_what_must(batch, error)
 
@@ -145,7 +151,7 @@ class LogWriter:
 
     async def _write_what_must(self, batch: list[_Ticket], error: LogIsFull) -> None:
         """Refuse new work; write ends and output when there is room for them, or wait for it."""
-        self.full = True
+        self._refused_at = trio.current_time()
         kept = [t for t in batch if not t.needs_reserve]
         for ticket in batch:
             if ticket.needs_reserve:
@@ -170,6 +176,8 @@ class LogWriter:
             for event in ticket.events:
                 position += 1
                 durable.append(Recorded(position, event, ticket.principal))
+        if reserve:
+            self._refused_at = -inf
         for i in range(0, len(durable), _SLICE):
             if i:
                 await trio.lowlevel.checkpoint()

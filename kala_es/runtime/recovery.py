@@ -32,7 +32,7 @@ async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path 
     """Bring the folds up to the log's last position; how many records that took."""
     if folds.stored > head:
         folds.forget_stored()
-    if snapshot_path is not None:
+    if snapshot_path is not None and await _fits(log, snapshot_path):
         snapshot.load(snapshot_path, folds, head)
     position = min(folds.position, folds.stored)
     count = 0
@@ -41,6 +41,16 @@ async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path 
         position = page[-1].position
         count += len(page)
     return count
+
+
+async def _fits(log: EventLog, path: Path) -> bool:
+    """Whether a snapshot is of this log: the record at its position is the one that it was made at."""
+    place = snapshot.place(path)
+    if place is None:
+        return False
+    position, anchor = place
+    records = await log.read(position - 1, limit=1) if position else []
+    return bool(records) and snapshot.anchor_of(records[0].body) == anchor
 
 
 async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Callable[[Command], None]) -> None:
