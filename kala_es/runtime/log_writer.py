@@ -99,12 +99,14 @@ class LogWriter:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Write until cancelled; what waits then is written first. Raises LogError when the log fails."""
+        """Write until cancelled; what waits then is written if it fits. Raises LogError when the log fails."""
         try:
             while True:
                 await self._arrived.wait()
                 self._arrived = trio.Event()
-                await self._write_all()
+                while self._waiting:
+                    if not await self._write(self._take()):
+                        await trio.sleep(_RETRY_SECONDS)
         except LogError as error:
             self._fail(Unavailable(str(error)))
             raise
@@ -114,16 +116,16 @@ class LogWriter:
 
     async def _drain(self) -> None:
         """Last chance for what waits, when the node stops."""
-        while self._waiting and self._failed is None:
-            batch = self._take()
-            try:
-                await self._commit(batch)
-            except LogError as error:
-                self._waiting.extendleft(reversed(batch))
-                self._fail(Unavailable(str(error)))
-        self._fail(Unavailable("the node has stopped"))
+        reason = "the node has stopped"
+        try:
+            while self._waiting and await self._write(self._take()):
+                pass
+        except LogError as error:
+            reason = str(error)
+        self._fail(Unavailable(reason))
 
     def _fail(self, error: Unavailable) -> None:
+        """From now on everyone is answered with this, those who wait first."""
         self._failed = self._failed or error
         for ticket in self._waiting:
             ticket.told(self._failed)
@@ -131,14 +133,37 @@ class LogWriter:
         self._count = 0
         self._room.set()
 
-    async def _write_all(self) -> None:
-        while self._waiting:
-            batch = self._take()
+    async def _write(self, batch: list[_Ticket]) -> bool:
+        """Write a batch. False when what must be written waits for room; new work is refused then.
+
+        Raises LogError, with the batch back among those who wait.
+        """
+        with trio.CancelScope(shield=True):
             try:
-                with trio.CancelScope(shield=True):
-                    await self._commit(batch)
+                await self._commit(batch)
+                return True
             except LogIsFull as error:
-                await self._write_what_must(batch, error)
+                batch = self._refuse_new(batch, error)
+            except LogError:
+                self._waiting.extendleft(reversed(batch))
+                raise
+            try:
+                await self._commit(batch)
+                return True
+            except LogError as error:
+                self._waiting.extendleft(reversed(batch))
+                if isinstance(error, LogIsFull):
+                    return False
+                raise
+
+    def _refuse_new(self, batch: list[_Ticket], error: LogIsFull) -> list[_Ticket]:
+        """Answer new work that there is no room for it; gives what must be written all the same."""
+        self._refused_at = trio.current_time()
+        for ticket in batch:
+            if ticket.needs_reserve:
+                self._count -= len(ticket.records)
+                ticket.told(LogFull(str(error)))
+        return [t for t in batch if not t.needs_reserve]
 
     def _take(self) -> list[_Ticket]:
         batch = [self._waiting.popleft()]
@@ -149,24 +174,9 @@ class LogWriter:
             count += len(batch[-1].records)
         return batch
 
-    async def _write_what_must(self, batch: list[_Ticket], error: LogIsFull) -> None:
-        """Refuse new work; write ends and output when there is room for them, or wait for it."""
-        self._refused_at = trio.current_time()
-        kept = [t for t in batch if not t.needs_reserve]
-        for ticket in batch:
-            if ticket.needs_reserve:
-                self._count -= len(ticket.records)
-                ticket.told(LogFull(str(error)))
-        if not kept:
-            return
-        try:
-            with trio.CancelScope(shield=True):
-                await self._commit(kept)
-        except LogIsFull:
-            self._waiting.extendleft(reversed(kept))
-            await trio.sleep(_RETRY_SECONDS)
-
     async def _commit(self, batch: list[_Ticket]) -> None:
+        if not batch:
+            return
         records = [record for ticket in batch for record in ticket.records]
         reserve = limits.DISK_RESERVE_BYTES if any(t.needs_reserve for t in batch) else 0
         last = await self._log.append(records, reserve=reserve)

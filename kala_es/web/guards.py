@@ -5,12 +5,15 @@
 3. A request that a browser calls cross-site may only read.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from typing import Final
 
 from kala_es.web.edge import Edge
 from kala_es.web.exchange import Response, refuse
+
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:@/,]*)(?::([0-9]*))?")
 
 
 def check(method: str, headers: Mapping[str, str], edge: Edge) -> Response | None:
@@ -29,39 +32,29 @@ def check(method: str, headers: Mapping[str, str], edge: Edge) -> Response | Non
 def _is_allowed_host(host: str, allowed: tuple[str, ...]) -> bool:
     if host in allowed:
         return bool(host)
-    name, port = _split(host)
-    if port and not port.isdecimal():
-        return False
-    return name == "localhost" or name in allowed or _is_ip(name)
+    name, _ = _split(host)
+    return name == "localhost" or (bool(name) and name in allowed) or _is_ip(name)
 
 
 def _split(host: str) -> tuple[str, str]:
-    """The name and the port of a Host header; an IPv6 address stands in brackets."""
-    if host.startswith("["):
-        name, _, port = host.partition("]")
-        return name + "]", port.removeprefix(":")
-    name, _, port = host.partition(":")
-    return name, port
+    """The name and the port of a Host header, an IPv6 address in its brackets; "" and "" for what is none."""
+    match = _HOST.fullmatch(host)
+    return (match[1], match[2] or "") if match else ("", "")
 
 
 def _is_ip(name: str) -> bool:
-    if name.startswith("[") != name.endswith("]"):
-        return False
+    bare = name.strip("[]")
     try:
-        version = ip_address(name.strip("[]")).version
+        return ip_address(bare).version == (4 if bare == name else 6)
     except ValueError:
         return False
-    return version == (6 if name.startswith("[") else 4)
 
 
 def _is_own_origin(origin: str, host: str) -> bool:
     scheme, _, authority = origin.strip().lower().partition("://")
-    if scheme not in ("http", "https") or urlsplit(f"//{authority}").netloc != authority:
+    usual = {"http": "80", "https": "443"}.get(scheme)
+    name, port = _split(authority)
+    if usual is None or not name:
         return False
-    usual = "80" if scheme == "http" else "443"
-    return _with_port(authority, usual) == _with_port(host, usual)
-
-
-def _with_port(host: str, usual: str) -> tuple[str, str]:
-    name, port = _split(host)
-    return name, port or usual
+    own_name, own_port = _split(host)
+    return (name, port or usual) == (own_name, own_port or usual)
