@@ -1,0 +1,147 @@
+"""A POST with a key is carried out once, also across a restart, and its first answer is given again."""
+
+import json
+
+import pytest
+import trio
+
+from kala_es import limits
+from kala_es.domain.events import JobCreated, JobUpdated, RequestAnswered, RunStarted
+from kala_es.web.routes import ROUTES
+from tests.nodes import HANGS, memory_storage, restarted
+from tests.web.edges import API, Site, draft, serving, writes
+
+
+def key(text: str = "k-1", **more: str) -> dict[str, str]:
+    return {"Idempotency-Key": text, **more}
+
+
+async def post(site: Site, path: str, headers: dict[str, str], content: bytes = b""):
+    return await site.http.post(f"{API}{path}", content=content, headers=headers)
+
+
+def request_for(name: str) -> tuple[str, bytes]:
+    """A request to each route that is a POST."""
+    return {
+        "create_job": ("/job/", json.dumps(draft()).encode()),
+        "create_jobs": ("/job/bulk/", json.dumps([draft(), draft()]).encode()),
+        "start_job": ("/job/start/j/", b""),
+        "enable_job": ("/job/enable/j/", b""),
+        "disable_job": ("/job/disable/j/", b""),
+    }[name]
+
+
+@pytest.mark.parametrize("route", [row.name for row in ROUTES if row.method == "POST"])
+async def test_every_post_is_carried_out_once(route):
+    path, content = request_for(route)
+    storage = memory_storage()
+    async with serving(storage=storage) as site:
+        await site.create("j")
+        first = await post(site, path, key(), content)
+        assert first.status_code in (201, 204)
+        assert "Idempotency-Replayed" not in first.headers
+        before = len(site.node.history())
+        again = await post(site, path, key(), content)
+        assert_same(first, again)
+        assert len(site.node.history()) == before
+    async with serving(storage=restarted(storage)) as site:  # after a restart, the folds built anew
+        assert_same(first, await post(site, path, key(), content))
+        assert len(site.node.events(RequestAnswered)) == 1
+
+
+def assert_same(first, again):
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers.get("Content-Type") == first.headers.get("Content-Type")
+
+
+async def test_another_request_with_the_key_is_refused():
+    async with serving() as site:
+        await site.create("j")
+        content = json.dumps(draft()).encode()
+        assert (await post(site, "/job/", key(), content)).status_code == 201
+        for path, other in (("/job/", content + b" "), ("/job/start/j/", b""), ("/job/?x=1", content)):
+            refused = await post(site, path, key(), other)
+            assert (refused.status_code, refused.headers["Content-Type"]) == (422, "application/json"), path
+        assert len(site.node.events(JobCreated)) == 2
+
+
+async def test_a_refused_request_may_be_asked_again():
+    async with serving() as site:
+        assert (await post(site, "/job/start/j/", key())).status_code == 404
+        await site.create("j")
+        again = await post(site, "/job/start/j/", key())
+        assert again.status_code == 204
+        assert "Idempotency-Replayed" not in again.headers
+
+
+async def test_the_keys_length():
+    async with serving() as site:
+        content = json.dumps(draft()).encode()
+        most = "x" * limits.MAX_IDEMPOTENCY_KEY_CHARS
+        assert (await post(site, "/job/", key(most), content)).status_code == 201
+        assert (await post(site, "/job/", key(most + "x"), content)).status_code == 400
+        assert (await post(site, "/job/", key(""), content)).status_code == 400
+        assert (await site.http.get(f"{API}/stats/", headers=key(most + "x"))).status_code == 200  # GET needs none
+
+
+async def test_requests_with_one_key_take_turns():
+    async with serving() as site:
+        content = json.dumps(draft()).encode()
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await post(site, "/job/", key(), content))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(ask)
+        assert len({answer.content for answer in answers}) == 1
+        assert {answer.status_code for answer in answers} == {201}
+        assert sum("Idempotency-Replayed" in answer.headers for answer in answers) == 19
+        assert len(site.node.events(JobCreated)) == 1
+        assert not site.node.events(JobUpdated)
+
+
+async def test_a_start_that_is_repeated_waits_for_the_same_run():
+    async with serving({"slow": writes(seconds=0.4)}) as site:
+        await site.create("j", "slow")
+        over = []
+
+        async def ask() -> None:
+            over.append(await post(site, "/job/start/j/", key()))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(0.1)
+            nursery.start_soon(ask)
+            await trio.sleep(0.1)
+            assert not over
+        assert [answer.status_code for answer in over] == [204, 204]
+        assert sorted("Idempotency-Replayed" in answer.headers for answer in over) == [False, True]
+        assert len(site.node.events(RunStarted)) == 1
+
+
+async def test_a_start_that_need_not_be_awaited_names_the_same_run_again():
+    async with serving({"hangs": HANGS}) as site:
+        await site.create("j", "hangs")
+        first = await post(site, "/job/start/j/", key(Prefer="respond-async"))
+        again = await post(site, "/job/start/j/", key(Prefer="respond-async"))
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert first.headers["Location"] == again.headers["Location"]
+        assert len(site.node.events(RunStarted)) == 1
+
+
+async def test_a_client_that_leaves_may_ask_again():
+    async with serving({"slow": writes(seconds=0.3)}) as site:
+        await site.create("j", "slow")
+        stream = await trio.open_tcp_stream("127.0.0.1", site.port)
+        await stream.send_all(
+            f"POST {API}/job/start/j/ HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k-1\r\n\r\n".encode()
+        )
+        await stream.aclose()
+        again = await post(site, "/job/start/j/", key())
+        assert again.status_code == 204
+        assert len(site.node.events(RunStarted)) == 1
+        assert len(site.node.events(RequestAnswered)) == 1
+        assert site.node.job("j").counters.finished_runs == 1
