@@ -14,7 +14,7 @@ import cbor2
 
 from kala_es.domain import events as e
 from kala_es.domain.ids import JobId, RunId
-from kala_es.domain.plain import from_plain, to_plain
+from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import NewRecord, Record
 
 ANONYMOUS: Final = ""
@@ -94,5 +94,8 @@ def decode(record: Record) -> e.Event:
     for version in range(record.version, kind.version):
         body = kind.upcasters[version](body)
     body["at"] = record.time
-    event: e.Event = from_plain(kind.event, body)
+    try:
+        event: e.Event = from_plain(kind.event, body)
+    except ValueError as error:
+        raise NotUnderstood(f"position {record.position} holds a {record.type} that cannot be read: {error}") from error
     return event

@@ -129,6 +129,7 @@ class Node:
             timetable=self.timetable,
             act=Orders(self.agent.send, self._graph).act,
             complain=outside.complain,
+            again=lambda ask: self.registry.put(ask),
             **({"decide": outside.decide} if outside.decide else {}),
         )
         self.registry = Registry(site)
@@ -174,10 +175,12 @@ class Node:
         with trio.move_on_after(grace):
             await self.quiet()
         self.inbox.ending = "the server was stopped"
-        for job, run in list(self.folds.busy):
-            self.registry.cancel_for_stop(job, run.id)
         with trio.move_on_after(_CANCEL_SECONDS):
-            await self.quiet()
+            while len(self.folds.busy) or self.registry.active:
+                for job, run in list(self.folds.busy):
+                    if run.status == "running":
+                        self.registry.cancel_for_stop(job, run.id)
+                await self.registry.parked()
 
     async def quiet(self) -> None:
         """Until nothing runs and no actor has anything to do."""

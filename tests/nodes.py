@@ -447,15 +447,12 @@ class _Plan:
 
     def update(self, event: e.JobUpdated) -> None:
         """A new schedule begins when the old one has been answered up to now."""
-        old, self._spec, self.disabled = self._spec, event.spec, event.disabled
-        if (old.schedule, old.timezone, not old.parents) != (
-            event.spec.schedule,
-            event.spec.timezone,
-            not event.spec.parents,
-        ):
-            assert self.next is None or self.next > event.at, f"the edit of {event.job} left a tick unanswered"
-            self._schedule = schedule_of(event.spec, event.at)
-            self._last = Instant(max(self._last, event.at - 1))
+        old, new, self._spec, self.disabled = self._spec, event.spec, event.spec, event.disabled
+        if (old.schedule, old.timezone, not old.parents) != (new.schedule, new.timezone, not new.parents):
+            due, self._last = self.next, event.at if self._last == event.at else Instant(event.at - 1)
+            self._schedule = schedule_of(new, Instant(self._last + 1))
+            left = due is not None and due <= event.at and due != self.next
+            assert not left, f"the edit of {event.job} left the tick {iso(due or 0)} unanswered"
 
     def answer(self, event: e.RunStarted | e.RunSkipped | e.TickMissed, ticks: Ticks) -> None:
         """These ticks and no others are next."""

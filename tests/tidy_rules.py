@@ -30,8 +30,8 @@ ROOMS: Final = (
 PORTS: Final = _words("event_log fold_store executor clock")
 
 PURE_IMPORTS: Final = _words(
-    "__future__ bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html isodate "
-    "itertools json kala_es math operator orjson re string types typing urllib.parse uuid zoneinfo"
+    "__future__ bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html "
+    "isodate itertools json kala_es math msgspec operator re string types typing urllib.parse uuid zoneinfo"
 )
 IMPURE_CALLS: Final = _words("open print input eval exec __import__ now today utcnow uuid1 uuid4")
 IMPURE_REFERENCES: Final = _words("datetime.now datetime.today datetime.utcnow date.today uuid.uuid1 uuid.uuid4")

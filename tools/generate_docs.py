@@ -9,16 +9,19 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, NewType, get_args, get_origin, get_type_hints
+
+from msgspec import NODEFAULT
+from msgspec.structs import FieldInfo, fields
 
 from kala_es import codec
 from kala_es.domain import events as e
 from kala_es.domain import ids, lifecycle
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
+from kala_es.domain.values import Value
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 MADE: Final = "<!-- Made by tools/generate_docs.py: change the code, then run `make docs`. -->"
@@ -169,10 +172,14 @@ def _sample(kind: type[Any]) -> e.Event:
     """An event whose ids are their own names in braces, to ask the codec about."""
     hints = get_type_hints(kind)
     event: e.Event = kind(
-        **{f.name: f"{{{f.name}}}" if _is_text(hints[f.name]) else 0 for f in fields(kind) if f.default is MISSING}
+        **{f.name: f"{{{f.name}}}" if _is_text(hints[f.name]) else 0 for f in fields(kind) if f.required}
         | {f.name: JobSpec(name="x") for f in fields(kind) if hints[f.name] is JobSpec}
     )
     return event
+
+
+def _is_value(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Value)
 
 
 def _is_text(hint: Any) -> bool:
@@ -186,7 +193,7 @@ def _field_table(kind: type[Any]) -> Iterator[str]:
 
 
 def _type(hint: Any) -> str:
-    """A type in words. A NewType and a dataclass keep their names; a Literal is its values."""
+    """A type in words. A NewType and a kind of value keep their names; a Literal is its values."""
     if hint in SIMPLE:
         return SIMPLE[hint]
     arguments = get_args(hint)
@@ -198,12 +205,12 @@ def _type(hint: Any) -> str:
         inner = [_type(a) for a in arguments if a is not Ellipsis]
         return f"list of {inner[0]}" if Ellipsis in arguments else f"[{', '.join(inner)}]"
     name = str(hint.__name__)
-    return f"[{name}](#{name.lower()})" if is_dataclass(hint) else name
+    return f"[{name}](#{name.lower()})" if _is_value(hint) else name
 
 
-def _default(field: Field[Any]) -> str:
+def _default(field: FieldInfo) -> str:
     match field.default:
-        case x if x is MISSING:
+        case x if x is NODEFAULT:
             return "always given"
         case None:
             return "none"
@@ -211,7 +218,7 @@ def _default(field: Field[Any]) -> str:
             return "yes" if flag else "no"
         case ():
             return "empty"
-        case value if is_dataclass(value):
+        case Value():
             return "all defaults"
         case str(text):
             return f'`"{text}"`'

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-import orjson
+import msgspec
 
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
@@ -66,18 +66,18 @@ def struct(*fields: tuple[str, str, Reader]) -> Struct:
 def loads(body: bytes) -> Any:
     """The JSON value. Raises Malformed."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if error.pos == 0 and not body.strip(b" \t\r\n"):
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        if not body.strip(b" \t\r\n"):
             raise Malformed("", "the body is empty, not JSON") from None
         return _tolerant(body)
 
 
 def _tolerant(body: bytes) -> Any:
-    """What orjson refuses and Go mends: invalid UTF-8, and half of a surrogate pair."""
+    """What msgspec refuses and Go mends: invalid UTF-8, and half of a surrogate pair."""
     try:
         value = json.loads(body.decode("utf-8", "replace"))
-        return orjson.loads(_SURROGATES.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+        return msgspec.json.decode(_SURROGATES.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         raise Malformed("", f"the body is not JSON: {error}") from None
 
@@ -197,8 +197,8 @@ def _map(value: Any, field: str) -> list[tuple[str, Any]]:
 def dumps(value: dict[str, Any]) -> bytes:
     """The object's JSON, on one line."""
     try:
-        written = orjson.dumps(value)
-    except TypeError:  # a sum over 64 bits, or a lone surrogate from a file name in a reason
+        written = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError):  # over 64 bits, or a lone surrogate from a file name
         written = json.dumps(value, separators=(",", ":")).encode()
     return written.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
 

@@ -1,13 +1,11 @@
 """The requests to a job's actor. Each brings its own time and ids: deciding draws on nothing else."""
 
-from dataclasses import dataclass
-
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobSpec, MissReason, Outcome
+from kala_es.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateJob:
+class CreateJob(Value, frozen=True):
     """Create the job, or replace the definition of the one that has this id."""
 
     job: JobId
@@ -17,8 +15,7 @@ class CreateJob:
     counters: Counters = NOTHING_DONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateJob:
+class UpdateJob(Value, frozen=True):
     """Replace the definition of a job that exists."""
 
     job: JobId
@@ -27,8 +24,7 @@ class UpdateJob:
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplaceBody:
+class ReplaceBody(Value, frozen=True):
     """Replace a remote job's request body."""
 
     job: JobId
@@ -36,24 +32,21 @@ class ReplaceBody:
     body: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnableJob:
+class EnableJob(Value, frozen=True):
     """Let ticks start runs again."""
 
     job: JobId
     at: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisableJob:
+class DisableJob(Value, frozen=True):
     """Let nothing start a run."""
 
     job: JobId
     at: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteJob:
+class DeleteJob(Value, frozen=True):
     """Remove the job. `cause` is the deleted parent that takes it along."""
 
     job: JobId
@@ -61,8 +54,7 @@ class DeleteJob:
     cause: JobId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetParent:
+class ForgetParent(Value, frozen=True):
     """A parent was deleted: let go of it, or go with it if it was the last."""
 
     job: JobId
@@ -70,8 +62,7 @@ class ForgetParent:
     parent: JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTicks:
+class AnswerTicks(Value, frozen=True):
     """Answer every tick up to `at`. `gap` says why they may be late; "" in normal running."""
 
     job: JobId
@@ -79,8 +70,7 @@ class AnswerTicks:
     gap: MissReason | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRun:
+class StartRun(Value, frozen=True):
     """Start a run that no tick asks for: by hand, or as another run's consequence."""
 
     job: JobId
@@ -91,8 +81,7 @@ class StartRun:
     after: RunId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRun:
+class CancelRun(Value, frozen=True):
     """End a run in flight."""
 
     job: JobId
@@ -100,8 +89,7 @@ class CancelRun:
     run: RunId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndAttempt:
+class EndAttempt(Value, frozen=True):
     """Record how a run's attempt ended. With `final` no retry follows (the node is stopping)."""
 
     job: JobId
@@ -115,8 +103,7 @@ class EndAttempt:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportStatus:
+class ReportStatus(Value, frozen=True):
     """Record what a client says of a run."""
 
     job: JobId
@@ -125,8 +112,7 @@ class ReportStatus:
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordCrash:
+class RecordCrash(Value, frozen=True):
     """Record that the job's actor met a bug."""
 
     job: JobId

@@ -3,14 +3,12 @@
 Once a release has written one, its meaning is fixed: a change is a new version and an upcaster in `codec`.
 """
 
-from dataclasses import dataclass
-
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
+from kala_es.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobCreated:
+class JobCreated(Value, frozen=True):
     """A job exists. `counters` is what its owner says that it did elsewhere."""
 
     job: JobId
@@ -20,8 +18,7 @@ class JobCreated:
     counters: Counters = NOTHING_DONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobUpdated:
+class JobUpdated(Value, frozen=True):
     """A job's definition was replaced, counters and history kept."""
 
     job: JobId
@@ -30,24 +27,21 @@ class JobUpdated:
     disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEnabled:
+class JobEnabled(Value, frozen=True):
     """Ticks start runs again."""
 
     job: JobId
     at: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobDisabled:
+class JobDisabled(Value, frozen=True):
     """Ticks and asks start nothing."""
 
     job: JobId
     at: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobDeleted:
+class JobDeleted(Value, frozen=True):
     """The job is gone; its runs stay readable. `cause` is the deleted parent that took it along."""
 
     job: JobId
@@ -55,8 +49,7 @@ class JobDeleted:
     cause: JobId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
+class RunStarted(Value, frozen=True):
     """A run began with its first attempt. `tick` is the due time that it answers."""
 
     job: JobId
@@ -69,8 +62,7 @@ class RunStarted:
     kind: JobKind = "local"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFailed:
+class AttemptFailed(Value, frozen=True):
     """An attempt ended badly at `at`; with `retrying` the next one began at once."""
 
     job: JobId
@@ -84,8 +76,7 @@ class AttemptFailed:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequested:
+class CancelRequested(Value, frozen=True):
     """Someone asked for the run's end."""
 
     job: JobId
@@ -93,8 +84,7 @@ class CancelRequested:
     run: RunId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputChunk:
+class OutputChunk(Value, frozen=True):
     """The next piece of an attempt's output. `sequence` counts the attempt's chunks from 1;
     `offset` is how many bytes of this channel came before it in this attempt."""
 
@@ -108,8 +98,7 @@ class OutputChunk:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished:
+class RunFinished(Value, frozen=True):
     """A run is over after `attempts` attempts."""
 
     job: JobId
@@ -123,8 +112,7 @@ class RunFinished:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSkipped:
+class RunSkipped(Value, frozen=True):
     """A tick or an ask started nothing, for `reason`."""
 
     job: JobId
@@ -137,8 +125,7 @@ class RunSkipped:
     after: RunId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickMissed:
+class TickMissed(Value, frozen=True):
     """`count` consecutive ticks, `first` to `last`, started nothing; the run of `made_up` stands for them."""
 
     job: JobId
@@ -150,8 +137,7 @@ class TickMissed:
     made_up: Instant | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusReported:
+class StatusReported(Value, frozen=True):
     """The other side of a remote run, or a client, told its status."""
 
     job: JobId
@@ -160,8 +146,7 @@ class StatusReported:
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorCrashed:
+class ActorCrashed(Value, frozen=True):
     """A bug ended the job's actor; it came back from the log."""
 
     job: JobId
@@ -169,8 +154,7 @@ class ActorCrashed:
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestAnswered:
+class RequestAnswered(Value, frozen=True):
     """A request with an idempotency key got this answer, recorded in the same commit as what it did."""
 
     at: Instant

@@ -90,7 +90,10 @@ def check_links(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], Gra
 
 
 def _refuse_cycle(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], Graph]) -> None:
-    """Walk all that would follow the job's end; meeting the job or one of its parents closes a cycle."""
+    """Walk all that would follow the job's end; meeting the job or one of its parents closes a cycle.
+
+    What the graph says of the job's own parents is what the definition replaces.
+    """
     jobs, graph = known
     parents = set(spec.parents or ())
     field = "parent_jobs" if parents else "dependent_jobs" if spec.dependents else "on_failure_job"
@@ -101,7 +104,7 @@ def _refuse_cycle(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], G
         if here == job or here in parents:
             raise Invalid(field, f"the job {job!r} would start itself again, through {here!r}")
         state = jobs.get(here)
-        following = (*graph.children(here), *(edges(state.spec) if state else ()))
+        following = (*(c for c in graph.children(here) if c != job), *(edges(state.spec) if state else ()))
         for other in following:
             if other not in seen:
                 seen.add(other)

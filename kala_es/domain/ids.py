@@ -14,9 +14,9 @@ SECOND = Micros(1_000_000)
 _RUNS = UUID("6f1e1f0a-52f5-4c36-9c6e-3a2f1f0e5a01")
 
 
-def run_for_tick(job: JobId, born: Instant, tick: Instant) -> RunId:
-    """The run that answers a tick of the job created at `born`."""
-    return RunId(str(uuid5(_RUNS, f"tick {born} {tick} {job}")))
+def run_for_tick(job: JobId, planned: Instant, tick: Instant) -> RunId:
+    """The run that answers a tick of the job's schedule that was set at `planned`."""
+    return RunId(str(uuid5(_RUNS, f"tick {planned} {tick} {job}")))
 
 
 def run_after(run: RunId, job: JobId, cause: str) -> RunId:

@@ -6,7 +6,6 @@
 4. A tick is answered exactly once: `answered` only rises, and only ticks after it start runs.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from kala_es import limits
@@ -17,6 +16,7 @@ from kala_es.domain.ids import Instant, RunId, run_for_tick
 from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Run, RunStatus, SkipReason
 from kala_es.domain.plan import check, check_start, schedule_of
 from kala_es.domain.retry import may_retry
+from kala_es.domain.values import replace
 
 
 def decide(job: Job | None, command: c.Command) -> tuple[e.JobEvent, ...]:
@@ -50,7 +50,8 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
             return _update(job, command)
         case c.ReplaceBody():
             spec = replace(job.spec, remote=replace(job.spec.remote, body=command.body))
-            return (e.JobUpdated(job=job.id, at=at, spec=spec, disabled=job.disabled),)
+            same = spec == job.spec
+            return () if same else (e.JobUpdated(job=job.id, at=at, spec=spec, disabled=job.disabled),)
         case c.EnableJob():
             return _then_answer(job, e.JobEnabled(job=job.id, at=at)) if job.disabled else ()
         case c.DisableJob():
@@ -88,14 +89,24 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
 
 def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     check(command.spec)
+    if (command.spec, command.disabled) == (job.spec, job.disabled):
+        return ()
     edited: tuple[e.JobEvent, ...] = ()
     if _replans(job.spec, command.spec):
         check_start(command.spec, command.at)
-        edited = _miss(job, command.at, reason="the job was edited")
+        edited = _leave_plan(job, command)
     updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
     if job.disabled and not command.disabled:
         return edited + _then_answer(job, updated)
     return (*edited, updated)
+
+
+def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
+    """What is due by the old plan starts nothing; a tick at this very instant is the new plan's, if it has one."""
+    schedule = schedule_of(command.spec, command.at)
+    before = Instant(command.at - 1)
+    own = schedule is not None and schedule.next_after(before) == command.at
+    return _miss(job, before if own else command.at, reason="the job was edited", now=command.at)
 
 
 def _replans(old: JobSpec, new: JobSpec) -> bool:
@@ -133,7 +144,7 @@ def _answer(job: Job, at: Instant, gap: MissReason | None) -> tuple[e.JobEvent, 
     if due.count > 1:
         earlier = _miss(job, Instant(due.last - 1), reason=gap or "the server was late", made_up=due.last, now=at)
     cause: Cause = "catch-up" if gap or earlier else "schedule"
-    run = run_for_tick(job.id, job.born, due.last)
+    run = run_for_tick(job.id, job.planned, due.last)
     return (*earlier, _begin(job, c.StartRun(job=job.id, at=at, run=run, cause=cause, root=run), tick=due.last))
 
 
@@ -291,13 +302,14 @@ def _created(job: Job | None, event: e.JobCreated) -> Job:
 def _updated(job: Job, event: e.JobUpdated) -> Job:
     if not _replans(job.spec, event.spec):
         return replace(job, spec=event.spec, disabled=event.disabled)
-    answered = Instant(max(job.answered, event.at - 1))
-    schedule = schedule_of(event.spec, event.at)
+    answered = event.at if job.answered == event.at else Instant(event.at - 1)
+    planned = Instant(answered + 1)
+    schedule = schedule_of(event.spec, planned)
     return replace(
         job,
         spec=event.spec,
         disabled=event.disabled,
-        planned=event.at,
+        planned=planned,
         answered=answered,
         next_tick=schedule.next_after(answered) if schedule else None,
     )

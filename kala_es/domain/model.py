@@ -4,10 +4,10 @@ A child is a job with parents: it has no ticks of its own. A job with neither pa
 has one tick, the moment it was planned.
 """
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
 DependencyPolicy = Literal["all", "any"]
@@ -19,8 +19,7 @@ SkipReason = Literal["disabled", "too many runs in flight"]
 MissReason = Literal["the server was down", "the job was disabled", "the server was late", "the job was edited"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteCall:
+class RemoteCall(Value, frozen=True):
     """What a remote job asks for. `timeout` in seconds, 0 for the default; None for "not given"."""
 
     url: str = ""
@@ -37,8 +36,7 @@ NO_CALL = RemoteCall()
 NO_JOB: Final = JobId("")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSpec:
+class JobSpec(Value, frozen=True):
     """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text."""
 
     name: str
@@ -63,8 +61,7 @@ class JobSpec:
     timeout: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
+class Counters(Value, frozen=True):
     """What a job has done. `error_count` counts attempts, `finished_runs` runs."""
 
     success_count: int = 0
@@ -78,8 +75,7 @@ class Counters:
 NOTHING_DONE = Counters()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Value, frozen=True):
     """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it."""
 
     id: RunId
@@ -92,8 +88,7 @@ class Run:
     status: RunStatus = "running"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Value, frozen=True):
     """A job's state. Every tick up to and including `answered` has its answer in the log.
 
     `planned` is when the present schedule was set; `next_tick` the first unanswered tick.
@@ -108,7 +103,7 @@ class Job:
     disabled: bool = False
     deleted: bool = False
     counters: Counters = NOTHING_DONE
-    runs: tuple[Run, ...] = field(default=())
+    runs: tuple[Run, ...] = ()
 
     def run(self, run: RunId) -> Run | None:
         """The run in flight with this id."""
@@ -120,8 +115,7 @@ class Job:
         return not self.runs and self.next_tick is None and self.counters.finished_runs > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobDraft:
+class JobDraft(Value, frozen=True):
     """A job as a client describes it. Without an id it is to get one."""
 
     spec: JobSpec

@@ -13,17 +13,17 @@ its run id is derived from its cause, and the child's actor recognises a repetit
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kala_es.domain import events as e
 from kala_es.domain.commands import ForgetParent, StartRun
 from kala_es.domain.graph import Graph, dependents
 from kala_es.domain.ids import Instant, JobId, RunId, run_after
 from kala_es.domain.model import Cause, Job, JobSpec
+from kala_es.domain.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Value, frozen=True):
     """A run of a tree: due, or under way."""
 
     job: JobId
@@ -32,8 +32,7 @@ class Step:
     after: RunId | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
+class Tree(Value, frozen=True):
     """A root run's unfinished business. `started` tells whether `current` is in flight or still to be asked for."""
 
     current: Step | None

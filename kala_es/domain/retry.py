@@ -12,6 +12,8 @@ def may_retry(job: Job, run: Run, end: EndAttempt) -> bool:
     """
     if end.outcome == "cancelled" or run.status == "cancelling" or job.deleted:
         return False
+    if run.started < job.born:  # it belongs to a deleted job, and this is its namesake
+        return False
     if run.attempt > job.spec.retries:
         return False
     epsilon = epsilon_of(job.spec)

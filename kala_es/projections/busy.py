@@ -25,6 +25,10 @@ class Busy:
             if after is not None:
                 self._runs[run.id] = (after.id, run)
 
+    def order(self, runs: list[RunId]) -> None:
+        """Put the runs in this order."""
+        self._runs = {run: self._runs[run] for run in runs if run in self._runs}
+
     def __len__(self) -> int:
         """How many runs are in flight."""
         return len(self._runs)

@@ -74,6 +74,8 @@ class Folds:
         with suppress(FoldsFull):  # the changes are kept, and written with the next batch that finds room
             self._store.write(self._changes.items())
             self._changes.clear()
+            self.output.written()
+            self.receipts.written()
         self.stored = position
 
     def forget_stored(self) -> None:

@@ -44,13 +44,22 @@ class Output:
         self._store = store
         self._changes = changes
         self._live: dict[RunId, _Sizes] = {}
+        self._ended: list[RunId] = []
 
     def apply(self, position: int, event: e.Event) -> None:
         """Fold one event."""
         if isinstance(event, e.OutputChunk):
             self._add(position, event)
+        elif isinstance(event, e.RunStarted):
+            self._live[event.run] = _Sizes()
         elif isinstance(event, e.RunFinished):
-            self._live.pop(event.run, None)
+            self._ended.append(event.run)
+
+    def written(self) -> None:
+        """The changes are in the store: what ended need not be remembered."""
+        for run in self._ended:
+            self._live.pop(run, None)
+        self._ended.clear()
 
     def _add(self, position: int, chunk: e.OutputChunk) -> None:
         sizes = self._live.get(chunk.run)

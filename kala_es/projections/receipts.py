@@ -10,7 +10,7 @@ import cbor2
 
 from kala_es import limits
 from kala_es.domain.events import RequestAnswered
-from kala_es.domain.plain import from_plain, to_plain
+from kala_es.domain.values import from_plain, to_plain
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes
 
@@ -25,17 +25,33 @@ class Receipts:
     def __init__(self, store: FoldStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
+        self._fresh: dict[bytes, None] = {}
+        self._forgotten = 0
 
     def apply(self, event: RequestAnswered) -> None:
         """Fold one answer."""
         digest = _digest(event.key)
         self._changes[_ANSWER + digest] = cbor2.dumps(to_plain(event))
-        self._changes[_BY_TIME + event.at.to_bytes(8, "big") + digest] = b""
+        by_time = _BY_TIME + event.at.to_bytes(8, "big") + digest
+        self._changes[by_time] = b""
+        self._fresh[by_time] = None
         oldest = event.at - limits.IDEMPOTENCY_KEPT_SECONDS * 1_000_000
-        stop = _BY_TIME + max(oldest, 0).to_bytes(8, "big")
-        for key, _ in self._store.scan(_BY_TIME, stop, limit=_FORGET_AT_ONCE):
+        for key in self._first(_BY_TIME + max(oldest, 0).to_bytes(8, "big")):
             self._changes[key] = None
             self._changes[_ANSWER + key[-16:]] = None
+            self._fresh.pop(key, None)
+            self._forgotten += 1
+
+    def _first(self, stop: bytes) -> list[bytes]:
+        """The oldest keys by time before `stop`, in the store or on their way there, however they are batched."""
+        stored = [key for key, _ in self._store.scan(_BY_TIME, stop, limit=_FORGET_AT_ONCE + self._forgotten)]
+        there = {key for key in stored if self._changes.get(key, b"") is not None}
+        return sorted(there.union(key for key in self._fresh if key < stop))[:_FORGET_AT_ONCE]
+
+    def written(self) -> None:
+        """The changes are in the store."""
+        self._fresh.clear()
+        self._forgotten = 0
 
     def get(self, key: str) -> RequestAnswered | None:
         """The first answer to a request with this key."""

@@ -5,7 +5,6 @@ A run that ended is one row; a run in flight is kept in memory too, for it chang
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -15,7 +14,7 @@ from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
-from kala_es.domain.plain import from_plain, to_plain
+from kala_es.domain.values import Value, from_plain, replace, to_plain
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
 
@@ -23,8 +22,7 @@ _ROW: Final = b"r"
 _BY_JOB: Final = b"j"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
+class RunSummary(Value, frozen=True):
     """A run, as anyone may read it.
 
     `position` is that of its start; `outcome` is None while it is in flight; `reported` is what a client said of it;

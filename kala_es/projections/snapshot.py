@@ -1,6 +1,7 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
-The file is CBOR: {"format", "position", "anchor", "jobs", "graph", "trees", "joins", "attempted"}, then its BLAKE2b digest.
+The file is CBOR: a map {"format", "position", "anchor", "jobs" (how many), "graph", "trees", "joins", "attempted",
+"busy"}, lists of jobs, and the BLAKE2b digest of all that.
 """
 
 import os
@@ -15,8 +16,8 @@ import cbor2
 
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
-from kala_es.domain.plain import from_plain, to_plain
 from kala_es.domain.reactions import Tree
+from kala_es.domain.values import from_plain, to_plain
 from kala_es.projections.folds import Folds
 
 _FORMAT: Final = 1
@@ -41,6 +42,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "trees": {root: to_plain(tree) for root, tree in folds.trees.open.items()},
         "joins": {job: dict(seen) for job, seen in folds.trees.joins.items()},
         "attempted": folds.stats.last_attempted_run,
+        "busy": [run.id for _, run in folds.busy],
     }
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
@@ -89,6 +91,7 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
         folds.jobs.put(job.id, None, job)
         folds.stats.apply(None, job)
         folds.busy.apply(None, job)
+    folds.busy.order([RunId(run) for run in top["busy"]])
     folds.jobs.graph.load(top["graph"])
     folds.trees.open.update(trees)
     folds.trees.joins.update({JobId(job): dict(seen) for job, seen in top["joins"].items()})

@@ -58,7 +58,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What all actors of a node share. `act` starts and cancels attempts; `complain` takes a line for the operator."""
+    """What all actors of a node share. `act` starts and cancels attempts, `complain` takes a line for the operator,
+    `again` a command to be brought to its job's actor once more."""
 
     nursery: trio.Nursery
     clock: Clock
@@ -68,6 +69,7 @@ class Site:
     timetable: Timetable
     act: Callable[[Job, Sequence[e.JobEvent]], None]
     complain: Callable[[str], None]
+    again: "Callable[[Ask], None]"
     decide: Decide = decide
 
 
@@ -100,7 +102,7 @@ class JobActor:
         if ask.reply is not None:
             ask.reply.fail(refusal)
         elif isinstance(ask.command, AnswerTicks) and isinstance(refusal, LogFull):
-            self._site.timetable.plan(self._job, Instant(self._site.clock.now() + _FULL_PAUSE))
+            self._site.timetable.hold(self._job, Instant(self._site.clock.now() + _FULL_PAUSE))
         else:
             self._site.complain(f"job {self._job!r}: {type(ask.command).__name__} refused: {refusal.reason}")
 
@@ -122,17 +124,23 @@ class JobActor:
         site = self._site
         site.complain(f"job {self._job!r}: its actor crashed:\n{''.join(traceback.format_exception(bug))}")
         now = site.clock.now()
+        if isinstance(ask.command, AnswerTicks):
+            site.timetable.hold(self._job, Instant(now + _CRASH_PAUSE))
         await self._reread()
         record = RecordCrash(job=self._job, at=now, error=f"{type(bug).__name__}: {bug}")
         try:
             await site.writer.append(decide(None, record))
         except Refusal as refusal:
             self._refuse(Ask(command=record), refusal)
+        if ask.reply is None and not isinstance(ask.command, AnswerTicks):
+            site.nursery.start_soon(self._bring_again, ask)
         if ask.reply is not None:
             ask.reply.fail(ActorCrashed(f"a fault in the job {self._job!r}; it has been recorded"))
-        job = site.folds.jobs.by_id.get(self._job)
-        if isinstance(ask.command, AnswerTicks) and job is not None and job.next_tick is not None:
-            site.timetable.plan(self._job, Instant(now + _CRASH_PAUSE))
+
+    async def _bring_again(self, ask: Ask) -> None:
+        """Nobody else repeats a command of our own."""
+        await self._site.clock.sleep(_CRASH_PAUSE / SECOND)
+        self._site.again(ask)
 
     async def _reread(self) -> None:
         """The job's state as its stream tells it."""

@@ -105,7 +105,9 @@ class LogWriter:
                 await self._arrived.wait()
                 self._arrived = trio.Event()
                 while self._waiting:
-                    if not await self._write(self._take()):
+                    with trio.CancelScope(shield=True):
+                        written = await self._write(self._take())
+                    if not written:
                         await trio.sleep(_RETRY_SECONDS)
         except LogError as error:
             self._fail(Unavailable(str(error)))
@@ -138,23 +140,23 @@ class LogWriter:
 
         Raises LogError, with the batch back among those who wait.
         """
-        with trio.CancelScope(shield=True):
-            try:
-                await self._commit(batch)
-                return True
-            except LogIsFull as error:
-                batch = self._refuse_new(batch, error)
-            except LogError:
-                self._waiting.extendleft(reversed(batch))
-                raise
-            try:
-                await self._commit(batch)
-                return True
-            except LogError as error:
-                self._waiting.extendleft(reversed(batch))
-                if isinstance(error, LogIsFull):
-                    return False
-                raise
+        try:
+            await self._commit(batch)
+        except LogIsFull as error:
+            batch = self._refuse_new(batch, error)
+        except LogError:
+            self._waiting.extendleft(reversed(batch))
+            raise
+        else:
+            return True
+        try:
+            await self._commit(batch)
+        except LogError as error:
+            self._waiting.extendleft(reversed(batch))
+            if isinstance(error, LogIsFull):
+                return False
+            raise
+        return True
 
     def _refuse_new(self, batch: list[_Ticket], error: LogIsFull) -> list[_Ticket]:
         """Answer new work that there is no room for it; gives what must be written all the same."""

@@ -69,17 +69,17 @@ class Registry:
             raise Overloaded(f"there are {limits.MAX_JOBS} jobs already")
         reply: Reply[Done] = Reply()
         new_work = not isinstance(command, c.DeleteJob | c.DisableJob | c.CancelRun | c.ReportStatus)
-        self._put(Ask(command=command, principal=principal, receipt=receipt, needs_reserve=new_work, reply=reply))
+        self.put(Ask(command=command, principal=principal, receipt=receipt, needs_reserve=new_work, reply=reply))
         return await reply.wait()
 
     def tell(self, command: c.Command) -> None:
         """Have a command of our own carried out; it is not lost to a limit or a full disk."""
-        self._put(Ask(command=command))
+        self.put(Ask(command=command))
 
     def tick(self, job: JobId) -> None:
         """A tick of the job is due. While stopping it is left to the next start, which makes it up."""
         if not self.stopping:
-            self._put(Ask(command=c.AnswerTicks(job=job, at=self._site.clock.now()), needs_reserve=True))
+            self.put(Ask(command=c.AnswerTicks(job=job, at=self._site.clock.now()), needs_reserve=True))
 
     def cancel_for_stop(self, job: JobId, run: RunId) -> None:
         """End a run because the node stops."""
@@ -99,7 +99,8 @@ class Registry:
         if not (self.stopping and isinstance(reaction, c.StartRun)):
             self.tell(reaction)
 
-    def _put(self, ask: Ask) -> None:
+    def put(self, ask: Ask) -> None:
+        """Bring a command to its job's actor."""
         job = ask.command.job
         actor = self._actors.get(job)
         if actor is None:
@@ -185,7 +186,7 @@ class Registry:
             for job in jobs:
                 replies.append(Reply())
                 command = c.DeleteJob(job=job, at=self._site.clock.now())
-                self._put(Ask(command=command, principal=principal, reply=replies[-1]))
+                self.put(Ask(command=command, principal=principal, reply=replies[-1]))
             for reply in replies:
                 with suppress(NotFound):
                     await reply.wait()

@@ -24,10 +24,18 @@ class Timetable:
         self._due = due
         self._heap: list[tuple[Instant, JobId]] = []
         self._planned: dict[JobId, Instant] = {}
+        self._held: dict[JobId, Instant] = {}
         self._changed = trio.Event()
+
+    def hold(self, job: JobId, until: Instant) -> None:
+        """Have the job's tick wait until then, once: what answers it has failed."""
+        self._held[job] = until
+        self.plan(job, until)
 
     def plan(self, job: JobId, tick: Instant | None) -> None:
         """Set, move or (None) remove a job's next tick."""
+        if tick is not None and job in self._held:
+            tick = max(tick, self._held[job])
         if self._planned.get(job) == tick:
             return
         if tick is None:
@@ -76,4 +84,5 @@ class Timetable:
         while (first := self.first()) is not None and first <= now:
             _, job = heappop(self._heap)
             del self._planned[job]
+            self._held.pop(job, None)
             self._due(job)

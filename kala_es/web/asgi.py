@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from kala_es.web.exchange import Parts, Refused, Request, Response, refuse
-from kala_es.web.table import joined
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,7 +28,7 @@ def request_of(scope: Message, segments: tuple[str, ...], params: Mapping[str, s
     query = scope["query_string"].decode("latin-1")
     return Request(
         method=scope["method"],
-        path=joined(segments),
+        segments=segments,
         query_string=query,
         params=params,
         query=dict(parse_qsl(query, keep_blank_values=True, errors="replace")) if query else {},

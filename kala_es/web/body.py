@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Final
 
 import trio
 
 from kala_es.web.exchange import Parts, Refused, refuse
 
-BODY_SECONDS: Final = 30.0
 
-
-async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, seconds: float = BODY_SECONDS) -> bytes:
+async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, seconds: float) -> bytes:
     """The body. Raises Refused."""
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:

@@ -50,6 +50,39 @@ class Protocol(H11Protocol):
         """No HTTP/2."""
 
 
+class Incoming:
+    """A request's messages on their way to its app. The last, that the client has left, never waits for room."""
+
+    def __init__(self, room: int) -> None:
+        self._give, self._take = trio.open_memory_channel[Any](room)
+        self._last: Any = None
+
+    async def put(self, message: Any) -> None:
+        """Pass a message on, unless nobody reads any more."""
+        if message["type"].endswith(".disconnect"):
+            self._last = message
+            self._give.close()
+            return
+        try:
+            self._give.send_nowait(message)
+        except trio.WouldBlock:
+            with suppress(*_GONE):
+                await self._give.send(message)
+        except _GONE:
+            return
+
+    async def receive(self) -> Any:
+        """The next message; after the last, the last."""
+        try:
+            return await self._take.receive()
+        except trio.EndOfChannel:
+            return self._last
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._take.close()
+
+
 class Tasks:
     """The tasks of a connection's requests, one at a time."""
 
@@ -61,29 +94,18 @@ class Tasks:
         self, app: App, config: Config, scope: Any, send: Callable[[Any], Awaitable[None]]
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the app for a request; gives where its messages are put."""
-        give, take = trio.open_memory_channel[Any](config.max_app_queue_size)
-        self._nursery.start_soon(self._run, app, scope, (take, send))
+        incoming = Incoming(config.max_app_queue_size)
+        self._nursery.start_soon(self._run, app, scope, (incoming, send))
+        return incoming.put
 
-        async def put(message: Any) -> None:
-            try:
-                give.send_nowait(message)
-            except trio.WouldBlock:
-                with suppress(trio.BrokenResourceError):
-                    await give.send(message)
-            except trio.BrokenResourceError:
-                give.close()  # nobody reads any more
-            except trio.ClosedResourceError:
-                return
-
-        return put
-
-    async def _run(self, app: App, scope: Any, ends: tuple[trio.MemoryReceiveChannel[Any], Any]) -> None:
-        take, send = ends
+    async def _run(self, app: App, scope: Any, ends: tuple[Incoming, Callable[[Any], Awaitable[None]]]) -> None:
+        incoming, send = ends
         try:
-            with take:
-                await app(scope, take.receive, send)
+            await app(scope, incoming.receive, send)
         except Exception as bug:
             self._complain(f"{scope.get('method')} {scope['path']}:\n{''.join(traceback.format_exception(bug))}")
+        finally:
+            incoming.close()
         await send(None)
 
     def spawn(self, func: Callable[..., Awaitable[None]], *args: Any) -> None:

@@ -32,7 +32,8 @@ async def respond(row: Row, request: Request, site: Site, *, body: Parts) -> Res
 
 
 async def _answer(row: Row, request: Request, site: Site, *, body: Parts) -> Response:
-    content = await read_body(body, request.headers, limit=row.max_body, seconds=row.body_seconds)
+    seconds = site.edge.body_seconds * row.body_patience
+    content = await read_body(body, request.headers, limit=row.max_body, seconds=seconds)
     request = with_key(replace(request, body=content))
     if request.key is None:
         response = await row.handler(request, site)

@@ -17,11 +17,13 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """How this node is to be called. `allowed_hosts` are names, with or without a port; `allowed_origins` are whole."""
+    """How this node is to be called. `allowed_hosts` are names, with or without a port; `allowed_origins` are whole.
+    A body that takes longer than `body_seconds` is given up."""
 
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    body_seconds: float = 30.0
     ready: Callable[[], bool] = _always
     version: str = __version__
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))

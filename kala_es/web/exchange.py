@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps
@@ -44,13 +45,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request. `path` is canonical: single slashes, one at the end, each segment quoted again after unquoting.
+    """A request. `segments` and `params` are the path's, unquoted; header names are in lower case.
 
-    `params` are the path's, decoded; of a query parameter given twice the last counts; header names are lower case.
+    Of a query parameter given twice the last counts.
     """
 
     method: str
-    path: str
+    segments: tuple[str, ...] = ()
     query_string: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +59,11 @@ class Request:
     body: bytes = b""
     principal: str = ""
     key: Key | None = None
+
+    @property
+    def path(self) -> str:
+        """The path as it should be: single slashes, one at the end, each segment quoted."""
+        return "/".join(["", *(quote(segment, safe="") for segment in self.segments), ""])
 
     def origin(self, granted: Response | None = None) -> Origin:
         """Who asks; with a key, `granted` is recorded as the answer to it."""

@@ -3,11 +3,11 @@
 from base64 import b64encode
 from typing import Any, Final
 
-import orjson
+import msgspec
 
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain import events as e
-from kala_es.domain.plain import to_plain
+from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
 _INSTANTS: Final = ("at", "tick", "first", "last", "made_up")
@@ -21,10 +21,10 @@ def frame(position: int, kind: str, content: dict[str, Any]) -> bytes:
 
 def _dumps(content: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(content)
-    except TypeError:  # a lone surrogate, from a file name in a reason
+        return msgspec.json.encode(content)
+    except (TypeError, ValueError, OverflowError):  # a lone surrogate, from a file name in a reason
         mended = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in content.items()}
-        return orjson.dumps(mended, default=str)
+        return msgspec.json.encode(mended, enc_hook=str)
 
 
 def text_of(content: bytes) -> dict[str, str]:

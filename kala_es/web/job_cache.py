@@ -27,7 +27,7 @@ class JobCache:
         kept = self._kept.get(job.id)
         if kept is not None and kept[0] is job and kept[1] == after:
             return kept[2]
-        made = bytes(memoryview(kala.job_json(job, after)))  # a copy: orjson's own keeps 8 KiB behind it
+        made = kala.job_json(job, after)
         self._keep(job, after, made)
         return made
 

@@ -1,7 +1,6 @@
 """Jobs over HTTP: create, read, replace, delete, start, enable, disable."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from kala_es.dialects.go_json import dumps, instant_text
 from kala_es.domain.errors import Forbidden, Invalid
 from kala_es.domain.ids import JobId, RunId, run_for_key
 from kala_es.domain.model import Job, JobDraft
+from kala_es.domain.values import replace
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
 from kala_es.web.parameters import whole
@@ -123,14 +123,14 @@ async def start_job(request: Request, site: Site) -> Response:
     at_once = _prefers_async(request)
     granted = _accepted(job, known) if known and at_once else NO_CONTENT
     run, _ = await site.scheduler.start(job, request.origin(granted))
-    return _accepted(job, run) if at_once else replace(NO_CONTENT, until_over=run)
+    return _accepted(job, run) if at_once else Response(status=204, until_over=run)
 
 
 def start_replayed(request: Request, response: Response) -> Response:
     """A start that was to be awaited is awaited again."""
     if response.status != 204 or request.key is None:
         return response
-    return replace(response, until_over=run_for_key(_job(request), request.key.key))
+    return Response(status=204, headers=response.headers, until_over=run_for_key(_job(request), request.key.key))
 
 
 def _accepted(job: JobId, run: RunId) -> Response:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
+import msgspec
 
 from kala_es.web.schemas import SCHEMAS
 from kala_es.web.table import Parameter, Reply, Row
@@ -23,7 +23,7 @@ def describe(rows: Iterable[Row], version: str) -> bytes:
         "paths": paths,
         "components": {"schemas": SCHEMAS},
     }
-    return orjson.dumps(document)
+    return msgspec.json.encode(document)
 
 
 def _operation(row: Row) -> dict[str, Any]:

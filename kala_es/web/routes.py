@@ -7,7 +7,6 @@ from kala_es.web import job_list, jobs, meta, output, runs, stream
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
-_BULK_SECONDS: Final = 300.0
 
 _NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
 _NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
@@ -85,7 +84,7 @@ _OF_JOBS: Final = (
         ),
         direct=True,
         max_body=limits.MAX_BULK_BODY_BYTES,
-        body_seconds=_BULK_SECONDS,
+        body_patience=10,
     ),
     Row(
         method="DELETE",

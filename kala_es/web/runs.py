@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Final, cast
 
 import trio
@@ -11,6 +10,7 @@ from kala_es import limits
 from kala_es.dialects import kala
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
@@ -107,9 +107,8 @@ async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
         async with aclosing(read_output(site, run, channel=None, within=(0, min(limit, size)))) as pieces:
             async for piece in pieces:
                 output += piece
-    job = site.scheduler.folds.jobs.get(run.job)
-    remote = job is not None and job.spec.kind == "remote"
-    return kala.run_json(run, output.decode("utf-8", "replace"), remote=remote, truncated=size > limit)
+    text = output.decode("utf-8", "replace")
+    return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit)
 
 
 async def get_run(request: Request, site: Site) -> Response:

@@ -7,10 +7,9 @@ furthest left counts.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from kala_es import limits
-from kala_es.web.body import BODY_SECONDS
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 
@@ -41,8 +40,8 @@ class Reply:
 class Row:
     """A route. A `direct` one is served in front of Quart: the hot ones, and those whose body has a limit of its own.
 
-    `replayed` completes an answer that is given again. `initializing` marks the routes whose errors begin as the
-    original's do when a job is refused.
+    Its body is waited for `body_patience` times as long as usual. `replayed` completes an answer that is given again.
+    `initializing` marks the routes whose errors begin as the original's do when a job is refused.
     """
 
     method: str
@@ -55,7 +54,7 @@ class Row:
     direct: bool = False
     initializing: bool = False
     max_body: int = limits.MAX_BODY_BYTES
-    body_seconds: float = BODY_SECONDS
+    body_patience: int = 1
     replayed: Callable[[Request, Response], Response] | None = None
 
     @property
@@ -118,8 +117,3 @@ class Table:
 def cut(path: str) -> tuple[str, ...]:
     """A path's segments, unquoted."""
     return tuple([unquote(part) if "%" in part else part for part in path.split("/") if part])
-
-
-def joined(segments: Iterable[str]) -> str:
-    """The path of these segments, with one slash at its end."""
-    return "/".join(["", *(quote(segment, safe="") for segment in segments), ""])

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from kala_es.domain.errors import Invalid, Refusal
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.job import decide
 from kala_es.domain.model import Counters, Job, JobDraft, JobSpec, RemoteCall, Run
+from kala_es.domain.values import replace
 
 EXCHANGES: Final = Path(__file__).resolve().parents[1] / "contract" / "kala-exchanges.jsonl"
 RECORDED_AT: Final = "2026-11-21T07:10:58.805731Z"

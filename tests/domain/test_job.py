@@ -4,7 +4,6 @@ Times are seconds after the start of 2030. The usual job has a tick each minute 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from kala_es.domain.errors import Invalid, Overloaded, Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_for_tick
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Outcome, RemoteCall, Run
+from kala_es.domain.values import replace
 
 J = JobId("j")
 R = RunId("r")
@@ -277,14 +277,12 @@ def test_an_edit_of_an_answered_schedule_does_not_fire_the_same_tick_again() -> 
     assert shown(job.next_tick) == 180
 
 
-@pytest.mark.xfail(strict=True, reason="job.py _update: the old plan's tick at this instant takes the new one's place")
 @pytest.mark.parametrize("spec", [ONE_OFF, replace(SPEC, schedule=minutes("R0", start="00:02:00", interval=""))])
 def test_a_new_plans_tick_at_the_instant_of_the_edit_is_not_lost(spec: JobSpec) -> None:
     job = after(IDLE, update(120, spec))
     assert names(decide(job, ticks(120))) == "RunStarted"
 
 
-@pytest.mark.xfail(strict=True, reason="job.py _update: TickMissed up to and including `at`, then a run for `at`")
 def test_a_tick_at_the_instant_of_an_enabling_edit_is_answered_once() -> None:
     job = after(IDLE, disable(100))
     events = decide(job, update(120, replace(SPEC, schedule=minutes("R", start="00:02:00", interval="PT2M"))))
@@ -555,9 +553,6 @@ def test_a_recreated_id_repeats_no_run_id_and_takes_over_what_runs() -> None:
     assert (ended.runs, ended.counters.error_count) == ((), 1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="retry.py may_retry: a deleted job's run is retried with its namesake's definition"
-)
 def test_a_deleted_jobs_run_is_not_retried_under_its_namesake() -> None:
     again = after(RUNNING, delete(70), create(75, replace(ONE_OFF, retries=9)))
     assert names(decide(again, end(80, TICK_60, "failed"))) == FAILED
@@ -576,16 +571,8 @@ def test_a_deleted_jobs_run_is_not_retried_under_its_namesake() -> None:
         (end(150, TICK_60), end(150, TICK_60)),
         (end(150, TICK_60, "failed"), end(150, TICK_60, "failed")),
         (delete(150), c.ForgetParent(job=J, at=at(151), parent=P)),
-        pytest.param(
-            update(150, replace(SPEC, command="x")),
-            update(151, replace(SPEC, command="x")),
-            marks=pytest.mark.xfail(strict=True, reason="job.py rule 3: an edit that changes nothing is recorded"),
-        ),
-        pytest.param(
-            c.ReplaceBody(job=J, at=at(150), body="b"),
-            c.ReplaceBody(job=J, at=at(151), body="b"),
-            marks=pytest.mark.xfail(strict=True, reason="job.py rule 3: an edit that changes nothing is recorded"),
-        ),
+        (update(150, replace(SPEC, command="x")), update(151, replace(SPEC, command="x"))),
+        (c.ReplaceBody(job=J, at=at(150), body="b"), c.ReplaceBody(job=J, at=at(151), body="b")),
     ],
 )
 def test_what_is_already_so_decides_nothing(first: c.Command, again: c.Command) -> None:

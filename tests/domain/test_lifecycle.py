@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from kala_es import limits
 from kala_es.domain import commands as c
@@ -37,6 +37,7 @@ from kala_es.domain.lifecycle import (
 )
 from kala_es.domain.model import Job, JobSpec, Outcome, Run
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.values import replace
 from tests.domain.test_reactions import STEPS, Step, played
 from tools.generate_docs import main, pages
 

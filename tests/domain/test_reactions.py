@@ -5,7 +5,6 @@ Other tests of folds draw their histories from it (`played`).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +19,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_after
 from kala_es.domain.job import decide
 from kala_es.domain.model import Cause, DependencyPolicy, Job, JobSpec, MissReason, Outcome, Run
 from kala_es.domain.reactions import Reaction, Trees, outstanding, react
+from kala_es.domain.values import replace
 from kala_es.projections.jobs import Jobs
 
 YEAR_2030 = 1_893_456_000 * SECOND
@@ -314,6 +314,20 @@ def test_a_round_without_its_deleted_parent_is_complete() -> None:
     world.carry_out()
     done = [event.job for event in world.log if isinstance(event, e.RunStarted)]
     assert (done, world.story("p")) in ((["p", "q", "j"], "p"), (["p", "q"], "p"))
+
+
+def test_a_recreated_child_or_parent_begins_a_round_anew() -> None:
+    world = join()
+    assert [world.story("p"), world.story("q")] == ["p", "q"]
+    world.delete("j")
+    world.create("j", spec(parents="p q s"))
+    assert [world.story(job) for job in "spq"] == ["s", "p", "q j"]
+    assert [world.story("p"), world.story("q")] == ["p", "q"]
+    world.delete("q")
+    world.settle()
+    world.create("q", spec())
+    world.create("j", spec(parents="p q s"))
+    assert [world.story(job) for job in "spq"] == ["s", "p", "q j"]
 
 
 # ---- deletion in the middle

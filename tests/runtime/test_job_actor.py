@@ -1,7 +1,5 @@
 """A job's actor: a bug in deciding one command is that command's matter, and the job comes back from the log."""
 
-from dataclasses import replace
-
 import pytest
 import trio
 
@@ -12,6 +10,7 @@ from kala_es.domain.errors import ActorCrashed, NotFound, Overloaded
 from kala_es.domain.ids import SECOND, JobId
 from kala_es.domain.job import decide
 from kala_es.domain.model import Job
+from kala_es.domain.values import replace
 from kala_es.runtime.scheduler import Answer, Key, Origin
 from tests.nodes import HANGS, MONDAY, Script, ScriptedShell, check_ticks, iso, running_node
 
@@ -131,6 +130,20 @@ async def test_a_tick_is_tried_without_haste_also_when_other_commands_pass(autoj
         calls = bug.calls
         await trio.sleep(600)
         assert bug.calls <= calls + 1
+
+
+@pytest.mark.parametrize("cause", ["a bug", "a full disk"])
+async def test_a_tick_that_was_put_off_does_not_wait_for_a_wall_clock_that_jumps_back(autojump_clock, cause):
+    async with running_node(decide=Buggy("a", c.AnswerTicks, times=int(cause == "a bug"))) as node:
+        await node.create("a", schedule=f"R0/{iso(MONDAY + 60 * SECOND)}/PT1M")
+        node.log.room = "low" if cause == "a full disk" else "enough"
+        node.clock.step(7200)
+        await trio.sleep(1.5)
+        assert not node.events(e.RunStarted)
+        node.log.room = "enough"
+        node.clock.step(-3600)
+        await trio.sleep(15)
+        assert len(node.events(e.RunFinished)) == 1
 
 
 async def test_a_bug_in_creating_leaves_no_job_and_the_id_free(autojump_clock):

@@ -4,6 +4,7 @@ a crash at any moment with nothing lost and nothing doubled."""
 from collections import Counter
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -289,7 +290,7 @@ async def test_a_child_of_two_runs_when_both_have_succeeded(autojump_clock):
         assert Counter(runs_of(node)) == {"p": 3, "q": 2, "either": 5, "both": 2}
 
 
-CHAIN = {
+CHAIN: dict[str, dict[str, Any]] = {
     "handler": {"schedule": A_LATER_CENTURY},
     "p": {"command": "talks", "schedule": A_LATER_CENTURY},
     "c1": {"parents": ["p"]},
@@ -357,7 +358,7 @@ def check_chain(node: RunningNode) -> None:
     """Each end was followed by what follows it, exactly once; a lost run says so, and nothing follows it."""
     begun = {(run.after, run.job) for run in node.events(e.RunStarted)}
     assert len(begun) == len(node.events(e.RunStarted))
-    ends = {end.job: end for end in node.events(e.RunFinished)}
+    ends: dict[str, e.RunFinished] = {end.job: end for end in node.events(e.RunFinished)}
     assert len(ends) == len(begun)
     for job, end in ends.items():
         assert end.outcome == "succeeded" or end.reason == (LOST if end.outcome == "lost" else "exit code 1")
@@ -443,7 +444,7 @@ async def test_a_stop_waits_for_runs_then_ends_them_and_starts_nothing(autojump_
                 with pytest.raises(Unavailable):
                     await asked
         assert 30 <= trio.current_time() - began < 31
-        ends = {end.job: end for end in node.events(e.RunFinished)}
+        ends: dict[str, e.RunFinished] = {end.job: end for end in node.events(e.RunFinished)}
         assert ends["short"].outcome == "succeeded"
         assert (ends["hangs"].outcome, ends["hangs"].attempts) == ("cancelled", 1)
         assert "stopped" in ends["hangs"].reason

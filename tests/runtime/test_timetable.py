@@ -145,7 +145,7 @@ async def test_a_timetable_without_ticks_sleeps_a_minute_at_a_time(autojump_cloc
     bench = Bench()
     wakes: list[float] = []
     first = bench.timetable.first
-    bench.timetable.first = lambda: wakes.append(bench.seconds()) or first()  # type: ignore[method-assign,func-returns-value]
+    bench.timetable.first = lambda: wakes.append(bench.seconds()) or first()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.timetable.run)
         await trio.sleep(3600)

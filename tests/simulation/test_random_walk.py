@@ -52,7 +52,7 @@ SOAK_ROUNDS: Final = int(os.environ.get("SOAK_ROUNDS", "300"))
 JOBS: Final = [JobId(f"j{i}") for i in range(8)]
 GRANTED: Final = Answer(status=204)
 _TALK: Final = tuple((("stdout", "stderr")[i % 2], b"%d" % i) for i in range(5))
-SCRIPTS: Final = {
+SCRIPTS: Final[dict[str, Any]] = {
     "quick": SUCCEEDS,
     "slow": Script(seconds=25, output=_TALK),
     "fails": Script(seconds=2, output=_TALK[:1], exit_code=1),

@@ -1,5 +1,6 @@
 """The HTTP edge for tests: a node in memory (tests/nodes.py), served on a loopback port, and clients of it."""
 
+import codecs
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import h11
 import httpx
 import trio
 
@@ -34,7 +36,7 @@ class Site:
 
     async def create(self, job: str, command: str = "succeeds", **fields: Any) -> None:
         answer = await self.http.post(f"{API}/job/", json=draft(id=job, command=command, **fields))
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code == 201, (answer.text, self.complaints)
 
     async def start(self, job: str) -> str:
         """Start a run by hand; its id, at once."""
@@ -101,19 +103,62 @@ def frames(text: str) -> list[Frame]:
     return found
 
 
+class Stream:
+    """An answer that is read a part at a time, and may be left at any moment."""
+
+    def __init__(self, tcp: trio.SocketStream) -> None:
+        self._tcp = tcp
+        self._h11 = h11.Connection(h11.CLIENT)
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.text = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+
+    async def open(self, path: str, headers: Mapping[str, str]) -> None:
+        request = h11.Request(method="GET", target=path, headers=[("Host", "localhost"), *headers.items()])
+        await self._tcp.send_all(self._h11.send(request) + self._h11.send(h11.EndOfMessage()))
+        head = await self._next()
+        assert isinstance(head, h11.Response)
+        self.status = head.status_code
+        self.headers = {name.decode(): value.decode() for name, value in head.headers}
+
+    async def read(self) -> bool:
+        """Read one more part into `text`; False at the end."""
+        event = await self._next()
+        if isinstance(event, h11.Data):
+            self.text += self._decode(bytes(event.data))
+        return isinstance(event, h11.Data)
+
+    async def _next(self) -> Any:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            self._h11.receive_data(await self._tcp.receive_some())
+        return event
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The events that are there whole."""
+        return frames(self.text[: self.text.rfind("\n\n") + 2])
+
+
+@asynccontextmanager
+async def streaming(site: Site, path: str, **headers: str) -> AsyncIterator[Stream]:
+    """A stream, open; leaving the block leaves it."""
+    async with await trio.open_tcp_stream("127.0.0.1", site.port) as tcp:
+        stream = Stream(tcp)
+        await stream.open(path, headers)
+        yield stream
+
+
 async def read_frames(
     site: Site, path: str, *, until: Callable[[list[Frame]], bool] = lambda _: False, **headers: str
 ) -> list[Frame]:
     """The events of a stream, to its end or until there are enough."""
-    text = ""
-    async with site.http.stream("GET", path, headers=headers) as answer:
-        assert answer.status_code == 200, answer.status_code
-        assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-        async for part in answer.aiter_text():
-            text += part
-            if until(frames(text[: text.rfind("\n\n") + 2])):
-                break
-    return frames(text[: text.rfind("\n\n") + 2])
+    async with streaming(site, path, **headers) as stream:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+        while not until(stream.frames) and await stream.read():
+            pass
+        return stream.frames
 
 
 async def raw(site: Site, *parts: bytes, pause: float = 0.0) -> bytes:

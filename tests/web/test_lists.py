@@ -1,6 +1,7 @@
 """Lists of jobs and runs: whole, in pages, filtered; in slices that hold up nobody."""
 
 import time
+from typing import Any
 
 import pytest
 import trio
@@ -9,7 +10,7 @@ from kala_es.web.job_cache import JobCache
 from tests.web.edges import API, draft, serving
 
 
-async def pages(site, path: str) -> list[dict]:
+async def pages(site, path: str) -> list[dict[str, Any]]:
     found = []
     while path:
         answer = await site.http.get(path)

@@ -1,0 +1,31 @@
+"""Frozen values: the one base of everything that is decided, folded or stored, and its plain form.
+
+A value has named fields only, is compared by them and never changes. It holds no reference to what could hold it,
+so the garbage collector need not look at it. Its plain form is a map of str, int, bool, bytes, None, lists and maps,
+with the fields at their default left out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+__all__ = ["Value", "from_plain", "replace", "to_plain"]
+
+Kind = TypeVar("Kind", bound="Value")
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """Derive with `frozen=True`; the fields are the class's annotations."""
+
+
+def to_plain(value: Value) -> dict[str, Any]:
+    """A value as a map of plain ones."""
+    plain: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(bytes,))
+    return plain
+
+
+def from_plain(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
+    """The reverse of `to_plain`. Raises ValueError, naming the field, when it is not of this kind."""
+    return msgspec.convert(plain, kind, builtin_types=(bytes,))
