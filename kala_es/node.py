@@ -6,8 +6,9 @@ Stop: nothing more is started; running attempts get their grace, then they are c
 it stops listening, a snapshot is saved, the log is closed.
 """
 
+import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +48,7 @@ from kala_es.runtime.scheduler import Parts, Rules, Scheduler
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import Settings
 from kala_es.web.app import Edge, make_app
-from kala_es.web.listener import serve
+from kala_es.web.listener import open_listeners, serve
 
 _SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
@@ -224,22 +225,35 @@ async def run_node(
     sys.setswitchinterval(_SWITCH_SECONDS)
     raise_open_files_limit()
     async with open_storage(settings) as storage, trio.open_nursery() as nursery:
+        listeners = await open_listeners(settings.interface, settings.port)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
         if settings.verbose:
             nursery.start_soon(_print_events, node, outside.complain)
         with short_pauses():
-            await _serve(node, settings, stop, say)
+            await _serve(node, settings, listeners, stop=stop, say=say)
         await node.save_snapshot()
         nursery.cancel_scope.cancel()
 
 
-async def _serve(node: Node, settings: Settings, stop: trio.Event, say: Callable[[str], None]) -> None:
+def _has_room(settings: Settings) -> bool:
+    """Whether the disk takes new work."""
+    return not settings.persist or shutil.disk_usage(settings.data).free >= limits.DISK_RESERVE_BYTES
+
+
+async def _serve(
+    node: Node,
+    settings: Settings,
+    listeners: Sequence[trio.SocketListener],
+    *,
+    stop: trio.Event,
+    say: Callable[[str], None],
+) -> None:
     edge = Edge(
         default_owner=settings.default_owner,
         allowed_hosts=settings.allowed_hosts,
-        ready=lambda: not stop.is_set() and not node.writer.full,
+        ready=lambda: not stop.is_set() and not node.writer.full and _has_room(settings),
     )
     async with trio.open_nursery() as serving:
         listening = trio.Event()
@@ -247,8 +261,7 @@ async def _serve(node: Node, settings: Settings, stop: trio.Event, say: Callable
             partial(
                 serve,
                 make_app(node.scheduler, edge),
-                host=settings.interface,
-                port=settings.port,
+                listeners,
                 stop=listening,
             )
         )

@@ -90,10 +90,9 @@ class Tasks:
         self._nursery = nursery
         self._complain = complain
 
-    async def spawn_app(
-        self, app: App, config: Config, scope: Any, send: Callable[[Any], Awaitable[None]]
-    ) -> Callable[[Any], Awaitable[None]]:
-        """Start the app for a request; gives where its messages are put."""
+    async def spawn_app(self, app: App, config: Config, *request: Any) -> Callable[[Any], Awaitable[None]]:
+        """Start the app for a request, its scope and where it sends; gives where its messages are put."""
+        scope, send = request
         incoming = Incoming(config.max_app_queue_size)
         self._nursery.start_soon(self._run, app, scope, (incoming, send))
         return incoming.put

@@ -6,7 +6,7 @@ cancelled. No write is shielded, so a client that reads nothing delays nothing; 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
 from typing import Final
@@ -47,16 +47,14 @@ class _Config(Config):
 
 async def serve(
     app: App,
+    listeners: Sequence[trio.SocketListener],
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
     stop: trio.Event,
     graceful: float = 3.0,
     complain: Callable[[str], None] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `stop`; the task's status is the URLs it listens on. Raises OSError when it cannot listen."""
-    listeners = await open_listeners(host, port)
+    """Serve on these until `stop`, and close them; the task's status is the URLs."""
     complain = complain or partial(print, file=sys.stderr, flush=True)
     config, context = _Config(), WorkerContext(None)
     open_now: set[Connection] = set()
@@ -74,7 +72,7 @@ async def serve(
         await living.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
-            accept = partial(trio.serve_listeners, handle, listeners, handler_nursery=serving)
+            accept = partial(trio.serve_listeners, handle, list(listeners), handler_nursery=serving)
             await accepting.start(accept)
             task_status.started([_url(listener) for listener in listeners])
             await stop.wait()

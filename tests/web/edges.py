@@ -16,7 +16,7 @@ from kala_es.executor import Channel
 from kala_es.node import Storage
 from kala_es.runtime.scheduler import Rules
 from kala_es.web.app import App, Edge, make_app
-from kala_es.web.listener import serve
+from kala_es.web.listener import open_listeners, serve
 from tests.nodes import RunningNode, Script, ScriptedShell, running_node
 
 API = "/api/v1"
@@ -67,7 +67,8 @@ async def serving(
         app = make_app(node.scheduler, Edge(complain=complaints.append, **edge))
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
-            listening = partial(serve, app, port=0, stop=stop, graceful=graceful, complain=complaints.append)
+            listeners = await open_listeners("127.0.0.1", 0)
+            listening = partial(serve, app, listeners, stop=stop, graceful=graceful, complain=complaints.append)
             (url,) = await nursery.start(listening)
             async with httpx.AsyncClient(base_url=url, timeout=20) as http:
                 yield Site(node, app, http, int(url.rpartition(":")[2]), stop, complaints)

@@ -10,7 +10,7 @@ import trio
 from kala_es import limits
 from kala_es.runtime.scheduler import Origin
 from kala_es.web import connection, listener
-from kala_es.web.listener import serve
+from kala_es.web.listener import open_listeners, serve
 from tests.nodes import HANGS
 from tests.web.edges import API, draft, raw, serving, streaming
 
@@ -34,7 +34,7 @@ async def hello(scope, receive, send) -> None:
 async def test_it_listens_where_it_is_told(host, shown):
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
-        (url,) = await nursery.start(partial(serve, hello, host=host, port=0, stop=stop))
+        (url,) = await nursery.start(partial(serve, hello, await open_listeners(host, 0), stop=stop))
         assert url.startswith(f"http://{shown}:")
         async with await trio.open_tcp_stream(host, int(url.rpartition(":")[2])) as stream:
             await stream.send_all(GET)
@@ -45,7 +45,7 @@ async def test_it_listens_where_it_is_told(host, shown):
 async def test_every_address():
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
-        urls = await nursery.start(partial(serve, hello, host="", port=0, stop=stop))
+        urls = await nursery.start(partial(serve, hello, await open_listeners("", 0), stop=stop))
         assert any("0.0.0.0" in url for url in urls)
         stop.set()
 
@@ -54,13 +54,13 @@ async def test_an_address_in_use_is_refused_by_name():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
-            await serve(hello, host="127.0.0.1", port=port, stop=trio.Event())
+            await open_listeners("127.0.0.1", port)
     with pytest.raises(OSError, match=r"cannot listen on nowhere\.invalid:80"):
-        await serve(hello, host="nowhere.invalid", port=80, stop=trio.Event())
+        await open_listeners("nowhere.invalid", 80)
 
 
 async def test_the_sockets_options():
-    (listening,) = await listener.open_listeners("127.0.0.1", 0)
+    (listening,) = await open_listeners("127.0.0.1", 0)
     option = listening.socket.getsockopt
     assert option(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     address = listening.socket.getsockname()
@@ -138,7 +138,7 @@ async def test_what_the_app_does_not_read_leaves_nothing_behind():
     """hypercorn's own connection waits for room in a queue that nobody reads any more."""
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
-        (url,) = await nursery.start(partial(serve, hello, port=0, stop=stop))
+        (url,) = await nursery.start(partial(serve, hello, await open_listeners("127.0.0.1", 0), stop=stop))
         tasks = trio.lowlevel.current_statistics().tasks_living
         async with await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])) as stream:
             await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
