@@ -130,7 +130,7 @@ class Node:
             timetable=self.timetable,
             act=Orders(self.agent.send, self._graph).act,
             complain=outside.complain,
-            again=lambda ask: self.registry.put(ask),
+            again=lambda ask: self.registry.again(ask),
             **({"decide": outside.decide} if outside.decide else {}),
         )
         self.registry = Registry(site)

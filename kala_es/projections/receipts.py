@@ -55,7 +55,8 @@ class Receipts:
 
     def get(self, key: str) -> RequestAnswered | None:
         """The first answer to a request with this key."""
-        row = self._store.get(_ANSWER + _digest(key))
+        place = _ANSWER + _digest(key)
+        row = self._changes[place] if place in self._changes else self._store.get(place)
         if row is None:
             return None
         answer: RequestAnswered = from_plain(RequestAnswered, cbor2.loads(row))

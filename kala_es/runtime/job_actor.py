@@ -17,9 +17,9 @@ from kala_es import codec, limits
 from kala_es.actor import Actor, Reply
 from kala_es.clock import Clock
 from kala_es.domain import events as e
-from kala_es.domain.commands import AnswerTicks, Command, RecordCrash
+from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash
 from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
-from kala_es.domain.ids import SECOND, Instant, JobId
+from kala_es.domain.ids import JobId
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Job
 from kala_es.event_log import EventLog
@@ -28,8 +28,8 @@ from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.timetable import Timetable
 
 _READ_PAGE = 1_000
-_CRASH_PAUSE = 10 * SECOND
-_FULL_PAUSE = SECOND
+_CRASH_PAUSE_SECONDS = 10.0
+_FULL_PAUSE_SECONDS = 1.0
 """A tick that a full disk does not let start is asked for again after this; it is not lost."""
 Decide = Callable[[Job | None, Command], tuple[e.JobEvent, ...]]
 
@@ -102,7 +102,8 @@ class JobActor:
         if ask.reply is not None:
             ask.reply.fail(refusal)
         elif isinstance(ask.command, AnswerTicks) and isinstance(refusal, LogFull):
-            self._site.timetable.hold(self._job, Instant(self._site.clock.now() + _FULL_PAUSE))
+            self._site.timetable.hold(self._job, _FULL_PAUSE_SECONDS)
+            plan(self._site.timetable, self._job, self._site.folds.jobs.by_id.get(self._job))
         else:
             self._site.complain(f"job {self._job!r}: {type(ask.command).__name__} refused: {refusal.reason}")
 
@@ -114,18 +115,37 @@ class JobActor:
         if facts:
             position = await site.writer.append(facts, ask.principal, needs_reserve=ask.needs_reserve)
         job = site.folds.jobs.by_id.get(self._job)
-        if job is not None:
-            site.act(job, events)
+        if job is not None and events:
+            self._act(job, events)
         if isinstance(ask.command, AnswerTicks):
             plan(site.timetable, self._job, job)
         return Done(position, events)
+
+    def _act(self, job: Job, events: tuple[e.JobEvent, ...]) -> None:
+        """Have attempts started and cancelled. A run that a bug keeps from the agent is ended: no other end would come."""
+        try:
+            self._site.act(job, events)
+        except Exception as bug:
+            for run in job.runs:
+                if any(isinstance(x, e.RunStarted | e.AttemptFailed) and x.run == run.id for x in events):
+                    end = EndAttempt(
+                        job=job.id,
+                        at=self._site.clock.now(),
+                        run=run.id,
+                        attempt=run.attempt,
+                        outcome="failed",
+                        reason=f"it could not be ordered: {bug!r}",
+                        final=True,
+                    )
+                    self._site.again(Ask(command=end))
+            raise
 
     async def _crash(self, ask: Ask, bug: Exception) -> None:
         site = self._site
         site.complain(f"job {self._job!r}: its actor crashed:\n{''.join(traceback.format_exception(bug))}")
         now = site.clock.now()
         if isinstance(ask.command, AnswerTicks):
-            site.timetable.hold(self._job, Instant(now + _CRASH_PAUSE))
+            site.timetable.hold(self._job, _CRASH_PAUSE_SECONDS)
         await self._reread()
         record = RecordCrash(job=self._job, at=now, error=f"{type(bug).__name__}: {bug}")
         try:
@@ -139,7 +159,7 @@ class JobActor:
 
     async def _bring_again(self, ask: Ask) -> None:
         """Nobody else repeats a command of our own."""
-        await self._site.clock.sleep(_CRASH_PAUSE / SECOND)
+        await self._site.clock.sleep(_CRASH_PAUSE_SECONDS)
         self._site.again(ask)
 
     async def _reread(self) -> None:

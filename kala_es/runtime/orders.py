@@ -35,21 +35,22 @@ class Orders:
 
     def _start(self, job: Job, run_id: RunId) -> None:
         run = job.run(run_id)
-        if run is not None:
-            self._send(Start(self._order(job, run)))
+        if run is None:
+            return
+        try:
+            order = self._order(job, run)
+        except template.TemplateError as error:
+            reason = f"the template cannot be filled in: {error}"
+            order = Order(run=run.id, attempt=run.attempt, work=Local(command_line=""), refused=reason)
+        self._send(Start(order))
 
     def _order(self, job: Job, run: Run) -> Order:
-        try:
-            work, refused = self._work(job, run), ""
-        except template.TemplateError as error:
-            work, refused = Local(command_line=""), f"the template cannot be filled in: {error}"
         return Order(
             run=run.id,
             attempt=run.attempt,
-            work=work,
+            work=self._work(job, run),
             identity=_identity(job, run),
             timeout=timeout_of(job.spec),
-            refused=refused,
         )
 
     def _work(self, job: Job, run: Run) -> Local | Remote:

@@ -95,9 +95,13 @@ class Registry:
         await self._parked.wait()
 
     def react(self, reaction: Reaction) -> None:
-        """Carry out what an event made due. While stopping it is left to the next start, which finds it in the log."""
-        if not (self.stopping and isinstance(reaction, c.StartRun)):
-            self.tell(reaction)
+        """Carry out what an event made due."""
+        self.again(Ask(command=reaction))
+
+    def again(self, ask: Ask) -> None:
+        """Bring a command of our own to its job. While stopping, a run is left to the next start, which finds it due."""
+        if not (self.stopping and isinstance(ask.command, c.StartRun)):
+            self.put(ask)
 
     def put(self, ask: Ask) -> None:
         """Bring a command to its job's actor."""

@@ -24,18 +24,23 @@ class Timetable:
         self._due = due
         self._heap: list[tuple[Instant, JobId]] = []
         self._planned: dict[JobId, Instant] = {}
-        self._held: dict[JobId, Instant] = {}
+        self._held: dict[JobId, float] = {}
+        self._put_off: dict[JobId, Instant] = {}
         self._changed = trio.Event()
 
-    def hold(self, job: JobId, until: Instant) -> None:
-        """Have the job's tick wait until then, once: what answers it has failed."""
-        self._held[job] = until
-        self.plan(job, until)
+    def hold(self, job: JobId, seconds: float) -> None:
+        """Have whatever is planned for the job wait so long, by the monotonic clock: answering its tick has failed."""
+        self._held[job] = trio.current_time() + seconds
+        self._changed.set()
 
     def plan(self, job: JobId, tick: Instant | None) -> None:
         """Set, move or (None) remove a job's next tick."""
-        if tick is not None and job in self._held:
-            tick = max(tick, self._held[job])
+        if job in self._held:
+            if tick is not None:
+                self._put_off[job] = tick
+                return
+            del self._held[job]
+            self._put_off.pop(job, None)
         if self._planned.get(job) == tick:
             return
         if tick is None:
@@ -68,21 +73,31 @@ class Timetable:
     async def run(self) -> None:
         """Fire due ticks until cancelled."""
         while True:
+            self._release()
             first, now = self.first(), self._clock.now()
             if first is not None and first <= now:
                 self._fire(now)
                 continue
-            wait = _WAIT_WITHOUT_TICKS_SECONDS
-            if first is not None:
-                wait = min((first - now) / SECOND, _LONGEST_WAIT_SECONDS)
             self._changed = trio.Event()
-            with trio.move_on_after(wait):
+            with trio.move_on_after(self._wait(first, now)):
                 await self._changed.wait()
+
+    def _wait(self, first: Instant | None, now: Instant) -> float:
+        wait = _WAIT_WITHOUT_TICKS_SECONDS
+        if first is not None:
+            wait = min((first - now) / SECOND, _LONGEST_WAIT_SECONDS)
+        return max(0.0, min([wait, *(until - trio.current_time() for until in self._held.values())]))
+
+    def _release(self) -> None:
+        """What was held long enough is planned as it should have been."""
+        for job in [job for job, until in self._held.items() if until <= trio.current_time()]:
+            del self._held[job]
+            if job in self._put_off:
+                self.plan(job, self._put_off.pop(job))
 
     def _fire(self, now: Instant) -> None:
         """A job that is told drops out; it is planned again when its tick has been answered."""
         while (first := self.first()) is not None and first <= now:
             _, job = heappop(self._heap)
             del self._planned[job]
-            self._held.pop(job, None)
             self._due(job)

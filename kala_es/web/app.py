@@ -14,8 +14,6 @@ from kala_es.web.dispatch import respond
 from kala_es.web.edge import Edge, Site
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Request, Response, refuse
-from kala_es.web.idempotency import KeyLocks
-from kala_es.web.job_cache import JobCache
 from kala_es.web.openapi import describe
 from kala_es.web.quart_app import make_quart
 from kala_es.web.routes import ROUTES
@@ -26,8 +24,7 @@ __all__ = ["App", "Edge", "make_app"]
 
 def make_app(scheduler: Scheduler, edge: Edge) -> "App":
     """The application for one scheduler."""
-    openapi = describe(ROUTES, edge.version)
-    return App(Site(scheduler=scheduler, edge=edge, jobs=JobCache(), keys=KeyLocks(), openapi=openapi))
+    return App(Site(scheduler=scheduler, edge=edge, openapi=describe(ROUTES, edge.version)))
 
 
 class App:

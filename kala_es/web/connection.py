@@ -40,10 +40,14 @@ class Protocol(H11Protocol):
 
     corked = False
     """Whether what is sent now may wait for what follows it: an answer's head, for its body."""
+    endless = False
+    """Whether the answer is a stream that its reader will come back for."""
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Take a request's answer, an event at a time."""
         self.corked = isinstance(event, Response)
+        if isinstance(event, Response):
+            self.endless = any(n == b"content-type" and v.startswith(b"text/event-stream") for n, v in event.headers)
         await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
@@ -136,25 +140,24 @@ class Connection:
                 if self._ending:
                     await self._linger()
                 await self._protocol.handle(Closed())
-        except OSError:
-            self._ending = True  # it was gone before it was looked at
         except Exception as bug:
             complain(f"a connection:\n{''.join(traceback.format_exception(bug))}")
         finally:
             self._stream.socket.close()
 
     def _make_protocol(self, tasks: Tasks) -> Protocol:
-        socket, app = self._stream.socket, self._app
-        peer = parse_socket_addr(socket.family, socket.getpeername())
+        socket, peer = self._stream.socket, None
+        with suppress(OSError):  # it may be gone already
+            peer = parse_socket_addr(socket.family, socket.getpeername())
         own = parse_socket_addr(socket.family, socket.getsockname())
         state = ConnectionState({})
         self._be_idle()
-        arguments: Any = (app, self._config, self._context, tasks, state, False, peer, own, self.send)
+        arguments: Any = (self._app, self._config, self._context, tasks, state, False, peer, own, self.send)
         return Protocol(*arguments)
 
     def retire(self) -> None:
-        """The server is stopping: end now if no request is under way, else with its answer."""
-        if self._idle:
+        """The server is stopping: end now, or with the answer to a request that is under way and has an end."""
+        if self._idle or self._protocol.endless:
             self._scope.cancel()
 
     def _be_idle(self) -> None:

@@ -4,11 +4,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from kala_es import __version__
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.model import Job
+from kala_es.projections.runs import RunSummary
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.idempotency import KeyLocks
-from kala_es.web.job_cache import JobCache
+from kala_es.web.json_cache import JsonCache
+
+_RUNS_KEPT_BYTES: Final = 32 * 1024 * 1024
 
 
 def _always() -> bool:
@@ -35,6 +41,9 @@ class Site:
 
     scheduler: Scheduler
     edge: Edge
-    jobs: JobCache
-    keys: KeyLocks
     openapi: bytes
+    keys: KeyLocks = field(default_factory=KeyLocks)
+    jobs: JsonCache[JobId, tuple[Job, tuple[JobId, ...]]] = field(default_factory=JsonCache)
+    """Each job's JSON. The value is the job with its dependents."""
+    runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(_RUNS_KEPT_BYTES))
+    """The JSON, as lists have it, of runs that are over."""

@@ -1,19 +1,18 @@
-"""The list of jobs, sent in slices so that a long one holds up nobody, and in pages for who asks for them."""
+"""The list of jobs: which ones, in which order."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
 
 import trio
 
-from kala_es import limits
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.model import Job
 from kala_es.web.edge import Site
-from kala_es.web.exchange import Parts, Request, Response, answer_json
-from kala_es.web.parameters import flag, whole
+from kala_es.web.exchange import Request, Response
+from kala_es.web.jobs import job_json
+from kala_es.web.listing import Listing, answer_list
+from kala_es.web.parameters import flag
 
 _SLICE: Final = 250
 
@@ -38,20 +37,19 @@ class Filter:
 
 
 async def list_jobs(request: Request, site: Site) -> Response:
-    """GET /job/. With `limit` a page, whose successor is named by a Link header."""
+    """GET /job/."""
     wanted = Filter(text=request.query.get("q", "").lower(), disabled=flag(request, "disabled"))
-    limit = whole(request, "limit", (1, limits.MAX_PAGE))
-    slices = _slices(site, wanted, request.query.get("after", ""))
-    if limit is None:
-        return answer_json(_stream(site, slices))
-    page: list[Job] = []
-    async with aclosing(slices):
-        async for jobs in slices:
-            page += jobs
-            if len(page) > limit:
-                break
-    link = (next_link(request, page[limit - 1].id),) if len(page) > limit else ()
-    return answer_json(_stream(site, _cut(page[:limit])), headers=link)
+
+    async def write(jobs: list[Job]) -> bytes:
+        return b",".join([_name(job) + job_json(site, job) for job in jobs])
+
+    listing = Listing(
+        slices=_slices(site, wanted, request.query.get("after", "")),
+        write=write,
+        ends=(b'{"jobs":{', b"}}\n"),
+        id_of=lambda job: job.id,
+    )
+    return await answer_list(request, listing)
 
 
 async def _slices(site: Site, wanted: Filter, after: str) -> AsyncGenerator[list[Job], None]:
@@ -62,29 +60,6 @@ async def _slices(site: Site, wanted: Filter, after: str) -> AsyncGenerator[list
         await trio.lowlevel.checkpoint()
 
 
-async def _cut(jobs: list[Job]) -> AsyncGenerator[list[Job], None]:
-    for i in range(0, len(jobs), _SLICE):
-        yield jobs[i : i + _SLICE]
-        await trio.lowlevel.checkpoint()
-
-
-async def _stream(site: Site, slices: AsyncGenerator[list[Job], None]) -> Parts:
-    graph = site.scheduler.folds.jobs.graph
-    before = b'{"jobs":{'
-    async with aclosing(slices):
-        async for jobs in slices:
-            if jobs:
-                yield before + b",".join([_name(job) + site.jobs.json(job, graph) for job in jobs])
-                before = b","
-    yield b"}}\n" if before == b"," else before + b"}}\n"
-
-
 def _name(job: Job) -> bytes:
     """The job's id as a key, with its colon."""
     return dumps({job.id: 0})[1:-2]
-
-
-def next_link(request: Request, last: str) -> tuple[str, str]:
-    """The header that names the next page of a list."""
-    query = urlencode({**request.query, "after": last})
-    return "Link", f'<{request.path}?{query}>; rel="next"'

@@ -10,6 +10,7 @@ import trio
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps, instant_text
 from kala_es.domain.errors import Forbidden, Invalid
+from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId, RunId, run_for_key
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.values import replace
@@ -29,9 +30,17 @@ def _job(request: Request) -> JobId:
     return JobId(request.params["id"])
 
 
-def job_body(site: Site, job: Job) -> bytes:
-    """The wrapped JSON of one job."""
-    return b'{"job":' + site.jobs.json(job, site.scheduler.folds.jobs.graph) + b"}"
+def job_json(site: Site, job: Job) -> bytes:
+    """A job's JSON: made once while the job and its dependents are the same."""
+    after = dependents(job, site.scheduler.folds.jobs.graph)
+    kept = site.jobs.get(job.id)
+    if kept is not None and kept[0][0] is job and kept[0][1] == after:
+        return kept[1]
+    return site.jobs.keep(job.id, (job, after), kala.job_json(job, after))
+
+
+def _wrapped(site: Site, job: Job) -> bytes:
+    return b'{"job":' + job_json(site, job) + b"}"
 
 
 async def create_job(request: Request, site: Site) -> Response:
@@ -62,7 +71,7 @@ def _with_id(draft: JobDraft, index: int, asked: tuple[Request, Site]) -> JobDra
 
 async def get_job(request: Request, site: Site) -> Response:
     """GET /job/{id}/."""
-    return answer_json(job_body(site, site.scheduler.job(_job(request))))
+    return answer_json(_wrapped(site, site.scheduler.job(_job(request))))
 
 
 async def replace_job(request: Request, site: Site) -> Response:
@@ -70,7 +79,7 @@ async def replace_job(request: Request, site: Site) -> Response:
     job = site.scheduler.job(_job(request)).id
     draft = kala.parse_job(request.body)
     await site.scheduler.update(replace(draft, id=job), request.origin())
-    return answer_json(job_body(site, site.scheduler.job(job)))
+    return answer_json(_wrapped(site, site.scheduler.job(job)))
 
 
 async def delete_job(request: Request, site: Site) -> Response:

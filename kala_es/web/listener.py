@@ -1,8 +1,8 @@
 """The node's listening socket, and the serving of an ASGI app on it until it is told to stop.
 
-Stop: no new connection is accepted, idle ones are closed, requests under way get `graceful` seconds, then they are
-cancelled. No write is shielded, so a client that reads nothing delays nothing; it is cut off after
-`limits.STALLED_CLIENT_MS` in any case.
+Stop: no new connection is accepted, idle ones and event streams are closed, requests under way get `graceful`
+seconds, then they are cancelled. No write is shielded, so a client that reads nothing delays nothing; it is cut off
+after `limits.STALLED_CLIENT_MS` in any case.
 """
 
 import sys

@@ -186,7 +186,8 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/stats/{{id}}/",
         handler=runs.get_legacy_stats,
         summary="List the runs of a job in the shape of Kala, NextKala's parent",
-        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), _NO_JOB),
+        parameters=(_LIMIT, _AFTER_RUN),
+        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), _WRONG, _NO_JOB),
     ),
 )
 

@@ -1,6 +1,6 @@
 """Runs over HTTP: the executions of a job, one of them, its status, its cancellation."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, cast
 
@@ -14,10 +14,10 @@ from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
-from kala_es.web.job_list import next_link
-from kala_es.web.parameters import whole
+from kala_es.web.listing import Listing, answer_list
 
 _SLICE: Final = 100
+_ENDS: Final = (b'{"job_stats":[', b"]}\n")
 
 
 def run_of(request: Request, site: Site) -> RunSummary:
@@ -40,64 +40,62 @@ def read_output(site: Site, run: RunSummary, *, channel: str | None, within: tup
 
 
 async def list_runs(request: Request, site: Site) -> Response:
-    """GET /job/{id}/executions/: oldest first, each with its output. With `limit` a page."""
+    """GET /job/{id}/executions/: oldest first, each with its output."""
+
+    async def write(runs: list[RunSummary]) -> bytes:
+        return b",".join([await _item(site, run) for run in runs])
+
+    return await _list(request, site, write)
+
+
+async def get_legacy_stats(request: Request, site: Site) -> Response:
+    """GET /job/stats/{id}/: Kala's list of a job's runs."""
+    opening, closing = _ENDS
+
+    async def write(runs: list[RunSummary]) -> bytes:
+        return kala.legacy_stats_json(runs).removeprefix(opening).removesuffix(closing.rstrip())
+
+    return await _list(request, site, write)
+
+
+async def _list(request: Request, site: Site, write: Callable[[list[RunSummary]], Awaitable[bytes]]) -> Response:
     job = site.scheduler.job(JobId(request.params["id"])).id
-    after = _after(request, site)
-    limit = whole(request, "limit", (1, limits.MAX_PAGE))
-    slices = _slices(site, job, after)
-    if limit is None:
-        return answer_json(_stream(site, slices))
-    page: list[RunSummary] = []
-    async with aclosing(slices):
-        async for runs in slices:
-            page += runs
-            if len(page) > limit:
-                break
-    link = (next_link(request, page[limit - 1].id),) if len(page) > limit else ()
-    return answer_json(_stream(site, _cut(page[:limit])), headers=link)
+    slices = _slices(site, job, _after(request, site))
+    return await answer_list(request, Listing(slices=slices, write=write, ends=_ENDS, id_of=lambda run: run.id))
 
 
-def _after(request: Request, site: Site) -> RunId | None:
+def _after(request: Request, site: Site) -> RunSummary | None:
     text = request.query.get("after")
     if text is None:
         return None
     try:
-        return site.scheduler.run(RunId(text)).id
+        return site.scheduler.run(RunId(text))
     except NotFound:
         raise Invalid("after", f"there is no run {text[:40]!r}") from None
 
 
-Slices = AsyncGenerator[list[RunSummary], None]
-
-
-async def _slices(site: Site, job: JobId, after: RunId | None) -> Slices:
-    """The job's runs; none more when it is deleted meanwhile."""
-    while runs := _read(site, job, after):
-        after = runs[-1].id
-        yield runs
+async def _slices(site: Site, job: JobId, after: RunSummary | None) -> AsyncGenerator[list[RunSummary], None]:
+    """The runs of a job, a few at a time."""
+    while runs := list(site.scheduler.folds.runs.of_job(job, after=after, limit=_SLICE)):
+        after = runs[-1]
+        yield runs if site.scheduler.rules.runs_kept_seconds is None else [r for r in runs if _is_shown(site, r)]
         await trio.lowlevel.checkpoint()
 
 
-def _read(site: Site, job: JobId, after: RunId | None) -> list[RunSummary]:
+def _is_shown(site: Site, run: RunSummary) -> bool:
     try:
-        return site.scheduler.runs(job, after=after, limit=_SLICE)
+        return site.scheduler.run(run.id) is not None
     except NotFound:
-        return []
+        return False
 
 
-async def _cut(runs: list[RunSummary]) -> Slices:
-    for i in range(0, len(runs), _SLICE):
-        yield runs[i : i + _SLICE]
-
-
-async def _stream(site: Site, slices: Slices) -> Parts:
-    before = b'{"job_stats":['
-    async with aclosing(slices):
-        async for runs in slices:
-            items = [await _run_json(site, as_now(site, run), limits.OUTPUT_IN_LIST_BYTES) for run in runs]
-            yield before + b",".join(items)
-            before = b","
-    yield b"]}\n" if before == b"," else before + b"]}\n"
+async def _item(site: Site, run: RunSummary) -> bytes:
+    """A run as lists have it: made once when it is over."""
+    kept = site.runs.get(run.id)
+    if kept is not None and kept[0] == run:
+        return kept[1]
+    made = await _run_json(site, as_now(site, run), limits.OUTPUT_IN_LIST_BYTES)
+    return made if run.outcome is None else site.runs.keep(run.id, run, made)
 
 
 async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
@@ -128,13 +126,3 @@ async def cancel_run(request: Request, site: Site) -> Response:
     """DELETE /job/{id}/executions/{run}/: ask for the run's end."""
     await site.scheduler.cancel(run_of(request, site).id, request.origin())
     return NO_CONTENT
-
-
-async def get_legacy_stats(request: Request, site: Site) -> Response:
-    """GET /job/stats/{id}/: Kala's list of a job's runs."""
-    job = site.scheduler.job(JobId(request.params["id"])).id
-    every: list[RunSummary] = []
-    async with aclosing(_slices(site, job, None)) as slices:
-        async for runs in slices:
-            every += runs
-    return answer_json(kala.legacy_stats_json(every))

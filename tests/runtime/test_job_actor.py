@@ -1,5 +1,8 @@
 """A job's actor: a bug in deciding one command is that command's matter, and the job comes back from the log."""
 
+import dataclasses
+from collections.abc import Sequence
+
 import pytest
 import trio
 
@@ -12,7 +15,7 @@ from kala_es.domain.job import decide
 from kala_es.domain.model import Job
 from kala_es.domain.values import replace
 from kala_es.runtime.scheduler import Answer, Key, Origin
-from tests.nodes import HANGS, MONDAY, Script, ScriptedShell, check_ticks, iso, running_node
+from tests.nodes import HANGS, MONDAY, Script, ScriptedShell, check_ticks, iso, restarted, running_node
 
 NOBODY = Origin()
 EVERY_MINUTE = f"R/{iso(MONDAY + 60 * SECOND)}/PT1M"
@@ -185,6 +188,39 @@ async def test_a_tree_ends_also_when_a_step_of_it_meets_a_bug(autojump_clock):
         await node.ends("parent")
         await trio.sleep(600)
         assert not node.node.folds.trees.open
+
+
+async def test_a_step_that_met_a_bug_is_not_begun_while_the_node_stops(autojump_clock):
+    shell = ScriptedShell({"hangs": HANGS})
+    async with running_node(shell=shell, decide=Buggy("child", c.StartRun)) as node:
+        await node.create("hangs", command="hangs")
+        await node.create("parent", schedule=f"R0/{iso(MONDAY + 60 * SECOND)}/PT1M")
+        await node.create("child", parents=["parent"])
+        await node.ends("parent")
+        await node.until(lambda: bool(node.events(e.ActorCrashed)))
+        await node.stop(grace=30)
+        assert not node.events(e.RunStarted, job="child")
+    async with running_node(restarted(node.storage), clock=node.clock) as node:
+        await node.ends("child")
+
+
+async def test_a_run_that_cannot_be_ordered_ends(autojump_clock):
+    """Its begin is durable, and then a bug keeps it from the agent: no Ended will ever come."""
+
+    def act(job: Job, events: Sequence[e.JobEvent]) -> None:
+        raise ZeroDivisionError("a bug in making the order")
+
+    async with running_node() as node:
+        await node.create("a", schedule=EVERY_MINUTE)
+        registry = node.node.registry
+        registry._site = dataclasses.replace(registry._site, act=act)
+        with pytest.raises(ActorCrashed):
+            await node.run_by_hand("a")
+        await trio.sleep(50)
+        assert not len(node.node.folds.busy)
+        (end,) = node.events(e.RunFinished)
+        assert end.outcome in ("failed", "lost")
+        assert end.reason
 
 
 async def test_a_full_mailbox_refuses_asks_but_no_command_of_our_own(autojump_clock, monkeypatch):

@@ -2,6 +2,7 @@
 a crash at any moment with nothing lost and nothing doubled."""
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from kala_es.domain import events as e
 from kala_es.domain.errors import Conflict, Invalid, LogFull, NotFound, Unavailable
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.model import JobDraft
+from kala_es.fold_store import FoldsFull
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.node import Storage
 from kala_es.projections import snapshot
@@ -496,6 +498,27 @@ async def test_the_first_answer_to_a_key_outlives_a_restart(autojump_clock, keep
         assert node.scheduler.new_job_id(key, 1) == drafts[1].id
         with pytest.raises(Invalid, match="different"):
             node.scheduler.answered(Key.of("k", b"POST", b"/job", b"[]"))
+
+
+async def test_the_first_answer_to_a_key_counts_also_while_the_folds_have_no_room(autojump_clock):
+    class Folds(MemoryFoldStore):
+        full = False
+
+        def write(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+            if self.full:
+                raise FoldsFull("no room")
+            super().write(changes)
+
+    folds = Folds()
+    assert KEYED.key is not None
+    async with running_node(restarted(memory_storage(), folds=folds)) as node:
+        await node.create("a", schedule=A_LATER_CENTURY)
+        folds.full = True
+        await node.scheduler.start(JobId("a"), KEYED)
+        assert node.scheduler.answered(KEYED.key) == KEYED.answer
+        await node.ends("a")
+        folds.full = False
+        await node.run_whole("a")
 
 
 @pytest.mark.parametrize("keep", [True, False])

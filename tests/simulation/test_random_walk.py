@@ -1,5 +1,5 @@
-"""Random walks: a seed drives commands, crashes, restarts, slow and failing executors, jumps of the wall clock and full
-disks, and after each crash and at the end the log has to tell a story without a hole.
+"""Random walks: a seed drives commands, crashes, restarts, slow and failing executors, bugs in deciding, jumps of the
+wall clock and full disks, and after each crash and at the end the log has to tell a story without a hole.
 
 WALK_SEED=n repeats one walk. `make soak` takes many of them, SOAK_ROUNDS bounds how many.
 """
@@ -19,10 +19,13 @@ from trio._core import _run as trio_scheduler
 
 from kala_es.clock import TrioClock
 from kala_es.domain import events as e
-from kala_es.domain.errors import Refusal
+from kala_es.domain.commands import Command, CreateJob
+from kala_es.domain.errors import ActorCrashed, Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId
-from kala_es.domain.model import JobDraft
+from kala_es.domain.job import decide
+from kala_es.domain.model import Job, JobDraft
 from kala_es.fold_store import FoldStore
+from kala_es.node import Storage
 from kala_es.projections import snapshot
 from kala_es.projections.stats import Stats
 from kala_es.runtime.job_actor import Done
@@ -76,13 +79,15 @@ class Walk:
         self.granted: set[str] = set()
         self.old_folds: FoldStore | None = None
         self.crashes = 0
+        self.bugs = 0.0
+        """How likely it is that deciding on a command meets a bug."""
         self.node: RunningNode
         self.nursery: trio.Nursery
 
     async def walk(self, steps: int) -> None:
         """Take so many steps; then let all that runs come to its end."""
         async with trio.open_nursery() as self.nursery:
-            self.node = await start_node(self.nursery, memory_storage(), shell=self.shell, clock=self.clock)
+            await self.begin(memory_storage())
             for _ in range(steps):
                 await self.step()
                 await trio.sleep(self.random.choice((0, 0, 0.001, 0.1, 3, 30, 60)) * self.random.random())
@@ -95,6 +100,17 @@ class Walk:
             assert not len(self.node.node.folds.busy)
             await self.node.leave()
             self.nursery.cancel_scope.cancel()
+
+    async def begin(self, storage: Storage) -> None:
+        self.node = await start_node(
+            self.nursery, storage, shell=self.shell, clock=self.clock, decide=self.decide_or_fail
+        )
+
+    def decide_or_fail(self, job: Job | None, command: Command) -> tuple[e.JobEvent, ...]:
+        """With a bug now and then. Creation has none: jobs that are created together have no actor yet."""
+        if self.random.random() < self.bugs and not isinstance(command, CreateJob):
+            raise ZeroDivisionError("a bug in deciding")
+        return decide(job, command)
 
     async def step(self) -> None:
         """Something happens."""
@@ -110,6 +126,7 @@ class Walk:
             self.fill_disk: 3,
             self.slow_disk: 3,
             self.save: 3,
+            self.plant_bugs: 2,
             self.crash: 3,
             self.create_some: 2,
             self.stop: 1,
@@ -127,7 +144,7 @@ class Walk:
         async def work() -> None:
             try:
                 told = await command()
-            except Refusal:
+            except (Refusal, ActorCrashed):
                 return
             finally:
                 self.asking.discard(key)
@@ -221,6 +238,9 @@ class Walk:
         seconds = self.random.choice((0.0, 0.0, 0.01, 0.1, 2.0))
         self.node.log.delay = lambda: self.random.random() * seconds
 
+    async def plant_bugs(self) -> None:
+        self.bugs = self.random.choice((0.0, 0.0, 0.03, 0.3))
+
     async def save(self) -> None:
         """A snapshot, and a copy of the fold store as a machine may find it after a crash. The node itself would
         write in a thread, while which a mock clock jumps as it likes."""
@@ -258,7 +278,7 @@ class Walk:
         storage = restarted(before.storage, folds=copied(kept) if kept else None, snapshot=saved)
         cut_short = [run for _, run in before.node.folds.busy]
         head = storage.head()
-        self.node = await start_node(self.nursery, storage, shell=self.shell, clock=self.clock)
+        await self.begin(storage)
         await self.settle()
         self.check()
         answered = {(x.run, x.attempt) for x in self.node.events(e.AttemptFailed)}
@@ -268,10 +288,11 @@ class Walk:
     # What must hold
 
     async def settle(self) -> None:
-        """Let the disk recover, and wait until the node has done what is due."""
+        """Let all recover, and wait until the node has done what is due."""
+        self.bugs, pause = 0.0, 12 if self.bugs or self.node.events(e.ActorCrashed) else 1.5
         self.node.log.room, self.node.log.delay = "enough", None
         self.node.log.off_before = self.node.log.off_after = 0
-        await trio.sleep(1.5)
+        await trio.sleep(pause)
         await self.node.idle()
 
     async def end_all_runs(self) -> None:

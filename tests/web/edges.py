@@ -130,6 +130,11 @@ class Stream:
             self.text += self._decode(bytes(event.data))
         return isinstance(event, h11.Data)
 
+    async def read_all(self) -> None:
+        """Read to the end."""
+        while await self.read():
+            pass
+
     async def _next(self) -> Any:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             self._h11.receive_data(await self._tcp.receive_some())

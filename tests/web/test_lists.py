@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from kala_es.web.job_cache import JobCache
+from kala_es.runtime.scheduler import Rules
+from kala_es.web.json_cache import JsonCache
 from tests.web.edges import API, draft, serving
 
 
@@ -99,6 +100,21 @@ async def test_a_job_is_seen_as_it_is_now():
         assert (await site.http.get(f"{API}/job/j/")).json()["job"]["dependent_jobs"] is None
 
 
+async def test_runs_that_are_shown_no_longer_hide_no_others(monkeypatch):
+    monkeypatch.setattr("kala_es.web.runs._SLICE", 2)
+    async with serving(rules=Rules(runs_kept_seconds=60)) as site:
+        await site.create("j")
+        old = [await site.run_whole("j") for _ in range(5)]
+        site.node.clock.step(61)
+        new = [await site.run_whole("j") for _ in range(3)]
+        listed = (await site.http.get(f"{API}/job/j/executions/")).json()["job_stats"]
+        assert [run["id"] for run in listed] == new
+        found = await pages(site, f"{API}/job/j/executions/?limit=2")
+        assert [[run["id"] for run in page["job_stats"]] for page in found] == [new[:2], new[2:]]
+        assert len((await site.http.get(f"{API}/job/stats/j/")).json()["job_stats"]) == 3
+        assert (await site.http.get(f"{API}/job/j/executions/{old[0]}/")).status_code == 404
+
+
 async def test_a_job_that_goes_while_the_list_is_sent_harms_nothing():
     async with serving() as site:
         names = [f"j{i:04}" for i in range(1000)]
@@ -112,16 +128,30 @@ async def test_a_job_that_goes_while_the_list_is_sent_harms_nothing():
         assert text.endswith(b"}}\n")
 
 
-async def test_the_cache_keeps_within_its_limit():
+def test_the_cache_keeps_within_its_limit():
+    cache: JsonCache[int, str] = JsonCache(limit=100)
+    for i in range(20):
+        assert cache.keep(i, "a", bytes(30)) == bytes(30)
+        assert cache.size <= 100
+    assert [i for i in range(20) if cache.get(i)] == [17, 18, 19]
+    cache.keep(19, "b", bytes(10))
+    assert (cache.get(19), cache.size) == (("b", bytes(10)), 70)
+    cache.keep(20, "c", bytes(200))  # more than there is room for
+    assert (cache.get(20), cache.size) == (None, 0)
+
+
+async def test_a_run_is_seen_as_it_is_now():
     async with serving() as site:
-        for i in range(20):
-            await site.create(f"j{i}")
-        graph, cache = site.node.scheduler.folds.jobs.graph, JobCache(limit=5_000)
-        jobs = site.node.scheduler.jobs()
-        first = [cache.json(job, graph) for job in jobs]
-        assert 0 < cache.size <= 5_000
-        assert cache.json(jobs[-1], graph) is first[-1]
-        assert [cache.json(job, graph) for job in jobs] == first
+        await site.create("j")
+        run = await site.run_whole("j")
+
+        async def status() -> str:
+            (item,) = (await site.http.get(f"{API}/job/j/executions/")).json()["job_stats"]
+            return str(item["status"])
+
+        assert await status() == "Success"
+        await site.http.put(f"{API}/job/j/executions/{run}/", content=b'"Failed"')
+        assert await status() == "Failed"
 
 
 async def test_a_long_list_holds_up_nobody():
