@@ -29,7 +29,7 @@ check: $(DEV) ## format, lint, types, style and the quickest tests, in under a m
 	@$(BIN)/python -m pytest -m "not system and not slow and not soak" $(FIRST_TESTS)
 
 bench: $(DEV) ## measure load and latency
-	@$(BIN)/python bench/run.py $(ARGS)
+	@$(BIN)/python -m bench.run $(ARGS)
 
 soak: $(DEV) ## run the soak tests (SOAK_ROUNDS=3 bounds them)
 	@$(BIN)/python -m pytest -m soak $(ARGS) || [ $$? -eq 5 ] # 5: there are none

@@ -1,6 +1,6 @@
 """Many readers of one chatty run: what each receives, and how long after it was printed. One JSON line.
 
-sse_fanout.py http://127.0.0.1:8000 --readers 200 --lines 200 --interval 0.05
+python -m bench.sse_fanout [http://127.0.0.1:8000] --readers 200 --lines 200 --interval 0.05
 """
 
 import argparse
@@ -12,6 +12,8 @@ import time
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
+
+from bench.harness import server
 
 PRINT = (
     "import sys,time\n"
@@ -116,7 +118,7 @@ def read_all(readers: list[Reader], seconds: float) -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("base")
+    parser.add_argument("base", nargs="?", help="a server; without it one is started")
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--width", type=int, default=80)
@@ -124,21 +126,31 @@ def main() -> None:
     parser.add_argument("--settle", type=float, default=2.0)
     parser.add_argument("--python", default="python3")
     options = parser.parse_args()
-    path = start(options.base, options)
-    readers = connect(options.base, path, options.readers)
+    if options.base:
+        print(json.dumps(measure(options.base, options)))
+        return
+    with server() as target:
+        print(json.dumps(measure(target.url, options)))
+
+
+def measure(base: str, options: argparse.Namespace) -> dict[str, float | str]:
+    """How many readers got every byte, and how late."""
+    path = start(base, options)
+    readers = connect(base, path, options.readers)
     read_all(readers, options.settle + options.lines * options.interval * 3 + 30)
-    with urllib.request.urlopen(f"{options.base}{path}output/?channel=stdout") as answer:
+    with urllib.request.urlopen(f"{base}{path}output/?channel=stdout") as answer:
         written = answer.read().decode()
     latencies = sorted(latency for reader in readers for latency in reader.latencies)
     cuts = statistics.quantiles(latencies, n=100)
-    figures = {
+    return {
         "bench": "sse_fanout",
         "readers": len(readers),
         "bytes": len(written),
         "complete": sum("".join(reader.output) == written and reader.ended for reader in readers),
-        "latency_ms": {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "max": round(latencies[-1], 1)},
+        "latency_p50_ms": round(cuts[49], 1),
+        "latency_p99_ms": round(cuts[98], 1),
+        "latency_max_ms": round(latencies[-1], 1),
     }
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

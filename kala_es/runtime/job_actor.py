@@ -122,7 +122,7 @@ class JobActor:
         return Done(position, events)
 
     def _act(self, job: Job, events: tuple[e.JobEvent, ...]) -> None:
-        """Have attempts started and cancelled. A run that a bug keeps from the agent is ended: no other end would come."""
+        """Have attempts started and cancelled. A run that a bug keeps from the agent is ended: nobody else would."""
         try:
             self._site.act(job, events)
         except Exception as bug:

@@ -99,7 +99,7 @@ class Registry:
         self.again(Ask(command=reaction))
 
     def again(self, ask: Ask) -> None:
-        """Bring a command of our own to its job. While stopping, a run is left to the next start, which finds it due."""
+        """Bring a command of our own to its job. While stopping, runs are left to the next start, which finds them."""
         if not (self.stopping and isinstance(ask.command, c.StartRun)):
             self.put(ask)
 

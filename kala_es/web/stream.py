@@ -26,8 +26,10 @@ from kala_es.web.parameters import checked, choice
 from kala_es.web.runs import run_of
 
 _SEND_BYTES: Final = 64 * 1024
-_PAGE: Final = 16
-"""Events of a page of the log: with full chunks a quarter of a megabyte."""
+_RUN_PAGE: Final = 16
+"""Events of one run in a page of the log: with full chunks a quarter of a megabyte."""
+_PAGE: Final = 64
+"""The same of all jobs together, most of which are small."""
 _LAST_POSITION: Final = (1 << 63) - 1
 EVENT_TYPES: Final = tuple(kind.__name__ for kind in get_args(e.JobEvent | e.OutputChunk))
 _OPENING: Final = b"retry: 1000\n\n"
@@ -71,7 +73,7 @@ class RunSource:
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events of the run and its job."""
-        return await self._scheduler.events(after, run=self._run, limit=_PAGE)
+        return await self._scheduler.events(after, run=self._run, limit=_RUN_PAGE)
 
     def wants(self, event: e.Event) -> bool:
         """All that is about this run."""

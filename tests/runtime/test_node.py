@@ -292,6 +292,34 @@ async def test_a_child_of_two_runs_when_both_have_succeeded(autojump_clock):
         assert Counter(runs_of(node)) == {"p": 3, "q": 2, "either": 5, "both": 2}
 
 
+async def test_two_edits_at_once_cannot_close_a_cycle_between_them(autojump_clock):
+    async with running_node() as node:
+        for job in ("a", "b"):
+            await node.create(job, schedule=A_LATER_CENTURY)
+        refused: list[Invalid] = []
+
+        async def tie(job: str, parent: str) -> None:
+            try:
+                await node.update(job, parents=[parent])
+            except Invalid as refusal:
+                refused.append(refusal)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tie, "a", "b")
+            nursery.start_soon(tie, "b", "a")
+        assert len(refused) == 1
+        assert len(node.events(e.JobUpdated)) == 1
+
+
+async def test_a_repeated_start_begins_no_second_run(autojump_clock):
+    async with running_node(shell=ScriptedShell({"hangs": HANGS})) as node:
+        await node.create("a", command="hangs", schedule=A_LATER_CENTURY)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(node.scheduler.start, JobId("a"), KEYED)
+        assert len(node.events(e.RunStarted)) == 1
+
+
 CHAIN: dict[str, dict[str, Any]] = {
     "handler": {"schedule": A_LATER_CENTURY},
     "p": {"command": "talks", "schedule": A_LATER_CENTURY},

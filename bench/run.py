@@ -1,0 +1,122 @@
+"""`make bench`: every figure that the project promises, medians of five, beside the goal and NextKala's own figure.
+
+`--rounds 1 --short` is the short form: the same benchmarks, smaller and once.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark's module and arguments, in full and in short."""
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A row: where its value stands in the benchmark's JSON lines, the goal, and NextKala's figure."""
+
+    name: str
+    bench: Bench
+    key: str
+    goal: str
+    nextkala: str = ""
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+BURST = Bench("burst", ("--jobs", "500"), ("--jobs", "100"))
+BIG_BURST = Bench("burst", ("--jobs", "2000"), ("--jobs", "200"))
+ONE = Bench("creates", ("--connections", "1"), ("--connections", "1", "--seconds", "1"))
+SIXTEEN = Bench("creates", ("--connections", "16"), ("--connections", "16", "--seconds", "1"))
+SCALE = Bench("scale", ("--jobs", "10000"), ("--jobs", "1000", "--idle", "1"))
+BIG_SCALE = Bench("scale", ("--jobs", "100000"), ("--jobs", "5000", "--idle", "1"))
+REPLAY = Bench("replay", (), ("--events", "20000"))
+COMMIT = Bench("commit", (), ("--seconds", "0.5"))
+CAPTURE = Bench("capture", (), ("--mib", "20", "--others", "5"))
+FANOUT = Bench("sse_fanout", (), ("--readers", "20"))
+
+FIGURES = (
+    Figure("500 due at once: due to start durable, p99 ms", BURST, "start_p99", "<= 60", "131, not durable"),
+    Figure("500 due at once: due to last end, ms", BURST, "last_end", "<= 550", "552"),
+    Figure("2,000 due at once: due to last end, ms", BIG_BURST, "last_end", "<= 1900", "1,869"),
+    Figure("durable creates, 1 connection, per s", ONE, "per_second", "", "1,650-1,886"),
+    Figure("durable creates, 16 connections, per s", SIXTEEN, "per_second", ">= 1500", "2,100-2,474"),
+    Figure("durable creates, 16 connections, p99 ms", SIXTEEN, "p99_ms", "", "15-21"),
+    Figure("bulk creates, jobs per s", SCALE, "bulk_per_second", ">= 15000"),
+    Figure("10,000 jobs: start-up, s", SCALE, "start_s", "<= 1", "3.5-4.9"),
+    Figure("10,000 jobs: list, ms", SCALE, "list_ms", "<= 60", "92"),
+    Figure("10,000 jobs: a page of 100, ms", SCALE, "page_of_100_ms", "<= 10"),
+    Figure("10,000 jobs: resident, MiB", SCALE, "mib", "<= 100", "48"),
+    Figure("empty: resident, MiB", SCALE, "empty_mib", "", "10.6"),
+    Figure("100,000 jobs: start-up, s", BIG_SCALE, "start_s", "<= 8", "28 for 50,000"),
+    Figure("100,000 jobs: resident, MiB", BIG_SCALE, "mib", "<= 450", "181 for 50,000"),
+    Figure("100,000 jobs: idle CPU, %", BIG_SCALE, "idle_cpu_percent", "< 1"),
+    Figure("100,000 jobs: longest wait for /healthz, ms", BIG_SCALE, "longest_wait_ms", "<= 50"),
+    Figure("replay into all folds, events per s", REPLAY, "all_folds_per_second", ">= 100000"),
+    Figure("replay into the folds of memory, events per s", REPLAY, "memory_folds_per_second", ""),
+    Figure("commit, loop idle, 1 appender, p99 ms", COMMIT, "p99_ms", "", "", {"appenders": 1, "saturated": False}),
+    Figure(
+        "commit, loop saturated, 1 appender, p99 ms", COMMIT, "p99_ms", "<= 50", "", {"appenders": 1, "saturated": True}
+    ),
+    Figure(
+        "commit, loop saturated, 100 appenders, p99 ms",
+        COMMIT,
+        "p99_ms",
+        "<= 50",
+        "",
+        {"appenders": 100, "saturated": True},
+    ),
+    Figure("200 MiB printed: captured, MiB per s", CAPTURE, "mib_per_second", ">= 100"),
+    Figure("200 MiB printed: other jobs' start delay, p99 ms", CAPTURE, "others_late_p99_ms", "<= 50"),
+    Figure("200 readers of a chatty run: chunk to reader, p99 ms", FANOUT, "latency_p99_ms", "<= 100"),
+)
+
+
+def run(bench: Bench, *, short: bool) -> list[dict[str, Any]]:
+    """A benchmark's JSON lines."""
+    command = [sys.executable, "-m", f"bench.{bench.module}", *(bench.short if short else bench.arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def pick(figure: Figure, lines: Sequence[dict[str, Any]]) -> float:
+    """A figure's value in the lines of its benchmark."""
+    fitting = [x for x in lines if all(x.get(k) == v for k, v in figure.where.items())]
+    return float(fitting[0][figure.key])
+
+
+def main() -> None:
+    """Run every benchmark so many times, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", default="", help="the benchmarks whose module begins so")
+    arguments = parser.parse_args()
+    figures = [f for f in FIGURES if f.bench.module.startswith(arguments.only)]
+    values: dict[str, list[float]] = {figure.name: [] for figure in figures}
+    for number in range(arguments.rounds):
+        for bench in dict.fromkeys(f.bench for f in figures):
+            print(f"round {number + 1}: {bench.module} {' '.join(bench.arguments)}", file=sys.stderr, flush=True)
+            lines = run(bench, short=arguments.short)
+            for figure in figures:
+                if figure.bench == bench:
+                    values[figure.name].append(pick(figure, lines))
+    print(f"| figure | here, median of {arguments.rounds} | worst | goal | NextKala |\n|---|--:|--:|--:|--:|")
+    for figure in figures:
+        taken = values[figure.name]
+        worst = (max if "<" in figure.goal else min)(taken)
+        print(f"| {figure.name} | {statistics.median(taken):,.1f} | {worst:,.1f} | {figure.goal} | {figure.nextkala} |")
+
+
+if __name__ == "__main__":
+    main()
