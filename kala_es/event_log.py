@@ -9,12 +9,12 @@ Rules every adapter keeps (tests/conformance/test_event_log.py runs on each):
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the log. `time` is microseconds since the epoch, UTC."""
 
     stream: str
@@ -25,8 +25,7 @@ class NewRecord:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """An event as stored."""
 
     position: int

@@ -255,6 +255,10 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
     if job is None:
         return None
     match event:
+        case e.RunStarted():
+            return _started(job, event)
+        case e.RunFinished():
+            return _finished(job, event)
         case e.JobUpdated():
             return _updated(job, event)
         case e.JobEnabled():
@@ -263,8 +267,6 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return replace(job, disabled=True)
         case e.JobDeleted():
             return replace(job, deleted=True, next_tick=None) if job.runs else None
-        case e.RunStarted():
-            return _started(job, event)
         case e.RunSkipped():
             counters = replace(job.counters, last_attempted_run=event.at)
             return _answered(replace(job, counters=counters), event.tick)
@@ -274,8 +276,6 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return _attempt_failed(job, event)
         case e.CancelRequested():
             return _with_run(job, event.run, status="cancelling")
-        case e.RunFinished():
-            return _finished(job, event)
         case e.StatusReported() | e.ActorCrashed():
             return job
         case _:

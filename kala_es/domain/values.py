@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["Value", "from_plain", "replace", "to_plain"]
+__all__ = ["Value", "from_plain", "pack", "replace", "to_plain", "unpack"]
 
 Kind = TypeVar("Kind", bound="Value")
 
@@ -29,3 +29,13 @@ def to_plain(value: Value) -> dict[str, Any]:
 def from_plain(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
     """The reverse of `to_plain`. Raises ValueError, naming the field, when it is not of this kind."""
     return msgspec.convert(plain, kind, builtin_types=(bytes,))
+
+
+def pack(value: Value) -> bytes:
+    """A value as bytes, for what is rebuilt when their form changes: it is this version's own."""
+    return msgspec.msgpack.encode(value)
+
+
+def unpack(kind: type[Kind], packed: bytes) -> Kind:
+    """The reverse of `pack`."""
+    return msgspec.msgpack.decode(packed, type=kind)

@@ -20,6 +20,13 @@ from kala_es.projections.runs import Runs
 from kala_es.projections.stats import Stats
 
 _STORED: Final = b"\x00folded"
+_FORM: Final = b"1"
+"""How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
+_OURS: Final = b"jkort"
+"""The first bytes of our keys."""
+_PAGE: Final = 10_000
+_OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk)
+"""These change no job's state."""
 
 
 class Folds:
@@ -29,7 +36,8 @@ class Folds:
         self._store = store
         self._changes: Changes = {}
         self.position = 0
-        self.stored = int.from_bytes(store.get(_STORED) or b"", "big")
+        stored = store.get(_STORED) or _FORM
+        self.stored = int.from_bytes(stored[len(_FORM) :], "big")
         self.jobs = Jobs()
         self.stats = Stats()
         self.busy = Busy()
@@ -37,6 +45,8 @@ class Folds:
         self.runs = Runs(store, self._changes)
         self.output = Output(store, self._changes)
         self.receipts = Receipts(store, self._changes)
+        if not stored.startswith(_FORM):
+            self.forget_stored()
 
     def apply(self, batch: Sequence[Recorded]) -> list[Reaction]:
         """Fold a batch, write what changed on disk, and name the commands that are due."""
@@ -60,7 +70,7 @@ class Folds:
         self.runs.apply(recorded, sizes)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
-        if isinstance(event, e.RequestAnswered | e.OutputChunk):
+        if isinstance(event, _OF_NO_JOB):
             return ()
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
@@ -70,7 +80,8 @@ class Folds:
     def _flush(self, position: int) -> None:
         if position <= self.stored:
             return
-        self._changes[_STORED] = position.to_bytes(8, "big")
+        self.runs.save()
+        self._changes[_STORED] = _FORM + position.to_bytes(8, "big")
         with suppress(FoldsFull):  # the changes are kept, and written with the next batch that finds room
             self._store.write(self._changes.items())
             self._changes.clear()
@@ -79,6 +90,9 @@ class Folds:
         self.stored = position
 
     def forget_stored(self) -> None:
-        """Empty the folds on disk, to be rebuilt from the log's beginning."""
-        self._store.clear()
+        """Empty the folds on disk, to be rebuilt from the log's beginning. What else the store holds is let be."""
+        for first in _OURS:
+            while rows := self._store.scan(bytes([first]), bytes([first + 1]), limit=_PAGE):
+                self._store.write((key, None) for key, _ in rows)
+        self._store.write([(_STORED, None)])
         self.stored = 0

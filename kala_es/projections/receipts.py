@@ -6,11 +6,9 @@ Keys: `k` key digest -> the answer; `t` time, key digest -> nothing, to forget t
 from hashlib import blake2b
 from typing import Final
 
-import cbor2
-
 from kala_es import limits
 from kala_es.domain.events import RequestAnswered
-from kala_es.domain.values import from_plain, to_plain
+from kala_es.domain.values import pack, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes
 
@@ -31,7 +29,7 @@ class Receipts:
     def apply(self, event: RequestAnswered) -> None:
         """Fold one answer."""
         digest = _digest(event.key)
-        self._changes[_ANSWER + digest] = cbor2.dumps(to_plain(event))
+        self._changes[_ANSWER + digest] = pack(event)
         by_time = _BY_TIME + event.at.to_bytes(8, "big") + digest
         self._changes[by_time] = b""
         self._fresh[by_time] = None
@@ -59,8 +57,7 @@ class Receipts:
         row = self._changes[place] if place in self._changes else self._store.get(place)
         if row is None:
             return None
-        answer: RequestAnswered = from_plain(RequestAnswered, cbor2.loads(row))
-        return answer
+        return unpack(RequestAnswered, row)
 
 
 def _digest(key: str) -> bytes:

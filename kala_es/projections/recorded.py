@@ -1,12 +1,11 @@
 """What the folds are fed: an event with its place in the log."""
 
-from dataclasses import dataclass
+import msgspec
 
 from kala_es.domain.events import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """A durable event."""
 
     position: int

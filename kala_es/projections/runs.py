@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final
 
-import cbor2
-
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
-from kala_es.domain.values import Value, from_plain, replace, to_plain
+from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
 
@@ -57,6 +55,7 @@ class Runs:
         self._store = store
         self._changes = changes
         self._live: dict[RunId, RunSummary] = {}
+        self._changed: dict[RunId, RunSummary] = {}
 
     def apply(self, recorded: Recorded, sizes: tuple[int, int]) -> None:
         """Fold one event. `sizes`: the run's bytes of stdout and stderr so far."""
@@ -99,12 +98,19 @@ class Runs:
         self._put(summary)
 
     def _put(self, run: RunSummary) -> None:
-        self._changes[_ROW + run.id.encode()] = cbor2.dumps(to_plain(run))
+        self._changed[run.id] = run
+
+    def save(self) -> None:
+        """Hand over what a batch has changed: each run once, as it is after it."""
+        for run in self._changed.values():
+            self._changes[_ROW + run.id.encode()] = pack(run)
+        self._changed.clear()
 
     def get(self, run: RunId) -> RunSummary | None:
         """A run's summary, or None."""
-        if run in self._live:
-            return self._live[run]
+        found = self._live.get(run) or self._changed.get(run)
+        if found is not None:
+            return found
         key = _ROW + run.encode()[: limits.MAX_ID_CHARS]
         row = self._changes[key] if key in self._changes else self._store.get(key)
         return None if row is None else _load(row)
@@ -134,8 +140,7 @@ def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> 
 
 
 def _load(row: bytes) -> RunSummary:
-    summary: RunSummary = from_plain(RunSummary, cbor2.loads(row))
-    return summary
+    return unpack(RunSummary, row)
 
 
 def _digest(text: str) -> bytes:

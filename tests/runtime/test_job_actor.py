@@ -9,7 +9,7 @@ import trio
 from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain import events as e
-from kala_es.domain.errors import ActorCrashed, NotFound, Overloaded
+from kala_es.domain.errors import ActorCrashed, Invalid, NotFound, Overloaded
 from kala_es.domain.ids import SECOND, JobId
 from kala_es.domain.job import decide
 from kala_es.domain.model import Job
@@ -250,3 +250,27 @@ async def test_a_full_mailbox_refuses_asks_but_no_command_of_our_own(autojump_cl
         assert len(answered) in (5, 6)
         assert len(node.events(e.JobEnabled)) == 1
         check_ticks(node, node.clock.now())
+
+
+async def test_a_repeated_start_begins_no_second_run(autojump_clock):
+    keyed = Origin(key=Key.of("k", b"asked"), answer=Answer(status=204))
+    async with running_node(shell=ScriptedShell({"hangs": HANGS})) as node:
+        await node.create("a", command="hangs", schedule=EVERY_MINUTE)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(node.scheduler.start, JobId("a"), keyed)
+        assert len(node.events(e.RunStarted)) == 1
+
+
+async def test_an_edit_whose_client_leaves_still_keeps_others_from_closing_a_cycle(autojump_clock):
+    async with running_node() as node:
+        for job in ("a", "b"):
+            await node.create(job, schedule=EVERY_MINUTE)
+        node.log.delay = lambda: 1.0
+        with trio.move_on_after(0.5) as leaving:
+            await node.update("a", parents=["b"])
+        assert leaving.cancelled_caught
+        with pytest.raises(Invalid):
+            await node.update("b", parents=["a"])
+        assert [update.job for update in node.events(e.JobUpdated)] == ["a"]
+        node.log.delay = None

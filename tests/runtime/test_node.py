@@ -311,15 +311,6 @@ async def test_two_edits_at_once_cannot_close_a_cycle_between_them(autojump_cloc
         assert len(node.events(e.JobUpdated)) == 1
 
 
-async def test_a_repeated_start_begins_no_second_run(autojump_clock):
-    async with running_node(shell=ScriptedShell({"hangs": HANGS})) as node:
-        await node.create("a", command="hangs", schedule=A_LATER_CENTURY)
-        async with trio.open_nursery() as nursery:
-            for _ in range(3):
-                nursery.start_soon(node.scheduler.start, JobId("a"), KEYED)
-        assert len(node.events(e.RunStarted)) == 1
-
-
 CHAIN: dict[str, dict[str, Any]] = {
     "handler": {"schedule": A_LATER_CENTURY},
     "p": {"command": "talks", "schedule": A_LATER_CENTURY},
@@ -363,8 +354,7 @@ async def test_the_crash_points_reach_to_the_chain_s_end(autojump_clock):
     async with running_node(restarted(await chain_made(1)), shell=chain_shell()) as node:
         await carry_out(node)
         assert runs_of(node) == WHOLE
-        appends = len(node.log.appends)
-    assert appends <= CRASH_POINTS[-1][0] <= appends + 6
+        assert 0 <= CRASH_POINTS[-1][0] - len(node.log.appends) <= 6
 
 
 @pytest.mark.parametrize(("retries", "keep"), [(0, False), (1, True)])

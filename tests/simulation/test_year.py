@@ -8,6 +8,7 @@ from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 import trio
 
 from kala_es.domain import events as e
@@ -38,6 +39,7 @@ async def pass_time(node: RunningNode, until: Instant) -> None:
         await trio.sleep(3)
 
 
+@pytest.mark.slow
 async def test_a_year_of_runs_is_exactly_on_time(autojump_clock):
     shell = ScriptedShell({"works": Script(seconds=0.75, output=(("stdout", b"done"),))})
     async with running_node(shell=shell) as node:
