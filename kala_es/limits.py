@@ -11,7 +11,26 @@ MAX_BULK_JOBS: Final = 50_000
 MAX_CONNECTIONS_BACKLOG: Final = 1024
 STALLED_CLIENT_MS: Final = 30_000
 """A client that acknowledges no byte for this long is cut off (TCP_USER_TIMEOUT)."""
+KEEP_ALIVE_SECONDS: Final = 75.0
+"""A connection without a request is closed after this."""
+REQUEST_HEAD_SECONDS: Final = 10.0
+"""A request's head that is not whole after this ends its connection."""
+REQUEST_BODY_SECONDS: Final = 30.0
+"""A request's body that is not whole after this is answered 408."""
+KEYED_REQUEST_SECONDS: Final = 120.0
+"""A request with an idempotency key is carried out to its end, for this long, when its client leaves."""
+JOB_JSON_BYTES: Final = 64 * 1024 * 1024
+"""JSON of jobs that is kept ready; what was made first is let go first."""
+RUN_JSON_BYTES: Final = 32 * 1024 * 1024
+"""The same for ended runs."""
+MAX_NEXT_TICKS: Final = 1_000
+"""Coming ticks in one answer."""
 SSE_HEARTBEAT_SECONDS: Final = 15.0
+SSE_SEND_BYTES: Final = 64 * 1024
+"""What waits for one reader of a stream at most; it reads on from the log."""
+TOPIC_BYTES: Final = 4 * 1024 * 1024
+"""What a followed run (or the stream of all events) holds in memory; who is slower reads the log."""
+TOPIC_EVENTS: Final = 10_000
 MAX_SSE_READERS: Final = 2_000
 """A further stream is answered 503."""
 MAX_PAGE: Final = 10_000

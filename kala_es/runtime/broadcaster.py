@@ -11,13 +11,12 @@ from typing import Final
 
 import trio
 
+from kala_es import limits
 from kala_es.domain.events import OutputChunk
 from kala_es.projections.recorded import Recorded
 
 ALL: Final = ""
 """The topic of every event; the others are run ids."""
-_KEPT_BYTES: Final = 4 * 1024 * 1024
-_KEPT_EVENTS: Final = 10_000
 
 
 class Entry:
@@ -44,7 +43,7 @@ class Topic:
         """Append, and let go of the oldest beyond the limits."""
         self._entries.append(Entry(recorded))
         self._bytes += _weight(recorded)
-        while self._bytes > _KEPT_BYTES or len(self._entries) > _KEPT_EVENTS:
+        while self._bytes > limits.TOPIC_BYTES or len(self._entries) > limits.TOPIC_EVENTS:
             oldest = self._entries.popleft().recorded
             self._bytes -= _weight(oldest)
             self.since = oldest.position

@@ -3,13 +3,13 @@
 Commands go to the jobs' actors; readings are frozen values from the folds, and output comes from the log.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 
-from kala_es import codec, limits
+from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.errors import Forbidden, Invalid, NotFound
@@ -99,8 +99,6 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
-        self.created = parts.clock.now()
-        self._answering: set[str] = set()
 
     # Commands
 
@@ -239,12 +237,6 @@ class Scheduler:
             raise NotFound(f"there is no run {run!r}")
         return summary
 
-    def runs(self, job: JobId, *, after: RunId | None = None, limit: int = limits.MAX_PAGE) -> list[RunSummary]:
-        """The runs of a job that exists, oldest first. Raises NotFound."""
-        self.job(job)
-        last = self.run(after) if after else None
-        return [r for r in self.folds.runs.of_job(job, after=last, limit=limit) if not self._expired(r)]
-
     def _expired(self, run: RunSummary) -> bool:
         kept = self.rules.runs_kept_seconds
         return kept is not None and run.ended is not None and run.ended + kept * 1e6 < self.clock.now()
@@ -266,7 +258,7 @@ class Scheduler:
 
     async def output(
         self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece."""
         for piece in self.folds.output.pieces(run, start=start, channel=channel):
             begins = piece.offset if channel else piece.total

@@ -27,9 +27,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from kala_es import limits
+
 _RECEIVE_BYTES: Final = 64 * 1024
-_HEAD_SECONDS: Final = 10.0
-"""A request's head has to arrive within this time once it began."""
 _LINGER_SECONDS: Final = 2.0
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -171,7 +171,7 @@ class Connection:
             except _GONE:
                 return
             if self._idle:
-                self._scope.deadline = min(self._scope.deadline, trio.current_time() + _HEAD_SECONDS)
+                self._scope.deadline = min(self._scope.deadline, trio.current_time() + limits.REQUEST_HEAD_SECONDS)
             await self._protocol.handle(RawData(bytes(data)))
             if not data:
                 return

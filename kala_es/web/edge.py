@@ -4,17 +4,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
-from kala_es import __version__
+from kala_es import __version__, limits
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.idempotency import KeyLocks
 from kala_es.web.json_cache import JsonCache
-
-_RUNS_KEPT_BYTES: Final = 32 * 1024 * 1024
 
 
 def _always() -> bool:
@@ -29,7 +26,7 @@ class Edge:
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
-    body_seconds: float = 30.0
+    body_seconds: float = limits.REQUEST_BODY_SECONDS
     ready: Callable[[], bool] = _always
     version: str = __version__
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
@@ -45,5 +42,5 @@ class Site:
     keys: KeyLocks = field(default_factory=KeyLocks)
     jobs: JsonCache[JobId, tuple[Job, tuple[JobId, ...]]] = field(default_factory=JsonCache)
     """Each job's JSON. The value is the job with its dependents."""
-    runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(_RUNS_KEPT_BYTES))
+    runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(limits.RUN_JSON_BYTES))
     """The JSON, as lists have it, of runs that are over."""

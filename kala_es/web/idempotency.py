@@ -19,7 +19,6 @@ from kala_es.web.exchange import Refused, Request, Response, refuse
 
 _HEADER: Final = "idempotency-key"
 _REPLAYED: Final = ("Idempotency-Replayed", "true")
-_WHOLE_SECONDS: Final = 120.0
 """A request whose client has left is given up after this long; what it asked of a job is done all the same."""
 
 
@@ -64,7 +63,7 @@ async def once(
         answer = first(key)
         if answer is not None:
             return Response(status=answer.status, body=answer.body, headers=(*answer.headers, _REPLAYED))
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _WHOLE_SECONDS):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.KEYED_REQUEST_SECONDS):
             return await carry_out()
     raise Refused(refuse(503, "this took too long; ask again with the same key"))
 

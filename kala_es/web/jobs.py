@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import trio
 
+from kala_es import limits
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps, instant_text
 from kala_es.domain.errors import Forbidden, Invalid
@@ -20,7 +21,6 @@ from kala_es.web.parameters import whole
 
 API: Final = "/api/v1"
 _PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")
-_MAX_TICKS: Final = 1_000
 _USUAL_TICKS: Final = 10
 _IN_A_THREAD_BYTES: Final = 64 * 1024
 """A larger list of jobs is parsed in a thread, so that other requests do not wait for it."""
@@ -129,7 +129,7 @@ async def start_job(request: Request, site: Site) -> Response:
     """POST /job/start/{id}/: answered when the run and its consequences are over, or at once if that is preferred."""
     job = _job(request)
     known = run_for_key(job, request.key.key) if request.key else None
-    at_once = _prefers_async(request)
+    at_once = _prefers_async(request) and not site.scheduler.job(job).disabled  # a skipped run is nowhere to be found
     granted = _accepted(job, known) if known and at_once else NO_CONTENT
     run, _ = await site.scheduler.start(job, request.origin(granted))
     return _accepted(job, run) if at_once else Response(status=204, until_over=run)
@@ -158,7 +158,7 @@ def _prefers_async(request: Request) -> bool:
 
 async def get_next(request: Request, site: Site) -> Response:
     """GET /job/{id}/next/."""
-    count = whole(request, "count", (1, _MAX_TICKS)) or _USUAL_TICKS
+    count = whole(request, "count", (1, limits.MAX_NEXT_TICKS)) or _USUAL_TICKS
     job = site.scheduler.job(_job(request))
     ticks = [instant_text(tick) for tick in site.scheduler.next_ticks(job.id, count)]
     return answer_json(dumps({"next": ticks, "timezone": job.spec.timezone}))

@@ -3,9 +3,10 @@
 Values are frozen: what was made of a value holds until there is another value in its place.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
-KEPT_BYTES: Final = 64 * 1024 * 1024
+from kala_es import limits
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -13,7 +14,7 @@ Value = TypeVar("Value")
 class JsonCache(Generic[Key, Value]):
     """The newest value and its bytes by key. Beyond `limit` bytes those made first go first."""
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
+    def __init__(self, limit: int = limits.JOB_JSON_BYTES) -> None:
         self._limit = limit
         self._kept: dict[Key, tuple[Value, bytes]] = {}
         self.size = 0

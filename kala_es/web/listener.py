@@ -21,14 +21,13 @@ from hypercorn.utils import wrap_app
 from kala_es import limits
 from kala_es.web.connection import App, Connection
 
-_KEEP_ALIVE_SECONDS: Final = 75.0
 _TCP_USER_TIMEOUT: Final = 18  # Linux
 
 
 class _Config(Config):
     """Hypercorn's settings. The date is made once a second."""
 
-    keep_alive_timeout = _KEEP_ALIVE_SECONDS
+    keep_alive_timeout = limits.KEEP_ALIVE_SECONDS
     keep_alive_max_requests = sys.maxsize
     accesslog = None
     errorlog = "-"

@@ -4,7 +4,7 @@
    nothing is missed and nothing comes twice.
 2. A reader that falls behind what the topic holds reads the log again; it slows nobody down.
 3. Only events that are folded are sent, so that what a stream tells can also be asked for.
-4. A frame is encoded once for all readers. Several go out in one send; at most _SEND_BYTES wait for one reader.
+4. A frame is encoded once for all readers. Several go out in one send; at most SSE_SEND_BYTES wait for one reader.
 """
 
 from bisect import bisect_left
@@ -25,7 +25,6 @@ from kala_es.web.frames import event_frame, output_frame, state_frame
 from kala_es.web.parameters import checked, choice
 from kala_es.web.runs import run_of
 
-_SEND_BYTES: Final = 64 * 1024
 _RUN_PAGE: Final = 16
 """Events of one run in a page of the log: with full chunks a quarter of a megabyte."""
 _PAGE: Final = 64
@@ -205,7 +204,7 @@ class Reader:
                 frames.append(entry.frame)
                 size += len(entry.frame)
                 self._ended = self._source.ends_with(recorded.event)
-            if size >= _SEND_BYTES or self._ended:
+            if size >= limits.SSE_SEND_BYTES or self._ended:
                 break
         self._page = self._page[taken:]
         return b"".join(frames)

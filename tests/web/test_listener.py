@@ -10,7 +10,7 @@ import trio
 
 from kala_es import limits
 from kala_es.runtime.scheduler import Origin
-from kala_es.web import connection, listener
+from kala_es.web import listener
 from kala_es.web.listener import open_listeners, serve
 from tests.nodes import HANGS
 from tests.web.edges import API, draft, raw, serving, streaming
@@ -116,7 +116,7 @@ async def test_no_http_2_and_no_web_socket():
 
 async def test_idle_and_half_begun_connections_are_closed(monkeypatch):
     monkeypatch.setattr(listener._Config, "keep_alive_timeout", 0.3)
-    monkeypatch.setattr(connection, "_HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "REQUEST_HEAD_SECONDS", 0.1)
     async with serving() as site:
         for begun, least, most in ((b"", 0.25, 0.9), (GET[:20], 0.05, 0.29)):
             async with await trio.open_tcp_stream("127.0.0.1", site.port) as stream:
