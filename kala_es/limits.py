@@ -62,6 +62,8 @@ MAX_NAME_CHARS: Final = 1_000
 MAX_ID_CHARS: Final = 200
 MAX_PARENTS: Final = 1_000
 MAX_RETRIES: Final = 1_000_000
+MIN_INTERVAL_SECONDS: Final = 0.1
+"""A schedule whose ticks are closer is refused (400)."""
 MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600

@@ -1,5 +1,7 @@
 """A definition's ticks: which schedule a job follows, and whether its texts are valid."""
 
+from typing import Final
+
 from kala_es import limits
 from kala_es.domain import template
 from kala_es.domain.errors import Invalid
@@ -7,6 +9,9 @@ from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
 from kala_es.domain.schedule import Once, Schedule
+
+
+_BEGINNING: Final = Instant(-(1 << 62))
 
 
 def schedule_of(spec: JobSpec, planned: Instant) -> Schedule | None:
@@ -38,7 +43,7 @@ def check(spec: JobSpec) -> None:
         raise Invalid("command", "a local job needs a command")
     if spec.kind == "remote" and not spec.remote.url:
         raise Invalid("remote_properties.url", "a remote job needs a url")
-    schedule_of(spec, Instant(0))
+    _check_interval(schedule_of(spec, Instant(0)))
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
@@ -74,6 +79,13 @@ def _check_numbers(spec: JobSpec) -> None:
     for name, ids in (("parent_jobs", spec.parents), ("dependent_jobs", spec.dependents)):
         if len(ids or ()) > limits.MAX_PARENTS:
             raise Invalid(name, f"more than {limits.MAX_PARENTS} jobs")
+
+
+def _check_interval(schedule: Schedule | None) -> None:
+    first = schedule.next_after(_BEGINNING) if schedule else None
+    second = schedule.next_after(first) if schedule and first is not None else None
+    if first is not None and second is not None and second - first < limits.MIN_INTERVAL_SECONDS * SECOND:
+        raise Invalid("schedule", f"its ticks are less than {limits.MIN_INTERVAL_SECONDS} s apart")
 
 
 def _check_timeout(spec: JobSpec) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 import pytest
 import trio
@@ -11,6 +12,8 @@ from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL, Broadcaster, Topic
+
+LARGE: Final = bytes(32 * 1024)
 
 
 def chunk(position: int, run: str, content: bytes = b"x") -> Recorded:
@@ -66,8 +69,8 @@ class Reader:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_no_reader_misses_or_doubles_an_event_at_any_pace(autojump_clock, seed, monkeypatch):
-    monkeypatch.setattr("kala_es.runtime.broadcaster._KEPT_EVENTS", 100)
+async def test_no_reader_misses_or_doubles_an_event_at_any_pace(autojump_clock, seed):
+    """The chunks are large, so that a topic holds some 120 of them."""
     random_ = random.Random(seed)
     broadcaster = Broadcaster()
     last = 2_000
@@ -80,9 +83,9 @@ async def test_no_reader_misses_or_doubles_an_event_at_any_pace(autojump_clock, 
         await trio.testing.wait_all_tasks_blocked()
         while len(log) < last:
             size = min(random_.randint(1, 30), last - len(log))
-            batch = [chunk(len(log) + 1 + i, random_.choice("ab")) for i in range(size)]
+            batch = [chunk(len(log) + 1 + i, random_.choice("ab"), LARGE) for i in range(size)]
             if len(log) + size == last:
-                batch[-1] = chunk(last, "a")
+                batch[-1] = chunk(last, "a", LARGE)
             log.extend(batch)
             broadcaster.publish(batch)
             await trio.sleep(random_.choice((0, 0.01, 0.5)))
