@@ -76,6 +76,11 @@ def stream_of(event: e.Event) -> str:
     return job_stream(event.job)
 
 
+def version_of(event: type[Any]) -> int:
+    """The version in which this release writes an event type."""
+    return _KINDS[event.__name__].version
+
+
 def encode(event: e.Event, principal: str = ANONYMOUS) -> NewRecord:
     """The record of an event."""
     name = type(event).__name__

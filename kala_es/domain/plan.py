@@ -10,7 +10,6 @@ from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
 from kala_es.domain.schedule import Once, Schedule
 
-
 _BEGINNING: Final = Instant(-(1 << 62))
 
 

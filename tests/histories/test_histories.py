@@ -1,0 +1,60 @@
+"""Logs that released versions wrote, kept for ever: this version replays each to the state recorded beside it.
+
+`NAME.records.jsonl` holds a record a line (the body in base64), `NAME.state.json` what its folds must say. A new
+release adds a pair; a pair is never changed.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from kala_es import codec
+from kala_es.domain import events as e
+from kala_es.domain.values import to_plain
+from kala_es.event_log import Record
+from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+
+HERE = Path(__file__).parent
+NAMES = sorted(path.name.removesuffix(".records.jsonl") for path in HERE.glob("*.records.jsonl"))
+
+
+def records(name: str) -> list[Record]:
+    """The records of a history."""
+    lines = (HERE / f"{name}.records.jsonl").read_text().splitlines()
+    return [Record(**{**plain, "body": base64.b64decode(plain["body"])}) for plain in map(json.loads, lines)]
+
+
+def state(name: str) -> dict[str, Any]:
+    """What the folds say after a history, as JSON has it."""
+    folds = Folds(MemoryFoldStore())
+    recorded = [Recorded(r.position, codec.decode(r), r.principal) for r in records(name)]
+    folds.apply(recorded)
+    runs = {r.event.run for r in recorded if isinstance(r.event, e.RunStarted)}
+    keys = [r.event.key for r in recorded if isinstance(r.event, e.RequestAnswered)]
+    said = {
+        "jobs": [to_plain(job) for job in folds.jobs.after("")],
+        "children": {job: folds.jobs.graph.children(job) for job in folds.jobs.ids()},
+        "stats": [folds.stats.jobs, folds.stats.disabled_jobs, folds.stats.success_count, folds.stats.error_count],
+        "busy": [run.id for _, run in folds.busy],
+        "trees": {root: to_plain(tree) for root, tree in folds.trees.open.items()},
+        "runs": [to_plain(summary) for run in sorted(runs) if (summary := folds.runs.get(run))],
+        "answers": [folds.receipts.get(key).status for key in keys],  # type: ignore[union-attr]
+    }
+    return dict(json.loads(json.dumps(said)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_history_replays_to_its_state(name: str) -> None:
+    assert state(name) == json.loads((HERE / f"{name}.state.json").read_text())
+
+
+def test_every_event_type_and_version_has_a_history() -> None:
+    seen = {(record.type, record.version) for name in NAMES for record in records(name)}
+    for kind in get_args(e.Event):
+        version = codec.version_of(kind)
+        assert {(kind.__name__, v) for v in range(1, version + 1)} <= seen
