@@ -265,8 +265,13 @@ class RunningNode:
 
     async def run_by_hand(self, job: str) -> RunId:
         """Start a run; its id."""
-        run, _ = await self.scheduler.start(JobId(job), Origin())
+        run = self.scheduler.new_run_id(JobId(job))
+        await self.scheduler.start(JobId(job), run, Origin())
         return run
+
+    async def run_keyed(self, job: JobId, origin: Origin) -> Done:
+        """Start a run as a request with a key does."""
+        return await self.scheduler.start(job, self.scheduler.new_run_id(job, origin.key), origin)
 
     async def run_whole(self, job: str) -> RunId:
         """Start a run, and wait for the end of all that it causes."""

@@ -9,7 +9,7 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -17,11 +17,12 @@ from kala_es import codec, limits
 from kala_es.actor import Actor, Reply
 from kala_es.clock import Clock
 from kala_es.domain import events as e
-from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash
+from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash, StartRun
 from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Job
+from kala_es.domain.values import replace as change
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.runtime.log_writer import LogWriter
@@ -160,6 +161,8 @@ class JobActor:
     async def _bring_again(self, ask: Ask) -> None:
         """Nobody else repeats a command of our own."""
         await self._site.clock.sleep(_CRASH_PAUSE_SECONDS)
+        if isinstance(ask.command, StartRun):
+            ask = replace(ask, command=change(ask.command, at=self._site.clock.now()))
         self._site.again(ask)
 
     async def _reread(self) -> None:

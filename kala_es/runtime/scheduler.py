@@ -170,11 +170,16 @@ class Scheduler:
     async def _delete_all(self, origin: Origin) -> None:
         await self._parts.registry.delete_all(list(self.folds.jobs.ids()), origin.principal)
 
-    async def start(self, job: JobId, origin: Origin) -> tuple[RunId, Done]:
+    def new_run_id(self, job: JobId, key: Key | None = None) -> RunId:
+        """A fresh id; with a key the same one each time, unless that run was so long ago that the key is forgotten."""
+        run = run_for_key(job, key.key) if key else RunId(str(uuid4()))
+        earlier = self.folds.runs.get(run)
+        return run if earlier is None or earlier.outcome is None else RunId(str(uuid4()))
+
+    async def start(self, job: JobId, run: RunId, origin: Origin) -> Done:
         """Start a run by hand."""
-        run = run_for_key(job, origin.key.key) if origin.key else RunId(str(uuid4()))
         command = c.StartRun(job=job, at=self.clock.now(), run=run, cause="manual", root=run)
-        return run, await self._ask(command, origin)
+        return await self._ask(command, origin)
 
     async def tree_end(self, run: RunId) -> None:
         """Until the run, and all that its end causes, are over."""

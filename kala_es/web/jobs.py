@@ -128,11 +128,11 @@ async def disable_job(request: Request, site: Site) -> Response:
 async def start_job(request: Request, site: Site) -> Response:
     """POST /job/start/{id}/: answered when the run and its consequences are over, or at once if that is preferred."""
     job = _job(request)
-    known = run_for_key(job, request.key.key) if request.key else None
+    run = site.scheduler.new_run_id(job, request.key)
     at_once = _prefers_async(request) and not site.scheduler.job(job).disabled  # a skipped run is nowhere to be found
-    granted = _accepted(job, known) if known and at_once else NO_CONTENT
-    run, _ = await site.scheduler.start(job, request.origin(granted))
-    return _accepted(job, run) if at_once else Response(status=204, until_over=run)
+    granted = _accepted(job, run) if at_once else NO_CONTENT
+    await site.scheduler.start(job, run, request.origin(granted))
+    return granted if at_once else Response(status=204, until_over=run)
 
 
 def start_replayed(request: Request, response: Response) -> Response:

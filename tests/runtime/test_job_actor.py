@@ -258,7 +258,7 @@ async def test_a_repeated_start_begins_no_second_run(autojump_clock):
         await node.create("a", command="hangs", schedule=EVERY_MINUTE)
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(node.scheduler.start, JobId("a"), keyed)
+                nursery.start_soon(node.run_keyed, JobId("a"), keyed)
         assert len(node.events(e.RunStarted)) == 1
 
 

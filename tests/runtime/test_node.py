@@ -341,7 +341,7 @@ async def carry_out(node: RunningNode) -> None:
     """Ask for the chain as a client does: again with the same key, until it has been told that it was granted."""
     assert KEYED.key is not None
     if node.scheduler.answered(KEYED.key) is None:
-        await node.scheduler.start(JobId("p"), KEYED)
+        await node.run_keyed(JobId("p"), KEYED)
     with trio.fail_after(600):
         while node.node.folds.trees.open or node.node.registry.active:  # noqa: ASYNC110 - trees from before the crash
             await trio.sleep(0.1)
@@ -532,7 +532,7 @@ async def test_the_first_answer_to_a_key_counts_also_while_the_folds_have_no_roo
     async with running_node(restarted(memory_storage(), folds=folds)) as node:
         await node.create("a", schedule=A_LATER_CENTURY)
         folds.full = True
-        await node.scheduler.start(JobId("a"), KEYED)
+        await node.run_keyed(JobId("a"), KEYED)
         assert node.scheduler.answered(KEYED.key) == KEYED.answer
         await node.ends("a")
         folds.full = False

@@ -137,18 +137,17 @@ class Walk:
 
     # What clients do
 
-    def ask(self, command: Callable[[], Awaitable[Done | tuple[RunId, Done]]], key: str = "") -> None:
+    def ask(self, command: Callable[[], Awaitable[Done]], key: str = "") -> None:
         """In a task of its own, as long as there is a node to ask. A refusal is an answer."""
         node = self.node
 
         async def work() -> None:
             try:
-                told = await command()
+                done = await command()
             except (Refusal, ActorCrashed):
                 return
             finally:
                 self.asking.discard(key)
-            done = told[1] if isinstance(told, tuple) else told
             assert node.node.folds.position >= done.position, "told before it can be read"
             assert node.log.records.head >= done.position, "told before it is durable"
             self.acknowledged.append(done)
@@ -207,7 +206,7 @@ class Walk:
         origin = Origin(key=Key.of(key, job.encode()), answer=GRANTED)
         assert origin.key is not None
         if key not in self.asking and self.node.scheduler.answered(origin.key) is None:
-            self.ask(partial(self.node.scheduler.start, job, origin), key)
+            self.ask(partial(self.node.run_keyed, job, origin), key)
 
     async def cancel(self) -> None:
         runs = [run.id for _, run in self.node.node.folds.busy]

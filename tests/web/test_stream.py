@@ -7,7 +7,6 @@ import trio
 
 from kala_es import limits
 from kala_es.domain.events import OutputChunk, RunFinished
-from kala_es.runtime import broadcaster
 from tests.nodes import FAILS, Script
 from tests.web.edges import API, Frame, frames, raw, read_frames, serving, streaming, writes
 
@@ -132,7 +131,7 @@ async def test_cancellation_and_reports_are_told():
 
 
 async def test_a_reader_that_falls_behind_reads_the_log_again(monkeypatch):
-    monkeypatch.setattr(broadcaster, "_KEPT_EVENTS", 3)
+    monkeypatch.setattr(limits, "TOPIC_EVENTS", 3)
     pieces = tuple(("stdout", bytes([65 + i % 26]) * 5000) for i in range(120))
     async with serving({"w": writes(*pieces, seconds=0.1)}) as site:
         await site.create("j", "w")
