@@ -136,9 +136,14 @@ def _after_end(trees: Trees, event: e.RunFinished, known: Known) -> tuple[Step, 
     due = [
         Step(job=child, run=run_after(event.run, child, "parent"), cause="parent", after=event.run)
         for child in dependents(job, graph)
-        if child in jobs and _is_due(trees, jobs[child], (job.id, succeeded))
+        if _is_there(jobs, child) and _is_due(trees, jobs[child], (job.id, succeeded))
     ]
     return tuple(due) if succeeded else (*due, *_handler(event, known))
+
+
+def _is_there(jobs: Mapping[JobId, Job], job: JobId) -> bool:
+    """A deleted job whose run is in flight is there no more."""
+    return job in jobs and not jobs[job].deleted
 
 
 def _is_due(trees: Trees, child: Job, end: tuple[JobId, bool]) -> bool:
@@ -159,7 +164,7 @@ def _handler(event: e.RunFinished | e.RunSkipped, known: Known) -> tuple[Step, .
     jobs, _ = known
     job = jobs.get(event.job)
     handler = job.spec.on_failure_job if job else JobId("")
-    if not handler or handler not in jobs:
+    if not handler or not _is_there(jobs, handler):
         return ()
     run = run_after(event.run, handler, "on-failure")
     return (Step(job=handler, run=run, cause="on-failure", after=event.run),)

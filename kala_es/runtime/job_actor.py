@@ -74,6 +74,14 @@ class Site:
     decide: Decide = decide
 
 
+class _ActFailed(Exception):
+    """A bug met when the facts were durable already: the command is not to be repeated."""
+
+    def __init__(self, bug: Exception) -> None:
+        super().__init__(str(bug))
+        self.bug = bug
+
+
 class JobActor:
     """One job's actor. `on_parked` is called when its mailbox is empty."""
 
@@ -93,8 +101,10 @@ class JobActor:
             done = await self._carry_out(ask)
         except Refusal as refusal:
             self._refuse(ask, refusal)
+        except _ActFailed as failed:
+            await self._crash(ask, failed.bug, again=False)
         except Exception as bug:  # the actor's supervision: a bug must not reach other jobs
-            await self._crash(ask, bug)
+            await self._crash(ask, bug, again=ask.reply is None and not isinstance(ask.command, AnswerTicks))
         else:
             if ask.reply is not None:
                 ask.reply.set(done)
@@ -114,7 +124,9 @@ class JobActor:
         facts: tuple[e.Event, ...] = (*events, ask.receipt) if ask.receipt else events
         position = site.folds.position
         if facts:
-            position = await site.writer.append(facts, ask.principal, needs_reserve=ask.needs_reserve)
+            position = await site.writer.append(
+                facts, ask.principal, needs_reserve=ask.needs_reserve, may_wait=ask.reply is None
+            )
         job = site.folds.jobs.by_id.get(self._job)
         if job is not None and events:
             self._act(job, events)
@@ -139,9 +151,9 @@ class JobActor:
                         final=True,
                     )
                     self._site.again(Ask(command=end))
-            raise
+            raise _ActFailed(bug) from bug
 
-    async def _crash(self, ask: Ask, bug: Exception) -> None:
+    async def _crash(self, ask: Ask, bug: Exception, *, again: bool) -> None:
         site = self._site
         site.complain(f"job {self._job!r}: its actor crashed:\n{''.join(traceback.format_exception(bug))}")
         now = site.clock.now()
@@ -153,7 +165,7 @@ class JobActor:
             await site.writer.append(decide(None, record))
         except Refusal as refusal:
             self._refuse(Ask(command=record), refusal)
-        if ask.reply is None and not isinstance(ask.command, AnswerTicks):
+        if again:
             site.nursery.start_soon(self._bring_again, ask)
         if ask.reply is not None:
             ask.reply.fail(ActorCrashed(f"a fault in the job {self._job!r}; it has been recorded"))

@@ -4,8 +4,9 @@ Persist, then tell, as a contract:
 1. `append` and `submit` queue facts; the writer takes all that wait and appends them as one batch.
 2. When the batch is durable, the folds take it, in order, on the event loop.
 3. Only then are the appenders told. So whoever is told can read what it wrote.
-A full disk refuses the facts that ask for reserve (clients' new work) and keeps the others waiting (ends, output)
-until there is room. Any other failure ends the writer: every appender gets Unavailable and the node stops.
+When the disk is nearly full, what needs reserve (new work) is refused; when it is full, all that may not wait (what
+clients ask) is, at once; the rest (ends, output) waits until there is room. Any other failure ends the writer: every
+appender gets Unavailable and the node stops.
 """
 
 from collections import deque
@@ -23,6 +24,7 @@ from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord
 from kala_es.projections.recorded import Recorded
 
 _RETRY_SECONDS = 0.25
+_NO_ROOM = "the disk of the log is full"
 _FULL_SECONDS = 10.0
 _SLICE = 500
 """So many facts are encoded or folded before others get their turn."""
@@ -36,6 +38,7 @@ class _Ticket:
     records: Sequence[NewRecord]
     principal: str
     needs_reserve: bool
+    may_wait: bool
     told: Callable[[int | Exception], None]
     size: int = field(init=False)
 
@@ -55,13 +58,16 @@ class LogWriter:
         self._room = trio.Event()
         self._failed: Unavailable | None = None
         self._refused_at = -inf
+        self._stuck = False
 
     @property
     def full(self) -> bool:
         """Whether new work was refused for want of room, a short while ago and none was taken since."""
         return trio.current_time() - self._refused_at < _FULL_SECONDS
 
-    async def append(self, events: Sequence[Event], principal: str = "", *, needs_reserve: bool = False) -> int:
+    async def append(
+        self, events: Sequence[Event], principal: str = "", *, needs_reserve: bool = False, may_wait: bool = True
+    ) -> int:
         """Make facts durable and folded; their last position. Raises LogFull, Unavailable.
 
         Once called it is not undone by a cancelled caller.
@@ -81,6 +87,7 @@ class LogWriter:
                 records,
                 principal,
                 needs_reserve,
+                may_wait and not needs_reserve,
                 lambda r: reply.fail(r) if isinstance(r, Exception) else reply.set(r),
             )
         )
@@ -88,28 +95,31 @@ class LogWriter:
 
     def submit(self, event: Event, told: Callable[[int | Exception], None]) -> None:
         """Queue a fact that must be recorded; `told` is called with its position, or with why not."""
-        self._queue(_Ticket((event,), (codec.encode(event),), codec.ANONYMOUS, False, told))
+        self._queue(_Ticket((event,), (codec.encode(event),), codec.ANONYMOUS, False, True, told))
 
     def _queue(self, ticket: _Ticket) -> None:
         if self._failed is not None:
             ticket.told(self._failed)
+            return
+        if self._stuck and not ticket.may_wait:
+            ticket.told(LogFull(_NO_ROOM))
             return
         self._waiting.append(ticket)
         self._count += len(ticket.records)
         self._arrived.set()
 
     async def run(self) -> None:
-        """Write until cancelled; what waits then is written if it fits. Raises LogError when the log fails."""
+        """Write until cancelled; what waits then is written if it fits. Raises LogError, or what folding raised."""
         try:
             while True:
                 await self._arrived.wait()
                 self._arrived = trio.Event()
                 while self._waiting:
                     with trio.CancelScope(shield=True):
-                        written = await self._write(self._take())
-                    if not written:
+                        self._stuck = not await self._write(self._take())
+                    if self._stuck:
                         await trio.sleep(_RETRY_SECONDS)
-        except LogError as error:
+        except Exception as error:
             self._fail(Unavailable(str(error)))
             raise
         finally:
@@ -124,7 +134,8 @@ class LogWriter:
                 pass
         except LogError as error:
             reason = str(error)
-        self._fail(Unavailable(reason))
+        finally:
+            self._fail(Unavailable(reason))
 
     def _fail(self, error: Unavailable) -> None:
         """From now on everyone is answered with this, those who wait first."""
@@ -136,36 +147,43 @@ class LogWriter:
         self._room.set()
 
     async def _write(self, batch: list[_Ticket]) -> bool:
-        """Write a batch. False when what must be written waits for room; new work is refused then.
+        """Write a batch. False when what must be written waits for room.
 
-        Raises LogError, with the batch back among those who wait.
+        Whatever it raises, the batch is back among those who wait.
         """
         try:
             await self._commit(batch)
         except LogIsFull as error:
-            batch = self._refuse_new(batch, error)
-        except LogError:
+            batch = self._refuse(batch, error, lambda t: t.needs_reserve)
+        except Exception:
             self._waiting.extendleft(reversed(batch))
             raise
         else:
             return True
         try:
             await self._commit(batch)
-        except LogError as error:
+        except LogIsFull as error:
+            self._waiting.extendleft(reversed(self._refuse(batch, error, lambda t: not t.may_wait)))
+            return not self._waiting
+        except Exception:
             self._waiting.extendleft(reversed(batch))
-            if isinstance(error, LogIsFull):
-                return False
             raise
         return True
 
-    def _refuse_new(self, batch: list[_Ticket], error: LogIsFull) -> list[_Ticket]:
-        """Answer new work that there is no room for it; gives what must be written all the same."""
+    def _refuse(self, batch: list[_Ticket], error: LogIsFull, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
+        """Tell these of the batch, and of all that wait, that there is no room; gives the rest of the batch."""
         self._refused_at = trio.current_time()
-        for ticket in batch:
-            if ticket.needs_reserve:
-                self._count -= len(ticket.records)
+        for ticket in (*batch, *self._waiting):
+            if whom(ticket):
                 ticket.told(LogFull(str(error)))
-        return [t for t in batch if not t.needs_reserve]
+                self._leave(ticket)
+        self._waiting = deque(t for t in self._waiting if not whom(t))
+        return [t for t in batch if not whom(t)]
+
+    def _leave(self, ticket: _Ticket) -> None:
+        """It waits no more, and makes room."""
+        self._count -= len(ticket.records)
+        self._room.set()
 
     def _take(self) -> list[_Ticket]:
         batch = [self._waiting.popleft()]
@@ -194,11 +212,8 @@ class LogWriter:
             if i:
                 await trio.lowlevel.checkpoint()
             self._fold(durable[i : i + _SLICE])
-        self._count -= len(records)
-        self._room.set()
-        self._tell(batch, last - len(records))
-
-    def _tell(self, batch: list[_Ticket], position: int) -> None:
+        position = last - len(records)
         for ticket in batch:
             position += len(ticket.records)
+            self._leave(ticket)
             ticket.told(position)

@@ -148,7 +148,7 @@ class Registry:
             try:
                 events = await self._decide_all(commands)
                 facts = (*events, receipt) if receipt else events
-                position = await site.writer.append(facts, principal, needs_reserve=True)
+                position = await site.writer.append(facts, principal, needs_reserve=True, may_wait=False)
                 return Done(position, events)
             finally:
                 done.set()
