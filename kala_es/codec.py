@@ -15,7 +15,7 @@ import cbor2
 from kala_es.domain import events as e
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import from_plain, to_plain
-from kala_es.event_log import NewRecord, Record
+from kala_es.event_log import LogIsNewer, NewRecord, Record
 
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
@@ -53,7 +53,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 }
 
 
-class NotUnderstood(Exception):
+class NotUnderstood(LogIsNewer):
     """A record that this version cannot read; the sentence names its type and version."""
 
 

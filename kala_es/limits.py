@@ -76,6 +76,12 @@ CHUNK_SECONDS: Final = 0.05
 """Output is recorded when a chunk is full or this old, whichever is first."""
 CHUNKS_UNACKNOWLEDGED: Final = 128
 """Chunks of one attempt that may wait to be durable; then its pipe is not read."""
+UNACKNOWLEDGED_BYTES: Final = 32 * 1024 * 1024
+"""Output of all attempts together that may wait to be durable; then no pipe is read."""
+FILES_FOR_ATTEMPTS: Final = 0.6
+"""The part of the files that this process may open that is for attempts, five each..."""
+FILES_FOR_CONNECTIONS: Final = 0.25
+"""...and that for clients' connections; a further one is closed at once."""
 PIPE_IDLE_SECONDS: Final = 1.0
 """After the process has ended, a pipe that others hold open is given up when silent for this long..."""
 PIPE_LINGER_SECONDS: Final = 10.0

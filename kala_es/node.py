@@ -24,7 +24,7 @@ from kala_es.domain.ids import JobId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
 from kala_es.event_log import EventLog, LogInUse
-from kala_es.event_logs.lmdb import open_log
+from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import Executor, RemoteExecutor
 from kala_es.executors.http import HttpExecutor
@@ -59,12 +59,18 @@ _CANCEL_SECONDS = limits.KILL_GRACE_SECONDS + limits.PIPE_LINGER_SECONDS + 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where a node keeps what it knows. `snapshot` is None when nothing outlives the process."""
+    """Where a node keeps what it knows. `head` is the last position, `body` gives that of the record at one.
+    `snapshot` is None when nothing outlives the process."""
 
     log: EventLog
     folds: FoldStore
     head: Callable[[], int]
+    body: Callable[[int], bytes]
     snapshot: Path | None = None
+
+
+def _body(log: MemoryEventLog | LmdbEventLog, position: int) -> bytes:
+    return log.read_now(position - 1, limit=1)[0].body
 
 
 @asynccontextmanager
@@ -72,7 +78,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     """Open what the settings name. Raises LogError, OSError."""
     if not settings.persist:
         memory = MemoryEventLog()
-        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head)
+        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, body=partial(_body, memory))
         return
     settings.data.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,7 +88,13 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     try:
         log = await trio.to_thread.run_sync(open_log, settings.data, folds)
         try:
-            yield Storage(log=log, folds=folds, head=lambda: log.head, snapshot=settings.data / "snapshot.cbor")
+            yield Storage(
+                log=log,
+                folds=folds,
+                head=lambda: log.head,
+                body=partial(_body, log),
+                snapshot=settings.data / "snapshot.cbor",
+            )
         finally:
             with trio.CancelScope(shield=True):
                 await log.close()
@@ -99,6 +111,7 @@ class Outside:
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     decide: Decide | None = None
+    places: int | None = None
 
 
 class Node:
@@ -119,7 +132,11 @@ class Node:
         )
         self.writer = LogWriter(storage.log, self.projector.take)
         self.agent = Agent(
-            shell=outside.shell, http=outside.http, clock=clock, report=lambda message: self.inbox.take(message)
+            shell=outside.shell,
+            http=outside.http,
+            clock=clock,
+            report=lambda message: self.inbox.take(message),
+            places=outside.places,
         )
         site = Site(
             nursery=nursery,
@@ -175,6 +192,7 @@ class Node:
         self.registry.stopping = True
         with trio.move_on_after(grace):
             await self.quiet()
+        self.projector.give_up()
         self.inbox.ending = "the server was stopped"
         with trio.move_on_after(_CANCEL_SECONDS):
             while len(self.folds.busy) or self.registry.active:
@@ -192,14 +210,10 @@ class Node:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
         if self.storage.snapshot is None:
             return
-        position, records = 0, []
-        while position != self.folds.position:  # it moves on while the record is read
-            position = self.folds.position
-            records = await self.storage.log.read(position - 1, limit=1)
-        if not records:
+        if not self.folds.position:
             return
         parts: list[bytes] = []
-        for part in snapshot.freeze(self.folds, snapshot.anchor_of(records[0].body)):
+        for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.body(self.folds.position))):
             parts.append(part)
             await trio.lowlevel.checkpoint()
         try:
@@ -221,9 +235,9 @@ async def run_node(
     settings: Settings, *, stop: trio.Event, say: Callable[[str], None], outside: Outside | None = None
 ) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
-    outside = outside or Outside()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    raise_open_files_limit()
+    files = raise_open_files_limit()
+    outside = outside or Outside(places=_places(files))
     async with open_storage(settings) as storage, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
@@ -269,6 +283,11 @@ async def _serve(
         await stop.wait()
         await node.stop(settings.grace)
         listening.set()
+
+
+def _places(files: int) -> int:
+    """How many attempts fit into so many open files."""
+    return max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, int(files * limits.FILES_FOR_ATTEMPTS) // 5))
 
 
 def _rules(settings: Settings) -> Rules:

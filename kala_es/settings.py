@@ -83,19 +83,35 @@ def read_hosts(value: Any) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in map(str, names) if name.strip())
 
 
+def read_text(value: Any) -> str:
+    """Any text."""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def read_path(value: Any) -> Path:
+    """A file or directory."""
+    if isinstance(value, Path):
+        return value
+    if not read_text(value):
+        raise ValueError("not a path")
+    return Path(value)
+
+
 def read_minutes(value: Any) -> float:
     """A number of minutes; -1 for ever."""
-    minutes = float(value)
-    if minutes < 0 and minutes != -1:
+    match = re.fullmatch(r"-1|\d+(\.\d+)?", str(value))
+    if match is None:
         raise ValueError("neither -1 nor a number of minutes")
-    return minutes
+    return float(match[0])
 
 
 SETTINGS: Final = (
     Setting(name="port", flags=("-p", "--port"), read=read_port, help="port to listen on; 0 picks a free one"),
-    Setting(name="interface", flags=("-i", "--interface"), read=str, help="address to listen on"),
-    Setting(name="data", flags=("--data",), read=Path, help="directory of the event log"),
-    Setting(name="default_owner", flags=("-o", "--default-owner"), read=str, help="owner of jobs that name none"),
+    Setting(name="interface", flags=("-i", "--interface"), read=read_text, help="address to listen on"),
+    Setting(name="data", flags=("--data",), read=read_path, help="directory of the event log"),
+    Setting(name="default_owner", flags=("-o", "--default-owner"), read=read_text, help="owner of jobs that name none"),
     Setting(
         name="persist",
         flags=("-n", "--no-persist"),
@@ -177,7 +193,7 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path
 def _read(setting: Setting, source: str, value: Any) -> Any:
     try:
         return setting.read(value)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise SettingError(f"{source}: {value!r} is {error}") from None
 
 

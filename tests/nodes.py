@@ -175,7 +175,13 @@ def restarted(before: Storage, *, folds: FoldStore | None = None, snapshot: Path
 
 
 def _storage(log: MemoryEventLog, folds: FoldStore, snapshot: Path | None) -> Storage:
-    return Storage(log=FaultyLog(log), folds=folds, head=lambda: log.head, snapshot=snapshot)
+    return Storage(
+        log=FaultyLog(log),
+        folds=folds,
+        head=lambda: log.head,
+        body=lambda position: log.read_now(position - 1, limit=1)[0].body,
+        snapshot=snapshot,
+    )
 
 
 def copied(folds: FoldStore) -> MemoryFoldStore:

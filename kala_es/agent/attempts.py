@@ -1,10 +1,11 @@
 """The agent: carries out the attempts that the node orders, and reports their output and ends.
 
-1. An attempt waits in `Agent._waiting` until one of `limits.MAX_ATTEMPTS_AT_ONCE` places is free; then it has a task.
+1. An attempt waits in `Agent._waiting` until one of the places is free; then it has a task.
 2. A process start holds the loop, so at most `_STARTS_A_TURN` attempts begin in one turn of it.
 3. Every Start that was taken on is answered by exactly one Ended, which follows the attempt's last Chunk; also when
    the agent itself is stopped: what it ends then is `lost`, because nobody asked for that end.
-4. Chunks are numbered when they are reported, and reported only while few enough are unacknowledged.
+4. Chunks are numbered when they are reported, and reported only while few enough are unacknowledged: of the attempt
+   in number, of all attempts together in bytes. Then their pipes are not read.
 """
 
 import resource
@@ -35,11 +36,21 @@ class Agent:
     the agent.
     """
 
-    def __init__(self, shell: Executor, http: Executor, clock: Clock, report: Callable[[ToNode], None]) -> None:
+    def __init__(
+        self,
+        shell: Executor,
+        http: Executor,
+        clock: Clock,
+        report: Callable[[ToNode], None],
+        *,
+        places: int | None = None,
+    ) -> None:
         self._shell = shell
         self._http = http
         self._clock = clock
         self._report = report
+        self._places = limits.MAX_ATTEMPTS_AT_ONCE if places is None else places
+        self._budget = _Budget()
         self._attempts: dict[str, dict[int, _Attempt]] = {}
         """By run and number, those that wait and those that are carried out."""
         self._waiting: deque[_Attempt] = deque()
@@ -82,7 +93,7 @@ class Agent:
         attempts = self._attempts.setdefault(order.run, {})
         if order.attempt in attempts:
             return
-        attempt = attempts[order.attempt] = _Attempt(order, self._report)
+        attempt = attempts[order.attempt] = _Attempt(order, self._report, self._budget)
         if order.refused:
             self._settle(attempt, AttemptEnd(outcome="failed", reason=order.refused))
         else:
@@ -117,7 +128,7 @@ class Agent:
 
     def _next(self) -> "_Attempt | None":
         """The attempt whose turn it is; None when there is none, or no place for it."""
-        while self._waiting and self._running < limits.MAX_ATTEMPTS_AT_ONCE:
+        while self._waiting and self._running < self._places:
             attempt = self._waiting.popleft()
             if attempt.end is None:
                 return attempt
@@ -147,6 +158,7 @@ class Agent:
         order = attempt.order
         attempts = self._attempts[order.run]
         del attempts[order.attempt]
+        attempt.close()
         if not attempts:
             del self._attempts[order.run]
         now = self._clock.now()
@@ -169,13 +181,56 @@ class Agent:
         self._finish_settled()
 
 
+class _Budget:
+    """Bytes of output that all attempts together have reported and that are not durable yet."""
+
+    def __init__(self) -> None:
+        self._used = 0
+        self._waiting: set[_Attempt] = set()
+
+    def is_spent(self) -> bool:
+        """Whether no more is to be reported now."""
+        return self._used >= limits.UNACKNOWLEDGED_BYTES
+
+    def take(self, size: int) -> None:
+        """So much more is on its way."""
+        self._used += size
+
+    def give_back(self, size: int) -> None:
+        """So much has arrived, or will never."""
+        self._used -= size
+        if self._waiting and not self.is_spent():
+            for attempt in tuple(self._waiting):
+                attempt.make_room()
+            self._waiting.clear()
+
+    def wait(self, attempt: "_Attempt") -> None:
+        """The attempt is to be told when there is some left."""
+        self._waiting.add(attempt)
+
+
 class _Attempt:
     """One attempt on its way: what was reported of it, and what the node has acknowledged."""
 
-    __slots__ = ("_acknowledged", "_mute", "_offsets", "_report", "_room", "_sent", "began", "end", "order", "scope")
+    __slots__ = (
+        "_acknowledged",
+        "_budget",
+        "_mute",
+        "_offsets",
+        "_report",
+        "_room",
+        "_sent",
+        "_sizes",
+        "began",
+        "end",
+        "order",
+        "scope",
+    )
 
-    def __init__(self, order: Order, report: Callable[[ToNode], None]) -> None:
+    def __init__(self, order: Order, report: Callable[[ToNode], None], budget: _Budget) -> None:
         self.order = order
+        self._budget = budget
+        self._sizes: deque[int] = deque()
         self.scope = trio.CancelScope()
         self.began: Instant | None = None
         self.end: AttemptEnd | None = None
@@ -188,12 +243,15 @@ class _Attempt:
 
     async def emit(self, channel: Channel, content: bytes) -> None:
         """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
-        while not self._mute and self._sent - self._acknowledged >= limits.CHUNKS_UNACKNOWLEDGED:
+        while not self._mute and (self._has_many() or self._budget.is_spent()):
             self._room = trio.Event()
+            self._budget.wait(self)
             await self._room.wait()
         if self._mute:
             return
         self._sent += 1
+        self._sizes.append(len(content))
+        self._budget.take(len(content))
         offset = self._offsets[channel]
         self._offsets[channel] = offset + len(content)
         self._report(Chunk(self.order.run, self.order.attempt, self._sent, channel, offset, content))
@@ -201,15 +259,26 @@ class _Attempt:
     def acknowledge(self, sequence: int) -> None:
         """This chunk and those before it are durable; one that was never sent changes nothing."""
         if self._acknowledged < sequence <= self._sent:
+            arrived = sum(self._sizes.popleft() for _ in range(sequence - self._acknowledged))
             self._acknowledged = sequence
-            self._make_room()
+            self._budget.give_back(arrived)
+            self.make_room()
+
+    def _has_many(self) -> bool:
+        return self._sent - self._acknowledged >= limits.CHUNKS_UNACKNOWLEDGED
+
+    def close(self) -> None:
+        """It is forgotten: what it reported is waited for no more."""
+        self._budget.give_back(sum(self._sizes))
+        self._sizes.clear()
 
     def report_no_more(self) -> None:
         """From now on drop its output."""
         self._mute = True
-        self._make_room()
+        self.make_room()
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Let it look again whether it may report."""
         if self._room is not None:
             self._room.set()
             self._room = None

@@ -97,7 +97,7 @@ def _policy(value: Any, field: str) -> str:
     policy = go_json.text(value, field)
     if policy not in ("", "all", "any"):
         raise Invalid(field, 'must be "all" or "any"')
-    return policy or "all"
+    return "any" if policy == "any" else "all"  # the literals: see domain/values.py
 
 
 def _counters(value: Any, field: str) -> Counters:

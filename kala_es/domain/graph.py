@@ -41,9 +41,14 @@ class Graph:
         """The jobs that name `job` as a parent, first come first."""
         return tuple(self._children.get(job, ()))
 
-    def is_named(self, job: JobId) -> bool:
-        """Whether another job names `job` as dependent or failure handler."""
-        return job in self._named
+    def family(self, job: JobId) -> set[JobId]:
+        """The job, its children, theirs, and so on."""
+        found, waiting = {job}, [job]
+        while waiting:
+            fresh = set(self.children(waiting.pop())) - found
+            found |= fresh
+            waiting += fresh
+        return found
 
     def dump(self) -> list[dict[str, list[str]]]:
         """The graph as plain values."""

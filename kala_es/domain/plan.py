@@ -10,6 +10,7 @@ from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
 from kala_es.domain.schedule import Once, Schedule
 
+_ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
 _BEGINNING: Final = Instant(-(1 << 62))
 
 
@@ -42,6 +43,8 @@ def check(spec: JobSpec) -> None:
         raise Invalid("command", "a local job needs a command")
     if spec.kind == "remote" and not spec.remote.url:
         raise Invalid("remote_properties.url", "a remote job needs a url")
+    if spec.timezone:
+        parse_schedule(_ANY_START, spec.timezone)
     _check_interval(schedule_of(spec, Instant(0)))
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")

@@ -68,6 +68,7 @@ def react(trees: Trees, event: e.Event, known: Known) -> tuple[Reaction, ...]:
         case e.JobDeleted():
             return (*_forget(trees, event), *_orphans(event, known))
         case e.JobCreated() | e.JobUpdated():
+            trees.joins.pop(event.job, None)  # its parents may be others now: a new round
             return tuple(_lost_parents(event.job, event.spec, (known, event.at)))
         case _:
             return ()
@@ -78,7 +79,8 @@ def outstanding(trees: Trees, known: Known, at: Instant) -> Iterator[Reaction]:
     for root, tree in trees.open.items():
         yield from _ask(root, tree, at)
     for job in known[0].values():
-        yield from _lost_parents(job.id, job.spec, (known, at))
+        if not job.deleted:
+            yield from _lost_parents(job.id, job.spec, (known, at))
 
 
 def _lost_parents(job: JobId, spec: JobSpec, now: tuple[Known, Instant]) -> Iterator[ForgetParent]:
@@ -154,10 +156,10 @@ def _is_due(trees: Trees, child: Job, end: tuple[JobId, bool]) -> bool:
         return succeeded
     seen = trees.joins.setdefault(child.id, {})
     seen[parent] = succeeded
-    if any(p not in seen for p in parents):
+    if not all(seen.get(p) for p in parents):
         return False
     del trees.joins[child.id]
-    return all(seen[p] for p in parents)
+    return True
 
 
 def _handler(event: e.RunFinished | e.RunSkipped, known: Known) -> tuple[Step, ...]:

@@ -18,8 +18,9 @@ class Busy:
         new = after.runs if after else ()
         if old is new:
             return
+        there = {run.id for run in new}
         for run in old:
-            if after is None or after.run(run.id) is None:
+            if run.id not in there:
                 self._runs.pop(run.id, None)
         for run in new:
             if after is not None:

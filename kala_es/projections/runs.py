@@ -23,8 +23,8 @@ _BY_JOB: Final = b"j"
 class RunSummary(Value, frozen=True):
     """A run, as anyone may read it.
 
-    `position` is that of its start; `outcome` is None while it is in flight; `reported` is what a client said of it;
-    `attempts` counts those begun; the sizes are bytes of output over all attempts.
+    `position` is that of its start, `end_position` that of its end; `outcome` is None while it is in flight;
+    `reported` is what a client said of it; `attempts` counts those begun; the sizes are bytes of output over all.
     """
 
     id: RunId
@@ -44,6 +44,7 @@ class RunSummary(Value, frozen=True):
     signal: int | None = None
     reason: str = ""
     reported: str | None = None
+    end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
 
@@ -66,7 +67,7 @@ class Runs:
             case e.AttemptFailed() if event.retrying:
                 self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1))
             case e.RunFinished():
-                self._change(event.run, lambda r: _finished(r, event, sizes))
+                self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
                 self._live.pop(event.run, None)
             case e.StatusReported():
                 self._change(event.run, lambda r: replace(r, reported=event.status))

@@ -163,7 +163,8 @@ class LogWriter:
         try:
             await self._commit(batch)
         except LogIsFull as error:
-            self._waiting.extendleft(reversed(self._refuse(batch, error, lambda t: not t.may_wait)))
+            rest = self._refuse(batch, error, lambda t: not t.may_wait)
+            self._waiting.extendleft(reversed(rest))
             return not self._waiting
         except Exception:
             self._waiting.extendleft(reversed(batch))

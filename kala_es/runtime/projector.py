@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from kala_es.domain import events as e
+from kala_es.domain.errors import Unavailable
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.reactions import Reaction
 from kala_es.projections.folds import Folds
@@ -34,6 +35,7 @@ class Projector:
         self._broadcaster = broadcaster
         self._react = react
         self._ends: dict[RunId, trio.Event] = {}
+        self._news: trio.Event | None = None
 
     def take(self, batch: Sequence[Recorded]) -> None:
         """Fold a durable batch and pass it on."""
@@ -45,6 +47,9 @@ class Projector:
             self._react(reaction)
         if self._ends:
             self._tell_ends()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     def _jobs_of(self, batch: Sequence[Recorded]) -> set[JobId]:
         return {
@@ -58,6 +63,20 @@ class Projector:
             self._ends.pop(root).set()
 
     async def tree_end(self, root: RunId) -> None:
-        """Until the run and all that its end caused are over."""
+        """Until the run and all that its end caused are over. Raises Unavailable when the node stops before that."""
         if root in self._folds.trees.open:
             await self._ends.setdefault(root, trio.Event()).wait()
+        if root in self._folds.trees.open:
+            raise Unavailable(f"the node is stopping; what follows the run {root!r} begins when it is back")
+
+    def give_up(self) -> None:
+        """The node stops: nothing that is waited for comes any more."""
+        for ended in self._ends.values():
+            ended.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Until the folds say so."""
+        while not holds():
+            if self._news is None:
+                self._news = trio.Event()
+            await self._news.wait()

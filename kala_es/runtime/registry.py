@@ -21,6 +21,8 @@ from kala_es.domain.reactions import Reaction
 from kala_es.runtime.job_actor import Ask, Done, JobActor, Site
 
 Result = TypeVar("Result")
+_SLICE = 500
+"""So many jobs are deleted before others get their turn."""
 
 
 class Registry:
@@ -61,7 +63,7 @@ class Registry:
             return await self._ask(command, principal, receipt)
 
     async def _ask(self, command: c.Command, principal: str, receipt: RequestAnswered | None) -> Done:
-        if self.stopping and isinstance(command, c.CreateJob | c.StartRun):
+        if self.stopping and isinstance(command, c.CreateJob | c.StartRun | c.UpdateJob | c.EnableJob):
             raise Unavailable("the node is stopping")
         while command.job in self._creating:
             await self._creating[command.job].wait()
@@ -186,11 +188,15 @@ class Registry:
     async def delete_all(self, jobs: Sequence[JobId], principal: str = "") -> None:
         """Delete these jobs; those that are gone by then are skipped."""
         async with self._links:
-            replies: list[Reply[Done]] = []
-            for job in jobs:
-                replies.append(Reply())
-                command = c.DeleteJob(job=job, at=self._site.clock.now())
-                self.put(Ask(command=command, principal=principal, reply=replies[-1]))
-            for reply in replies:
-                with suppress(NotFound):
-                    await reply.wait()
+            for i in range(0, len(jobs), _SLICE):
+                await self._delete_slice(jobs[i : i + _SLICE], principal)
+
+    async def _delete_slice(self, jobs: Sequence[JobId], principal: str) -> None:
+        replies: list[Reply[Done]] = []
+        for job in jobs:
+            replies.append(Reply())
+            command = c.DeleteJob(job=job, at=self._site.clock.now())
+            self.put(Ask(command=command, principal=principal, reply=replies[-1]))
+        for reply in replies:
+            with suppress(NotFound):
+                await reply.wait()

@@ -158,8 +158,14 @@ class Scheduler:
         return await self._ask(c.DisableJob(job=job, at=self.clock.now()), origin)
 
     async def delete(self, job: JobId, origin: Origin) -> Done:
-        """Delete the job; children that have no other parent go with it."""
-        return await self._ask(c.DeleteJob(job=job, at=self.clock.now()), origin)
+        """Delete the job, with the children that have no other parent."""
+        jobs = self.folds.jobs
+        family = jobs.graph.family(job)
+        done = await self._ask(c.DeleteJob(job=job, at=self.clock.now()), origin)
+        await self._parts.projector.until(
+            lambda: not any(jobs.get(each) is None and jobs.graph.children(each) for each in family)
+        )
+        return done
 
     async def delete_all(self, origin: Origin) -> None:
         """Delete every job."""

@@ -5,6 +5,7 @@ seconds, then they are cancelled. No write is shielded, so a client that reads n
 after `limits.STALLED_CLIENT_MS` in any case.
 """
 
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -57,8 +58,12 @@ async def serve(
     complain = complain or partial(print, file=sys.stderr, flush=True)
     config, context = _Config(), WorkerContext(None)
     open_now: set[Connection] = set()
+    most = max(16, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * limits.FILES_FOR_CONNECTIONS))
 
     async def handle(stream: trio.SocketStream) -> None:
+        if len(open_now) >= most:
+            stream.socket.close()
+            return
         connection = Connection(app, stream, config=config, context=context)
         open_now.add(connection)
         try:

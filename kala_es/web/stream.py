@@ -238,10 +238,8 @@ async def stream_run(request: Request, site: Site) -> Response:
     run = run_of(request, site)
     after = _after(request)
     source = RunSource(site.scheduler, run)
-    if after and run.outcome is not None:
-        seen = await site.scheduler.events(after - 1, run=run, limit=1)
-        if seen and seen[0].position == after and source.wants(seen[0].event) and source.ends_with(seen[0].event):
-            return NO_CONTENT
+    if after and run.outcome is not None and after >= run.end_position:
+        return NO_CONTENT
     return _opened(site, source, after or 0)
 
 

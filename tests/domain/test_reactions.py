@@ -279,13 +279,11 @@ def join(policy: DependencyPolicy = "all") -> World:
             "all",
             "p q S s",
             "p q S s j",
-            marks=pytest.mark.xfail(strict=True, reason="reactions.py _is_due ends the round at a failure (ADR 0012)"),
         ),
         pytest.param(
             "all",
             "p q S s p q s",
             "p q S s j p q s j",
-            marks=pytest.mark.xfail(strict=True, reason="reactions.py _is_due ends the round at a failure (ADR 0012)"),
         ),
     ],
 )
@@ -304,9 +302,6 @@ def test_a_diamond_is_joined_at_its_end() -> None:
     assert world.story("a", {"b": "failed"}) == "a b c"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="reactions.py _forget: a deleted parent leaves the others' ends of the round waiting"
-)
 def test_a_round_without_its_deleted_parent_is_complete() -> None:
     world = join()
     assert [world.story("p"), world.story("q")] == ["p", "q"]
@@ -368,7 +363,6 @@ def test_a_job_deleted_while_it_runs_ends_its_part_of_the_tree() -> None:
     assert world.trees.open == {}
 
 
-@pytest.mark.xfail(strict=True, reason="reactions.py _after_end, _handler: a step for a deleted job is never answered")
 @pytest.mark.parametrize("role", ["dependents", "handler"])
 def test_a_deleted_job_that_still_runs_does_not_hold_up_others(role: str) -> None:
     """Its definition is kept while it runs; a run of it that is asked for now would never begin."""
@@ -422,7 +416,6 @@ def test_a_child_made_while_its_parent_is_deleted_does_not_stay_behind() -> None
 # ---- crashes
 
 
-@pytest.mark.xfail(strict=True, reason="reactions.py outstanding: it looks at deleted jobs too")
 def test_a_job_that_went_with_its_parent_is_asked_nothing_more() -> None:
     world = World.of(a=spec(), b=spec(parents="a"))
     world.start("b")

@@ -50,7 +50,11 @@ def state(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_history_replays_to_its_state(name: str) -> None:
-    assert state(name) == json.loads((HERE / f"{name}.state.json").read_text())
+    kept = json.loads((HERE / f"{name}.state.json").read_text())
+    said = state(name)
+    pairs = zip(said["runs"], kept["runs"], strict=True)  # a later version may say more of a run, never otherwise
+    said["runs"] = [{name: run[name] for name in old} for run, old in pairs]
+    assert said == kept
 
 
 def test_every_event_type_and_version_has_a_history() -> None:
