@@ -36,6 +36,7 @@ class Figure:
 
 BURST = Bench("burst", ("--jobs", "500"), ("--jobs", "100"))
 BIG_BURST = Bench("burst", ("--jobs", "2000"), ("--jobs", "200"))
+SPAWN = Bench("spawn", ("2000",), ("200",))
 ONE = Bench("creates", ("--connections", "1"), ("--connections", "1", "--seconds", "1"))
 SIXTEEN = Bench("creates", ("--connections", "16"), ("--connections", "16", "--seconds", "1"))
 SCALE = Bench("scale", ("--jobs", "10000"), ("--jobs", "1000", "--idle", "1"))
@@ -49,6 +50,9 @@ FIGURES = (
     Figure("500 due at once: due to start durable, p99 ms", BURST, "start_p99", "<= 60", "131, not durable"),
     Figure("500 due at once: due to last end, ms", BURST, "last_end", "<= 550", "552"),
     Figure("2,000 due at once: due to last end, ms", BIG_BURST, "last_end", "<= 1900", "1,869"),
+    Figure("attempts alone, 2,000 of `true`: per s (the limit is about 2,500)", SPAWN, "per_second", ""),
+    Figure("attempts alone: CPU of the loop for each, us", SPAWN, "cpu_us", ""),
+    Figure("attempts alone: of that, a bare posix_spawn, us", SPAWN, "spawn_cpu_us", ""),
     Figure("durable creates, 1 connection, per s", ONE, "per_second", "", "1,650-1,886"),
     Figure("durable creates, 16 connections, per s", SIXTEEN, "per_second", ">= 1500", "2,100-2,474"),
     Figure("durable creates, 16 connections, p99 ms", SIXTEEN, "p99_ms", "", "15-21"),
