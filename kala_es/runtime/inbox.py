@@ -39,7 +39,9 @@ class Inbox:
     def take(self, message: ToNode) -> None:
         """Take a message of the agent."""
         job = self._folds.busy.job_of(RunId(message.run))
-        if job is None:
+        if job is None:  # a run that has its end already: its pipes must not be held up
+            if isinstance(message, Chunk):
+                self._send(Acknowledge(message.run, message.attempt, message.sequence))
             return
         match message:
             case Chunk():
