@@ -208,9 +208,7 @@ class Node:
 
     async def save_snapshot(self) -> None:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
-        if self.storage.snapshot is None:
-            return
-        if not self.folds.position:
+        if self.storage.snapshot is None or not self.folds.position:
             return
         parts: list[bytes] = []
         for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.body(self.folds.position))):

@@ -25,7 +25,7 @@ _FORM: Final = b"1"
 _OURS: Final = b"jkort"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
-_OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk)
+OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk)
 """These change no job's state."""
 
 
@@ -70,7 +70,7 @@ class Folds:
         self.runs.apply(recorded, sizes)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
-        if isinstance(event, _OF_NO_JOB):
+        if isinstance(event, OF_NO_JOB):
             return ()
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)

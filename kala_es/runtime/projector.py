@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from kala_es.domain import events as e
 from kala_es.domain.errors import Unavailable
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.reactions import Reaction
-from kala_es.projections.folds import Folds
+from kala_es.projections.folds import OF_NO_JOB, Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.job_actor import plan
@@ -52,11 +51,7 @@ class Projector:
             self._news = None
 
     def _jobs_of(self, batch: Sequence[Recorded]) -> set[JobId]:
-        return {
-            recorded.event.job
-            for recorded in batch
-            if not isinstance(recorded.event, e.OutputChunk | e.RequestAnswered)
-        }
+        return {recorded.event.job for recorded in batch if not isinstance(recorded.event, OF_NO_JOB)}
 
     def _tell_ends(self) -> None:
         for root in [r for r in self._ends if r not in self._folds.trees.open]:
