@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from kala_es import limits
-from kala_es.dialects import go_json
+from kala_es.dialects import go_json, kala_own
 from kala_es.dialects.go_json import Malformed, dumps, struct
 from kala_es.dialects.go_json import instant_text as instant_text
 from kala_es.domain import errors
@@ -68,6 +68,7 @@ def _draft(value: Any, default_owner: str) -> JobDraft:
     if default_owner and not read.get("owner"):
         read["owner"] = default_owner
     read.setdefault("name", "")
+    kala_own.gather(read)
     return JobDraft(spec=JobSpec(**read), id=job, disabled=disabled, counters=counters)
 
 
@@ -91,13 +92,6 @@ def _kind(value: Any, field: str) -> JobKind:
     if number not in (0, 1):
         raise Invalid(field, f"must be 0 (local) or 1 (remote), not {number}")
     return "remote" if number else "local"
-
-
-def _policy(value: Any, field: str) -> str:
-    policy = go_json.text(value, field)
-    if policy not in ("", "all", "any"):
-        raise Invalid(field, 'must be "all" or "any"')
-    return "any" if policy == "any" else "all"  # the literals: see domain/values.py
 
 
 def _counters(value: Any, field: str) -> Counters:
@@ -143,14 +137,7 @@ _JOB: Final = struct(
     ("type", "kind", _kind),
     ("remote_properties", "remote", _remote),
     ("is_done", _CHECKED_ONLY, go_json.flag),
-    # ours
-    ("timezone", "timezone", go_json.text),
-    ("shell", "shell", go_json.flag),
-    ("env", "env", go_json.text_map),
-    ("cwd", "cwd", go_json.text),
-    ("stdin", "stdin", go_json.text),
-    ("timeout", "timeout", go_json.text),
-    ("dependency_policy", "dependency_policy", _policy),
+    *((key.name, key.path, key.read) for key in kala_own.KEYS),
 )
 
 
@@ -208,7 +195,7 @@ def id_json(job: JobId) -> bytes:
 def job_json(job: Job, dependents: Sequence[JobId]) -> bytes:
     """A job. `dependents` are those it names and its children."""
     fields = _fields(job, dependents, instant_text)
-    fields.update(_additions(job.spec))
+    fields.update(kala_own.additions(job.spec))
     return dumps(fields)
 
 
@@ -249,24 +236,6 @@ def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | Non
         },
         "is_done": job.is_done,
     }
-
-
-def _additions(spec: JobSpec) -> Iterator[tuple[str, Any]]:
-    """Our own keys, those that say something."""
-    if spec.timezone:
-        yield "timezone", spec.timezone
-    if spec.shell:
-        yield "shell", True
-    if spec.env:
-        yield "env", dict(spec.env)
-    if spec.cwd:
-        yield "cwd", spec.cwd
-    if spec.stdin:
-        yield "stdin", spec.stdin
-    if spec.timeout:
-        yield "timeout", spec.timeout
-    if spec.dependency_policy != "all":
-        yield "dependency_policy", spec.dependency_policy
 
 
 def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = False) -> bytes:

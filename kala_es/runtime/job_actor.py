@@ -18,6 +18,7 @@ from kala_es.actor import Actor, Reply
 from kala_es.clock import Clock
 from kala_es.domain import events as e
 from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash, StartRun
+from kala_es.domain.due import wake_at
 from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import decide, evolve
@@ -190,5 +191,5 @@ class JobActor:
 
 
 def plan(timetable: Timetable, job_id: JobId, job: Job | None) -> None:
-    """Put the job's next tick into the timetable, or take it out."""
-    timetable.plan(job_id, None if job is None or job.disabled or job.deleted else job.next_tick)
+    """Put the job's next moment into the timetable, or take it out."""
+    timetable.plan(job_id, None if job is None else wake_at(job))

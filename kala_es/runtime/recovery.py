@@ -15,6 +15,7 @@ import trio
 from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain.commands import AnswerTicks, Command, EndAttempt
+from kala_es.domain.due import wake_at
 from kala_es.domain.reactions import outstanding
 from kala_es.event_log import EventLog
 from kala_es.projections import snapshot
@@ -63,7 +64,8 @@ async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Call
         tell(command)
     breath = time.monotonic()
     for job_id, state in list(folds.jobs.by_id.items()):
-        if state.next_tick is not None and state.next_tick <= now and not state.disabled and not state.deleted:
+        wake = wake_at(state)
+        if wake is not None and wake <= now:
             tell(AnswerTicks(job=job_id, at=now, gap="the server was down"))
         else:
             plan(timetable, job_id, state)

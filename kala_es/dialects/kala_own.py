@@ -1,0 +1,68 @@
+"""The keys of a job that are ours, beside NextKala's: how each is read, and what is written of it.
+
+A key is written only when its value says something: when it is not the default. A group is a value of its own within
+the definition (`JobSpec.<group>`); in JSON its keys stand among the others, flat.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kala_es.dialects import go_json
+from kala_es.dialects.go_json import Reader
+from kala_es.domain.errors import Invalid
+from kala_es.domain.model import JobSpec
+from kala_es.domain.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. `group` "" means that the definition itself has the attribute; `write` makes JSON of the value."""
+
+    name: str
+    attribute: str
+    read: Reader
+    group: str = ""
+    write: Callable[[Any], Any] = lambda value: value
+
+    @property
+    def path(self) -> str:
+        """What the reader of a whole job calls it."""
+        return f"{self.group}.{self.attribute}" if self.group else self.attribute
+
+
+def _policy(value: Any, field: str) -> str:
+    policy = go_json.text(value, field)
+    if policy not in ("", "all", "any"):
+        raise Invalid(field, 'must be "all" or "any"')
+    return "any" if policy == "any" else "all"  # the literals: see domain/values.py
+
+
+KEYS: Final = (
+    Key("timezone", "timezone", go_json.text),
+    Key("shell", "shell", go_json.flag),
+    Key("env", "env", go_json.text_map, write=dict),
+    Key("cwd", "cwd", go_json.text),
+    Key("stdin", "stdin", go_json.text),
+    Key("timeout", "timeout", go_json.text),
+    Key("dependency_policy", "dependency_policy", _policy),
+)
+_GROUPS: Final[Mapping[str, type[Value]]] = {}
+_DEFAULTS: Final = JobSpec(name="")
+
+
+def gather(read: dict[str, Any]) -> None:
+    """Put what was read of each group into a value of the group's kind."""
+    for group, kind in _GROUPS.items():
+        found = {key.attribute: read.pop(key.path) for key in KEYS if key.group == group and key.path in read}
+        if found:
+            read[group] = kind(**found)
+
+
+def additions(spec: JobSpec) -> Iterator[tuple[str, Any]]:
+    """Our keys of a definition, those that say something."""
+    for key in KEYS:
+        holder, default = (getattr(x, key.group) if key.group else x for x in (spec, _DEFAULTS))
+        value = getattr(holder, key.attribute)
+        if value != getattr(default, key.attribute):
+            yield key.name, key.write(value)
