@@ -17,6 +17,7 @@ from bench.harness import instant, percentile
 from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.domain.events import RunFinished, RunStarted
 from kala_es.domain.model import JobDraft, JobSpec
+from kala_es.links.process import ProcessLink
 from kala_es.node import Node, Outside, open_storage
 from kala_es.runtime.broadcaster import ALL
 from kala_es.runtime.scheduler import Origin, Rules
@@ -46,7 +47,9 @@ async def burst(directory: Path, count: int, command: str) -> dict[str, float]:
     starts: list[float] = []
     ends: list[float] = []
     async with open_storage(Settings(data=directory)) as storage, trio.open_nursery() as nursery:
-        node = Node(storage, outside=Outside(), rules=Rules(), nursery=nursery)
+        node = Node(
+            storage, outside=Outside(link=ProcessLink(directory), outlives=False), rules=Rules(), nursery=nursery
+        )
         await node.start(nursery)
         due = int(time.time()) + 2 + count // 4000
         spec = [JobSpec(name=f"b{i}", command=command, schedule=f"R0/{instant(due)}/PT1H") for i in range(count)]

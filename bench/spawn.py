@@ -19,7 +19,7 @@ from kala_es.clock import SystemClock
 from kala_es.executor import Local, Order
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
-from kala_es.link import Acknowledge, Chunk, Ended, Start, ToNode
+from kala_es.link import Acknowledge, Chunk, Ended, Resume, Settle, Start, ToNode
 
 
 class Turns(trio.abc.Instrument):
@@ -40,7 +40,9 @@ class Node:
     """The other end: acknowledges at once, and counts the ends."""
 
     def __init__(self, expected: int) -> None:
-        self.agent = Agent(shell=ShellExecutor(), http=HttpExecutor(), clock=SystemClock(), report=self.report)
+        self.agent = Agent(shell=ShellExecutor(), http=HttpExecutor(), clock=SystemClock())
+        self.agent.connect(self.report)
+        self.agent.send(Resume())
         self.outcomes: dict[str, int] = {}
         self.done = trio.Event()
         self.left = expected
@@ -50,6 +52,7 @@ class Node:
             case Chunk():
                 self.agent.send(Acknowledge(message.run, message.attempt, message.sequence))
             case Ended():
+                self.agent.send(Settle(message.run, message.attempt))
                 self.outcomes[message.end.outcome] = self.outcomes.get(message.end.outcome, 0) + 1
                 self.left -= 1
                 if not self.left:

@@ -18,6 +18,7 @@ from kala_es.executor import Channel, Local, Order
 from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsError
 from kala_es.node import run_node
+from kala_es.runtime.stopping import Stop
 from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
 
 _REFUSED: Final = {
@@ -76,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
             serve.add_argument(*setting.flags, dest=setting.name, metavar=value, help=setting.help)
     for flag in _REFUSED:
         serve.add_argument(flag, action=_Refuse, nargs="?", help=argparse.SUPPRESS)
+    agent = verbs.add_parser("agent", help="carry out attempts for a server; one is started by `serve` when needed")
+    agent.set_defaults(verb=_agent)
+    agent.add_argument("directory", metavar="DIRECTORY", help="the server's data directory")
     run = verbs.add_parser("run", help="run a command line as the server would, and exit as it does")
     run.set_defaults(verb=_run)
     run.add_argument("command_line", metavar="COMMAND", help="the command line, as one argument")
@@ -86,9 +90,11 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(arguments: argparse.Namespace) -> int:
     file = arguments.config or os.environ.get(f"{PREFIX}CONFIG")
     settings = resolve(vars(arguments), os.environ, Path(file) if file else None)
+    if settings.on_stop == "leave" and not settings.persist:
+        raise SettingError("--on-stop: 'leave' needs a data directory for the next start; --no-persist has none")
 
     async def run() -> None:
-        stop = trio.Event()
+        stop = Stop()
         async with trio.open_nursery() as nursery:
             await nursery.start(_watch_signals, stop)
             await run_node(settings, stop=stop, say=partial(print, flush=True))
@@ -112,16 +118,25 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _watch_signals(stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """The first signal stops in good order, the second at once."""
+async def _watch_signals(stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """The first signal stops in good order, the second cancels what runs, the third ends at once."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for number in signals:
-            if stop.is_set():
-                print("kala-es: second signal, ending at once", file=sys.stderr, flush=True)
+            if stop.hurry.is_set():
+                print("kala-es: third signal, ending at once", file=sys.stderr, flush=True)
                 os._exit(128 + number)
-            print("kala-es: stopping; a second signal ends at once", file=sys.stderr, flush=True)
-            stop.set()
+            if stop.asked.is_set():
+                print("kala-es: second signal, cancelling what runs; a third ends at once", file=sys.stderr, flush=True)
+                stop.hurry.set()
+            else:
+                print("kala-es: stopping", file=sys.stderr, flush=True)
+                stop.asked.set()
+
+
+def _agent(arguments: argparse.Namespace) -> NoReturn:
+    """The agent is a program of its own, so that it stays small."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "kala_es.agent", arguments.directory])
 
 
 def _run(arguments: argparse.Namespace) -> int:

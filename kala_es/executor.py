@@ -1,15 +1,20 @@
 """The executor's port: carries out one attempt of a run, and says what became of it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import msgspec
 
 Channel = Literal["stdout", "stderr"]
 AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Local:
+class Plain(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The base of what travels to and from an agent: plain values by name; names that one side does not know it
+    leaves out of account."""
+
+
+class Local(Plain, frozen=True, tag=True):
     """What to run here. `command_line` is split into words unless `shell`."""
 
     command_line: str
@@ -19,8 +24,7 @@ class Local:
     stdin: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class Remote(Plain, frozen=True, tag=True):
     """What to ask of another server. `timeout` in seconds; header values one line each."""
 
     url: str
@@ -31,8 +35,7 @@ class Remote:
     expected_codes: tuple[int, ...] = (200,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Plain, frozen=True):
     """One attempt to carry out: plain values that could cross a process border.
 
     `identity` is what the attempt learns about itself: KALA_JOB_ID, KALA_RUN_ID, KALA_ATTEMPT,
@@ -48,8 +51,7 @@ class Order:
     """When not empty the attempt cannot start, for this reason (a template that fails, say)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnd:
+class AttemptEnd(Plain, frozen=True):
     """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end."""
 
     outcome: AttemptOutcome
@@ -57,7 +59,9 @@ class AttemptEnd:
     signal: int | None = None
     reason: str = ""
     """A sentence for people; empty on success, unless part of the output was left out."""
-    http_status: int | None = field(default=None)
+    http_status: int | None = None
+    since: float = 0.0
+    """Seconds that have passed since it ended: its last output may have had to wait."""
 
 
 Emit = Callable[[Channel, bytes], Awaitable[None]]

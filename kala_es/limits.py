@@ -78,10 +78,22 @@ CHUNKS_UNACKNOWLEDGED: Final = 128
 """Chunks of one attempt that may wait to be durable; then its pipe is not read."""
 UNACKNOWLEDGED_BYTES: Final = 32 * 1024 * 1024
 """Output of all attempts together that may wait to be durable; then no pipe is read."""
-FILES_FOR_ATTEMPTS: Final = 0.6
-"""The part of the files that this process may open that is for attempts, five each..."""
-FILES_FOR_CONNECTIONS: Final = 0.25
-"""...and that for clients' connections; a further one is closed at once."""
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+"""A message between node and agent. A larger order is refused; a larger frame ends the connection."""
+MAX_LINK_BYTES: Final = 64 * 1024 * 1024
+"""What waits to be sent to the agent; beyond it the connection is given up, and the next one begins with a list."""
+AGENT_LINGER_SECONDS: Final = 10.0
+"""An agent that holds nothing ends when no node has come for this long."""
+FIRST_MEETING_SECONDS: Final = 10.0
+"""A node that starts waits so long for its agent; then it goes on without, and is not ready until there is one."""
+LEAVE_SECONDS: Final = 5.0
+"""A stop that leaves its runs waits so long for what was asked before."""
+STOP_REPORT_SECONDS: Final = 10.0
+"""A stop that waits says so often how many runs are left."""
+MAX_GROUPS: Final = 16_384
+"""Process groups that an agent notes, so that its successor can end what it leaves; beyond it nothing starts."""
+FILES_FOR_CONNECTIONS: Final = 0.75
+"""The part of the files that the server may open that is for clients' connections; a further one is closed at once."""
 PIPE_IDLE_SECONDS: Final = 1.0
 """After the process has ended, a pipe that others hold open is given up when silent for this long..."""
 PIPE_LINGER_SECONDS: Final = 10.0

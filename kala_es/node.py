@@ -2,12 +2,14 @@
 
 Start: log and folds are opened, the folds brought up to date, what the last stop left open is answered, then the
 timetable runs, and only then does the node listen and say so.
-Stop: nothing more is started; running attempts get their grace, then they are cancelled, and their ends are recorded;
-it stops listening, a snapshot is saved, the log is closed.
+Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); it stops listening, a
+snapshot is saved, the log is closed.
 """
 
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,37 +18,43 @@ from pathlib import Path
 
 import trio
 
-from kala_es import limits
-from kala_es.agent.attempts import Agent, raise_open_files_limit
+from kala_es import codec, limits
+from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.clock import Clock, SystemClock
+from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import Graph
-from kala_es.domain.ids import JobId
+from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
-from kala_es.event_log import EventLog, LogInUse
+from kala_es.event_log import EventLog, LogInUse, Record
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.event_logs.memory import MemoryEventLog
-from kala_es.executor import Executor, RemoteExecutor
+from kala_es.executor import RemoteExecutor
 from kala_es.executors.http import HttpExecutor
-from kala_es.executors.shell import ShellExecutor
+from kala_es.executors.shell import clean
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.link import VERSION, AgentLink, Hello, Key
+from kala_es.links.process import ProcessLink
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
+from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
-from kala_es.runtime.recovery import replay, resume
+from kala_es.runtime.recovery import inherit, replay, resume, unanswered
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.scheduler import Parts, Rules, Scheduler
+from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
-from kala_es.settings import Settings
+from kala_es.settings import OnStop, Settings
 from kala_es.web.app import Edge, make_app
 from kala_es.web.listener import open_listeners, serve
 
@@ -54,23 +62,22 @@ _SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
 _SNAPSHOT_SECONDS = 60.0
 _SNAPSHOT_EVENTS = 50_000
-_CANCEL_SECONDS = limits.KILL_GRACE_SECONDS + limits.PIPE_LINGER_SECONDS + 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where a node keeps what it knows. `head` is the last position, `body` gives that of the record at one.
+    """Where a node keeps what it knows. `head` is the last position, `record` gives the one at a position.
     `snapshot` is None when nothing outlives the process."""
 
     log: EventLog
     folds: FoldStore
     head: Callable[[], int]
-    body: Callable[[int], bytes]
+    record: Callable[[int], Record]
     snapshot: Path | None = None
 
 
-def _body(log: MemoryEventLog | LmdbEventLog, position: int) -> bytes:
-    return log.read_now(position - 1, limit=1)[0].body
+def _record(log: MemoryEventLog | LmdbEventLog, position: int) -> Record:
+    return log.read_now(position - 1, limit=1)[0]
 
 
 @asynccontextmanager
@@ -78,7 +85,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     """Open what the settings name. Raises LogError, OSError."""
     if not settings.persist:
         memory = MemoryEventLog()
-        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, body=partial(_body, memory))
+        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, record=partial(_record, memory))
         return
     settings.data.mkdir(parents=True, exist_ok=True)
     try:
@@ -92,7 +99,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 log=log,
                 folds=folds,
                 head=lambda: log.head,
-                body=partial(_body, log),
+                record=partial(_record, log),
                 snapshot=settings.data / "snapshot.cbor",
             )
         finally:
@@ -104,14 +111,14 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What a node draws on besides its storage; a test gives its own."""
+    """What a node draws on besides its storage; a test gives its own. With `outlives` its agent goes on without it."""
 
+    link: AgentLink
+    outlives: bool = True
     clock: Clock = field(default_factory=SystemClock)
-    shell: Executor = field(default_factory=ShellExecutor)
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     decide: Decide | None = None
-    places: int | None = None
 
 
 class Node:
@@ -131,13 +138,8 @@ class Node:
             react=lambda reaction: self.registry.react(reaction),
         )
         self.writer = LogWriter(storage.log, self.projector.take)
-        self.agent = Agent(
-            shell=outside.shell,
-            http=outside.http,
-            clock=clock,
-            report=lambda message: self.inbox.take(message),
-            places=outside.places,
-        )
+        self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
+        self.orders = Orders(self.book, self._graph)
         site = Site(
             nursery=nursery,
             clock=clock,
@@ -145,13 +147,17 @@ class Node:
             writer=self.writer,
             folds=self.folds,
             timetable=self.timetable,
-            act=Orders(self.agent.send, self._graph).act,
+            act=self.orders.act,
+            settle=self.book.settle,
             complain=outside.complain,
             again=lambda ask: self.registry.again(ask),
             **({"decide": outside.decide} if outside.decide else {}),
         )
         self.registry = Registry(site)
-        self.inbox = Inbox(self.folds, clock=clock, writer=self.writer, tell=self.registry.tell, send=self.agent.send)
+        self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
+        self.line = AgentLine(
+            outside.link, self.book, hello=self._hello, take=self.inbox.take, complain=outside.complain
+        )
         self.scheduler = Scheduler(
             Parts(
                 clock=clock,
@@ -165,6 +171,16 @@ class Node:
                 rules=rules,
             )
         )
+
+    def _hello(self) -> Hello:
+        environment = tuple((os.fsencode(name), os.fsencode(value)) for name, value in clean(os.environ).items())
+        return Hello(VERSION, self.folds.position, outlives=self.outside.outlives, environment=environment)
+
+    def _durable(self, key: Key) -> int:
+        """How many chunks of an attempt the log has."""
+        position = self.folds.output.last_position(RunId(key[0]))
+        chunk = codec.decode(self.storage.record(position)) if position else None
+        return chunk.sequence if isinstance(chunk, OutputChunk) and chunk.attempt == key[1] else 0
 
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
@@ -180,38 +196,40 @@ class Node:
         """Read the log, answer what the last stop left open, and begin to keep time."""
         await replay(self.storage.log, self.folds, head=self.storage.head(), snapshot_path=self.storage.snapshot)
         self.broadcaster.begin(self.folds.position)
-        await nursery.start(self.agent.run)
         nursery.start_soon(self.writer.run)
+        repeated = unanswered(self.folds, self.outside.clock.now())
+        inherit(self.folds, self.book, self.orders)
+        await nursery.start(self.line.run)
+        for command in repeated:
+            self.registry.tell(command)
+        await self._settle()
         await resume(self.folds, self.timetable, clock=self.outside.clock, tell=self.registry.tell)
-        with trio.move_on_after(_SETTLE_SECONDS):
-            await self.registry.idle()
+        await self._settle()
         nursery.start_soon(self.timetable.run)
 
-    async def stop(self, grace: float) -> None:
-        """Start nothing more; give running attempts their grace; then end them. Their ends are recorded."""
-        self.registry.stopping = True
-        with trio.move_on_after(grace):
-            await self.quiet()
-        self.projector.give_up()
-        self.inbox.ending = "the server was stopped"
-        with trio.move_on_after(_CANCEL_SECONDS):
-            while len(self.folds.busy) or self.registry.active:
-                for job, run in list(self.folds.busy):
-                    if run.status == "running":
-                        self.registry.cancel_for_stop(job, run.id)
-                await self.registry.parked()
+    async def _settle(self) -> None:
+        """Until what was told is done, or that takes too long to wait for."""
+        with trio.move_on_after(_SETTLE_SECONDS):
+            await self.registry.idle()
 
-    async def quiet(self) -> None:
-        """Until nothing runs and no actor has anything to do."""
-        while len(self.folds.busy) or self.registry.active:
-            await self.registry.parked()
+    async def stop(self, how: OnStop, grace: float, hurry: trio.Event | None = None) -> None:
+        """Start nothing more, and end the runs in good order."""
+        ending = Ending(
+            folds=self.folds,
+            registry=self.registry,
+            projector=self.projector,
+            inbox=self.inbox,
+            line=self.line,
+            say=self.outside.complain,
+        )
+        await ending.stop(how, grace, trio.Event() if hurry is None else hurry)
 
     async def save_snapshot(self) -> None:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
         if self.storage.snapshot is None or not self.folds.position:
             return
         parts: list[bytes] = []
-        for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.body(self.folds.position))):
+        for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.record(self.folds.position).body)):
             parts.append(part)
             await trio.lowlevel.checkpoint()
         try:
@@ -229,15 +247,23 @@ class Node:
                 await self.save_snapshot()
 
 
-async def run_node(
-    settings: Settings, *, stop: trio.Event, say: Callable[[str], None], outside: Outside | None = None
-) -> None:
+@asynccontextmanager
+async def _agent_place(settings: Settings) -> AsyncIterator[Path]:
+    """The directory in which the agent listens: the data directory, or one that is gone with this process."""
+    if settings.persist:
+        yield settings.data
+        return
+    with tempfile.TemporaryDirectory(prefix="kala-es-") as directory:
+        yield Path(directory)
+
+
+async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    files = raise_open_files_limit()
-    outside = outside or Outside(places=_places(files))
-    async with open_storage(settings) as storage, trio.open_nursery() as nursery:
+    raise_open_files_limit()
+    async with open_storage(settings) as storage, _agent_place(settings) as place, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
+        outside = Outside(link=ProcessLink(place), outlives=settings.persist)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
@@ -249,8 +275,10 @@ async def run_node(
         nursery.cancel_scope.cancel()
 
 
-def _has_room(settings: Settings) -> bool:
-    """Whether the disk takes new work."""
+def _is_ready(node: Node, settings: Settings, stop: Stop) -> bool:
+    """Whether it takes new work: it is not stopping, has an agent, and room on its disk."""
+    if stop.asked.is_set() or not node.line.is_up or node.writer.full:
+        return False
     return not settings.persist or shutil.disk_usage(settings.data).free >= limits.DISK_RESERVE_BYTES
 
 
@@ -259,13 +287,13 @@ async def _serve(
     settings: Settings,
     listeners: Sequence[trio.SocketListener],
     *,
-    stop: trio.Event,
+    stop: Stop,
     say: Callable[[str], None],
 ) -> None:
     edge = Edge(
         default_owner=settings.default_owner,
         allowed_hosts=settings.allowed_hosts,
-        ready=lambda: not stop.is_set() and not node.writer.full and _has_room(settings),
+        ready=lambda: _is_ready(node, settings, stop),
     )
     async with trio.open_nursery() as serving:
         listening = trio.Event()
@@ -278,14 +306,9 @@ async def _serve(
             )
         )
         say(f"kala-es: listening on {urls[0]}")
-        await stop.wait()
-        await node.stop(settings.grace)
+        await stop.asked.wait()
+        await node.stop(settings.on_stop, settings.grace, stop.hurry)
         listening.set()
-
-
-def _places(files: int) -> int:
-    """How many attempts fit into so many open files."""
-    return max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, int(files * limits.FILES_FOR_ATTEMPTS) // 5))
 
 
 def _rules(settings: Settings) -> Rules:

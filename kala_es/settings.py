@@ -9,10 +9,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 PREFIX: Final = "KALA_ES_"
 _UNITS: Final[Mapping[str, float]] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+OnStop = Literal["wait", "leave", "cancel"]
+"""What a stop does to runs in flight."""
 
 
 class SettingError(Exception):
@@ -31,7 +35,8 @@ class Settings:
     delete_all: bool = True
     local_jobs: bool = True
     jobstat_ttl: float = -1
-    grace: float = 30.0
+    on_stop: OnStop = "wait"
+    grace: float = 3 * 3600.0
     allowed_hosts: tuple[str, ...] = ()
     verbose: bool = False
 
@@ -99,6 +104,13 @@ def read_path(value: Any) -> Path:
     return Path(value)
 
 
+def read_on_stop(value: Any) -> str:
+    """What a stop does to runs."""
+    if value not in get_args(OnStop):
+        raise ValueError(f"none of {', '.join(get_args(OnStop))}")
+    return str(value)
+
+
 def read_minutes(value: Any) -> float:
     """A number of minutes; -1 for ever."""
     match = re.fullmatch(r"-1|\d+(\.\d+)?", str(value))
@@ -143,10 +155,16 @@ SETTINGS: Final = (
         help="minutes for which ended runs are shown; -1 for ever. The log keeps them",
     ),
     Setting(
+        name="on_stop",
+        flags=("--on-stop",),
+        read=read_on_stop,
+        help="what a stop does to running jobs: wait for them, leave them to the next start, or cancel them",
+    ),
+    Setting(
         name="grace",
         flags=("--grace",),
         read=read_seconds,
-        help="how long running jobs are given to end when the server stops (30s, 5m, 3h)",
+        help="how long a stop waits for running jobs before it cancels them (30s, 5m, 3h)",
     ),
     Setting(
         name="allowed_hosts",

@@ -33,6 +33,8 @@ from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL
 from kala_es.runtime.job_actor import Decide, Done
 from kala_es.runtime.scheduler import Origin, Rules, Scheduler
+from kala_es.settings import OnStop
+from tests.local_link import LocalLink
 
 MONDAY: Final = Instant(1_767_600_000 * SECOND)
 """2026-01-05T08:00:00Z, when a test's wall clock starts unless it says otherwise."""
@@ -179,7 +181,7 @@ def _storage(log: MemoryEventLog, folds: FoldStore, snapshot: Path | None) -> St
         log=FaultyLog(log),
         folds=folds,
         head=lambda: log.head,
-        body=lambda position: log.read_now(position - 1, limit=1)[0].body,
+        record=lambda position: log.read_now(position - 1, limit=1)[0],
         snapshot=snapshot,
     )
 
@@ -197,11 +199,13 @@ class RunningNode:
     def __init__(self, storage: Storage, outside: Outside, rules: Rules) -> None:
         assert isinstance(storage.log, FaultyLog)
         assert isinstance(outside.clock, TrioClock)
-        assert isinstance(outside.shell, ScriptedShell)
+        assert isinstance(outside.link, LocalLink)
+        assert isinstance(outside.http, ScriptedShell)
         self.storage = storage
         self.log = storage.log
         self.clock = outside.clock
-        self.shell = outside.shell
+        self.shell = outside.http
+        self.link = outside.link
         self.complaints: list[str] = []
         self.node: Node
         self.died: BaseException | None = None
@@ -213,6 +217,8 @@ class RunningNode:
         self._outside = outside
         self._rules = rules
         self._crashed = False
+        self.takes_agent_along = False
+        """Whether the agent goes when the node does: the machine crashes, not the node alone."""
         self._scope = trio.CancelScope()
         storage.log.on_power_off = self._pull_plug
 
@@ -229,6 +235,8 @@ class RunningNode:
             if not self._crashed:
                 self.died = errors
         finally:
+            if self.takes_agent_along:
+                self.link.kill()
             self.gone.set()
             self.up.set()
 
@@ -241,9 +249,9 @@ class RunningNode:
         self.log.power_off()
         await self.gone.wait()
 
-    async def stop(self, grace: float = 0.0) -> None:
+    async def stop(self, grace: float = 0.0, *, how: OnStop = "wait") -> None:
         """As `run_node` does when it is told to stop. A snapshot is saved where there is one."""
-        await self.node.stop(grace)
+        await self.node.stop(how, grace)
         await self.node.save_snapshot()
         await self.leave()
 
@@ -342,10 +350,11 @@ async def running_node(
     clock: TrioClock | None = None,
     decide: Decide | None = None,
     rules: Rules | None = None,
+    link: LocalLink | None = None,
 ) -> AsyncIterator[RunningNode]:
     """A node that has started. It is left as `run_node` leaves it, unless it is gone by then."""
     async with trio.open_nursery() as nursery:
-        node = await start_node(nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules)
+        node = await start_node(nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules, link=link)
         yield node
         await node.leave()
     if node.died is not None:
@@ -362,15 +371,22 @@ async def start_node(
     clock: TrioClock | None = None,
     decide: Decide | None = None,
     rules: Rules | None = None,
+    link: LocalLink | None = None,
 ) -> RunningNode:
     """A node that lives in `nursery` and has started, or crashed while it did."""
     complaints: list[str] = []
     executor = shell or ScriptedShell()
+    wall = clock or TrioClock(MONDAY)
     outside = Outside(
-        clock=clock or TrioClock(MONDAY), shell=executor, http=executor, complain=complaints.append, decide=decide
+        link=link or LocalLink(executor, wall, nursery),
+        clock=wall,
+        http=executor,
+        complain=complaints.append,
+        decide=decide,
     )
     node = RunningNode(storage or memory_storage(), outside, rules or Rules())
     node.complaints = complaints
+    node.takes_agent_along = link is None
     nursery.start_soon(node.live)
     await node.up.wait()
     return node

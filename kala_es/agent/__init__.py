@@ -1,1 +1,1 @@
-"""Actors that carry out attempts, and the link to the node."""
+"""What carries out attempts, in a process of its own that outlives the node, and its end of the link."""

@@ -4,8 +4,7 @@
 2. A process start holds the loop, so at most `_STARTS_A_TURN` attempts begin in one turn of it.
 3. Every Start that was taken on is answered by exactly one Ended, which follows the attempt's last Chunk; also when
    the agent itself is stopped: what it ends then is `lost`, because nobody asked for that end.
-4. Chunks are numbered when they are reported, and reported only while few enough are unacknowledged: of the attempt
-   in number, of all attempts together in bytes. Then their pipes are not read.
+4. What is reported, and kept until the node has recorded it, is the ledger's. A pipe is read only while that has room.
 """
 
 import resource
@@ -14,14 +13,18 @@ from collections.abc import Callable
 from typing import assert_never
 
 import trio
+from msgspec.structs import replace
 
 from kala_es import limits
+from kala_es.agent.ledger import Ledger
 from kala_es.clock import Clock
-from kala_es.domain.ids import Instant
+from kala_es.domain.ids import SECOND, Instant
 from kala_es.executor import AttemptEnd, Channel, Executor, Local, Order
-from kala_es.link import Acknowledge, Cancel, Chunk, Ended, Start, ToAgent, ToNode
+from kala_es.link import Acknowledge, Cancel, Key, List, Resume, Settle, Start, ToNode
 
-_STARTS_A_TURN = 2
+Work = Start | Acknowledge | Settle | Cancel | List | Resume
+"""What a node says once both have introduced themselves."""
+_STARTS_A_TURN = 4
 _STOP_SECONDS = limits.KILL_GRACE_SECONDS + limits.PIPE_LINGER_SECONDS
 """When stopped, the agent waits this long for acknowledgements; output that has no room then is dropped."""
 
@@ -32,31 +35,27 @@ _STOPPED = AttemptEnd(outcome="lost", reason="the agent that carried it out was 
 class Agent:
     """Carries out attempts. `shell` gets the `Local` work, `http` the other.
 
-    `report` is called from the agent's tasks, never from within `send`; it must not block, and what it raises ends
-    the agent.
+    A node is told by the `report` that `connect` was given: from the agent's tasks or from within `send`; it must not
+    block, and what it raises ends the agent.
     """
 
-    def __init__(
-        self,
-        shell: Executor,
-        http: Executor,
-        clock: Clock,
-        report: Callable[[ToNode], None],
-        *,
-        places: int | None = None,
-    ) -> None:
+    def __init__(self, shell: Executor, http: Executor, clock: Clock, *, places: int | None = None) -> None:
         self._shell = shell
         self._http = http
         self._clock = clock
-        self._report = report
         self._places = limits.MAX_ATTEMPTS_AT_ONCE if places is None else places
-        self._budget = _Budget()
-        self._attempts: dict[str, dict[int, _Attempt]] = {}
-        """By run and number, those that wait and those that are carried out."""
+        self.ledger = Ledger()
+        self._report: Callable[[ToNode], None] | None = None
+        self._attempts: dict[Key, _Attempt] = {}
+        """Those that are not over: they wait, or are carried out."""
         self._waiting: deque[_Attempt] = deque()
         self._settled: deque[_Attempt] = deque()
         """Those that ended before they began; their Ended is still to be reported."""
         self._wake = trio.Event()
+        self._held: dict[Key, trio.Event] = {}
+        """Attempts whose next chunk waits for room in the ledger."""
+        self._emptied = trio.Event()
+        self._mute = False
         self._running = 0
 
     @property
@@ -64,18 +63,35 @@ class Agent:
         """How many attempts are being carried out; those that wait for a place are not counted."""
         return self._running
 
-    def send(self, message: ToAgent) -> None:
+    def connect(self, report: Callable[[ToNode], None]) -> None:
+        """A node is there. It is told nothing until it asks."""
+        self.ledger.hang_up()
+        self._report = report
+
+    def disconnect(self) -> None:
+        """The node is gone. What it is owed is kept."""
+        self.ledger.hang_up()
+        self._report = None
+
+    def send(self, message: Work) -> None:
         """Take a message of the node. Returns at once; what it asks happens while `run` runs."""
         match message:
             case Start(order=order):
                 self._take_on(order)
             case Acknowledge(run=run, attempt=number, sequence=sequence):
-                attempt = self._attempts.get(run, {}).get(number)
+                self._let_go((run, number), lambda key: self.ledger.acknowledge(key, sequence))
+            case Settle(run=run, attempt=number):
+                self._let_go((run, number), self.ledger.settle)
+            case Cancel(run=run, attempt=number):
+                attempt = self._attempts.get((run, number))
                 if attempt is not None:
-                    attempt.acknowledge(sequence)
-            case Cancel(run=run):
-                for attempt in self._attempts.get(run, {}).values():
                     self._cancel(attempt)
+            case List():
+                for listed in self.ledger.listed():
+                    self._say(listed)
+            case Resume():
+                if self._report is not None:
+                    self.ledger.listen(self._report)
             case _:
                 assert_never(message)
 
@@ -89,11 +105,20 @@ class Agent:
                 nursery.cancel_scope.cancel()
                 await self._stop()
 
+    async def empty(self) -> None:
+        """Until it holds nothing: no attempt, no output, no end."""
+        while len(self.ledger):
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    def _say(self, message: ToNode) -> None:
+        if self._report is not None:
+            self._report(message)
+
     def _take_on(self, order: Order) -> None:
-        attempts = self._attempts.setdefault(order.run, {})
-        if order.attempt in attempts:
+        if not self.ledger.take_on(order):
             return
-        attempt = attempts[order.attempt] = _Attempt(order, self._report, self._budget)
+        attempt = self._attempts[order.run, order.attempt] = _Attempt(order)
         if order.refused:
             self._settle(attempt, AttemptEnd(outcome="failed", reason=order.refused))
         else:
@@ -137,9 +162,18 @@ class Agent:
     async def _carry_out(self, attempt: "_Attempt") -> None:
         order = attempt.order
         executor = self._shell if isinstance(order.work, Local) else self._http
+
+        async def emit(channel: Channel, content: bytes) -> None:
+            """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
+            while not (self._mute or self.ledger.has_room(attempt.key)):
+                room = self._held[attempt.key] = trio.Event()
+                await room.wait()
+            if not self._mute:
+                self.ledger.chunk(attempt.key, (channel, content), self._clock.now())
+
         try:
             with attempt.scope:
-                attempt.end = await executor.execute(order, attempt.emit)
+                attempt.end = await executor.execute(order, emit)
         except Exception as error:
             # A bug in an executor is the end of one attempt and is recorded as its reason.
             attempt.end = AttemptEnd(outcome="failed", reason=f"it could not be carried out: {error!r}")
@@ -155,15 +189,27 @@ class Agent:
 
     def _finish(self, attempt: "_Attempt", end: AttemptEnd) -> None:
         """Forget it, and then report, so that the report may lead to the run's next attempt."""
-        order = attempt.order
-        attempts = self._attempts[order.run]
-        del attempts[order.attempt]
-        attempt.close()
-        if not attempts:
-            del self._attempts[order.run]
-        now = self._clock.now()
-        began = now if attempt.began is None else attempt.began
-        self._report(Ended(order.run, order.attempt, end, began, now))
+        del self._attempts[attempt.key]
+        self._held.pop(attempt.key, None)
+        ended = Instant(self._clock.now() - round(end.since * SECOND))
+        began = ended if attempt.began is None else attempt.began
+        self.ledger.end(attempt.key, replace(end, since=0.0), (began, ended))
+
+    def _let_go(self, key: Key, what: Callable[[Key], None]) -> None:
+        """Do something that makes room in the ledger, and let those who wait for it look again."""
+        was_full = self.ledger.is_full
+        what(key)
+        if was_full and not self.ledger.is_full:
+            self._wake_held()
+        elif key in self._held:
+            self._held.pop(key).set()
+        if not len(self.ledger):
+            self._emptied.set()
+
+    def _wake_held(self) -> None:
+        held, self._held = self._held, {}
+        for room in held.values():
+            room.set()
 
     async def _stop(self) -> None:
         """See that every attempt ends, even if nothing is acknowledged any more."""
@@ -171,9 +217,8 @@ class Agent:
             while self._running:
                 self._wake = trio.Event()
                 await self._wake.wait()
-        for attempts in self._attempts.values():
-            for attempt in attempts.values():
-                attempt.report_no_more()
+        self._mute = True
+        self._wake_held()
         while self._waiting:
             attempt = self._waiting.popleft()
             if attempt.end is None:
@@ -181,107 +226,17 @@ class Agent:
         self._finish_settled()
 
 
-class _Budget:
-    """Bytes of output that all attempts together have reported and that are not durable yet."""
-
-    def __init__(self) -> None:
-        self._used = 0
-        self._waiting: set[_Attempt] = set()
-
-    def is_spent(self) -> bool:
-        """Whether no more is to be reported now."""
-        return self._used >= limits.UNACKNOWLEDGED_BYTES
-
-    def take(self, size: int) -> None:
-        """So much more is on its way."""
-        self._used += size
-
-    def give_back(self, size: int) -> None:
-        """So much has arrived, or will never."""
-        self._used -= size
-        if self._waiting and not self.is_spent():
-            for attempt in tuple(self._waiting):
-                attempt.make_room()
-            self._waiting.clear()
-
-    def wait(self, attempt: "_Attempt") -> None:
-        """The attempt is to be told when there is some left."""
-        self._waiting.add(attempt)
-
-
 class _Attempt:
-    """One attempt on its way: what was reported of it, and what the node has acknowledged."""
+    """One attempt that is not over."""
 
-    __slots__ = (
-        "_acknowledged",
-        "_budget",
-        "_mute",
-        "_offsets",
-        "_report",
-        "_room",
-        "_sent",
-        "_sizes",
-        "began",
-        "end",
-        "order",
-        "scope",
-    )
+    __slots__ = ("began", "end", "key", "order", "scope")
 
-    def __init__(self, order: Order, report: Callable[[ToNode], None], budget: _Budget) -> None:
+    def __init__(self, order: Order) -> None:
         self.order = order
-        self._budget = budget
-        self._sizes: deque[int] = deque()
+        self.key: Key = (order.run, order.attempt)
         self.scope = trio.CancelScope()
         self.began: Instant | None = None
         self.end: AttemptEnd | None = None
-        self._report = report
-        self._offsets: dict[Channel, int] = {"stdout": 0, "stderr": 0}
-        self._sent = 0
-        self._acknowledged = 0
-        self._mute = False
-        self._room: trio.Event | None = None
-
-    async def emit(self, channel: Channel, content: bytes) -> None:
-        """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
-        while not self._mute and (self._has_many() or self._budget.is_spent()):
-            self._room = trio.Event()
-            self._budget.wait(self)
-            await self._room.wait()
-        if self._mute:
-            return
-        self._sent += 1
-        self._sizes.append(len(content))
-        self._budget.take(len(content))
-        offset = self._offsets[channel]
-        self._offsets[channel] = offset + len(content)
-        self._report(Chunk(self.order.run, self.order.attempt, self._sent, channel, offset, content))
-
-    def acknowledge(self, sequence: int) -> None:
-        """This chunk and those before it are durable; one that was never sent changes nothing."""
-        if self._acknowledged < sequence <= self._sent:
-            arrived = sum(self._sizes.popleft() for _ in range(sequence - self._acknowledged))
-            self._acknowledged = sequence
-            self._budget.give_back(arrived)
-            self.make_room()
-
-    def _has_many(self) -> bool:
-        return self._sent - self._acknowledged >= limits.CHUNKS_UNACKNOWLEDGED
-
-    def close(self) -> None:
-        """It is forgotten: what it reported is waited for no more."""
-        self._budget.give_back(sum(self._sizes))
-        self._sizes.clear()
-
-    def report_no_more(self) -> None:
-        """From now on drop its output."""
-        self._mute = True
-        self.make_room()
-
-    def make_room(self) -> None:
-        """Let it look again whether it may report."""
-        if self._room is not None:
-            self._room.set()
-            self._room = None
 
 
 def raise_open_files_limit() -> int:

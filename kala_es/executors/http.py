@@ -9,10 +9,10 @@
 """
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from kala_es import limits
 from kala_es.executor import AttemptEnd, Channel, Emit, Order, Remote

@@ -25,6 +25,8 @@ import trio
 
 from kala_es import limits
 from kala_es.executor import Channel, Emit
+from kala_es.executors.chunks import Chunks
+from kala_es.executors.group_register import GroupRegister
 
 _READ_BYTES = 64 * 1024
 _READS_A_TURN = 4
@@ -59,12 +61,14 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every group: waits in seconds, and the descriptor that one without input reads."""
+    """What holds for every group: waits in seconds, the descriptor that one without input reads, and where groups are
+    noted."""
 
     kill_grace: float
     pipe_idle: float
     pipe_linger: float
     null: int
+    groups: GroupRegister | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +81,6 @@ class Program:
     stdin: bytes = b""
 
 
-class _Output:
-    """What was read and not yet taken: bytes of one channel, cut into chunks from the front."""
-
-    __slots__ = ("_at", "_channel", "_content", "_emit", "due")
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self._channel: Channel = "stdout"
-        self._content = b""
-        self._at = 0
-        self.due = math.inf
-        """When a chunk that is not full must leave, by Trio's clock."""
-
-    async def add(self, content: bytes) -> None:
-        """Keep these; let full chunks go. Cancelled, it has kept them, and no chunk is lost or doubled."""
-        if self._content:
-            content = self._content[self._at :] + content
-        else:
-            self.due = trio.current_time() + limits.CHUNK_SECONDS
-        self._content, self._at = content, 0
-        while len(self._content) - self._at >= limits.CHUNK_BYTES:
-            await self._let_one_go()
-            self.due = trio.current_time() + limits.CHUNK_SECONDS if self._content else math.inf
-
-    async def flush(self) -> None:
-        """Let all go."""
-        while self._content:
-            await self._let_one_go()
-        self.due = math.inf
-
-    async def turn_to(self, channel: Channel) -> None:
-        """What follows is of this channel."""
-        if channel != self._channel:
-            await self.flush()
-            self._channel = channel
-
-    async def _let_one_go(self) -> None:
-        piece = self._content[self._at : self._at + limits.CHUNK_BYTES]
-        await self._emit(self._channel, piece)
-        self._at += len(piece)
-        if self._at == len(self._content):
-            self._content, self._at = b"", 0
-
-
 class ProcessGroup:
     """One process group until nothing of it is ours: `start`, `pump`, `kill` or `destroy` if need be, `close`."""
 
@@ -128,16 +88,17 @@ class ProcessGroup:
         """`limit` is lifted when the leader has ended: from then on nothing takes longer because of it."""
         self.pid = 0
         """0 until it was started."""
+        self._slot: int | None = None
         self._limit = limit
         self._terms = terms
-        self._output = _Output(emit)
+        self._output = Chunks(emit, self._note_end)
         self._epoll = select.epoll()
         self._held: set[int] = set()
         self._pipes: dict[int, Channel] = {}
         self._pidfd = self._feed = -1
         self._stdin = b""
         self._spared = False
-        self._ended_at = self._killed_at = self._heard_at = math.inf
+        self._ended_at = self._killed_at = self._heard_at = self._noted_at = math.inf
         self._owed = 0
         """Bytes that the pipes may have held when the process ended, and that were not read since."""
 
@@ -147,7 +108,10 @@ class ProcessGroup:
             stdin, stdout, stderr = self._terms.null, self._listen("stdout"), self._listen("stderr")
             if program.stdin:
                 stdin = self._feed_with(program.stdin)
+            self._admit()
             self.pid = _spawn(program, (stdin, stdout, stderr))
+            if self._terms.groups is not None:
+                self._slot = self._terms.groups.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
             self._held.add(self._pidfd)
             self._epoll.register(self._pidfd, select.EPOLLIN)
@@ -156,6 +120,11 @@ class ProcessGroup:
                 self._drop(stdin)
         except OSError as error:
             raise CannotStart.for_want(error) from error
+
+    def _admit(self) -> None:
+        groups = self._terms.groups
+        if groups is not None and groups.is_full:
+            raise CannotStart(f"{limits.MAX_GROUPS} processes are running")
 
     async def pump(self) -> None:
         """Pass its output on, until it has ended and its pipes are at their end or given up."""
@@ -199,6 +168,8 @@ class ProcessGroup:
             return None
         if self._ended_at == math.inf:
             self._signal(signal.SIGKILL)
+        if self._slot is not None and self._terms.groups is not None:
+            self._terms.groups.remove(self._slot)
         return _reaped(self.pid)
 
     def _pipe(self, ours: int, events: int) -> tuple[int, int]:
@@ -243,6 +214,18 @@ class ProcessGroup:
         if self._ended_at == math.inf:
             return self._killed_at + self._terms.pipe_linger
         return min(self._heard_at + self._terms.pipe_idle, self._ended_at + self._terms.pipe_linger)
+
+    async def _note_end(self) -> None:
+        """When the process ends, though nothing else is looked at now."""
+        if self._pidfd >= 0 and self._noted_at == math.inf:
+            await trio.lowlevel.wait_readable(self._pidfd)
+            self._noted_at = trio.current_time()
+
+    @property
+    def since(self) -> float:
+        """Seconds that have passed since the process ended; 0 while it runs."""
+        ended = min(self._noted_at, self._ended_at)
+        return 0.0 if ended == math.inf else trio.current_time() - ended
 
     async def _handle(self, descriptor: int, event: int) -> None:
         if descriptor in self._pipes:

@@ -12,10 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
+from msgspec.structs import replace
 
 from kala_es import limits
 from kala_es.domain.command_line import CommandLineError, backticks, expand, split
 from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order
+from kala_es.executors.group_register import GroupRegister
 from kala_es.executors.process_group import CannotStart, ProcessGroup, Program, Terms
 
 _KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
@@ -24,11 +26,13 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(slots=True)
 class _Attempt:
-    """What a process needs of its attempt, and what it leaves: its wait status, None when it has none."""
+    """What a process needs of its attempt, and what it leaves: its wait status, None when it has none, and the seconds
+    since it ended."""
 
     emit: Emit
     limit: trio.CancelScope = field(default_factory=trio.CancelScope)
     status: int | None = None
+    since: float = 0.0
 
 
 class ShellExecutor:
@@ -39,11 +43,17 @@ class ShellExecutor:
         kill_grace: float = limits.KILL_GRACE_SECONDS,
         pipe_idle: float = limits.PIPE_IDLE_SECONDS,
         pipe_linger: float = limits.PIPE_LINGER_SECONDS,
+        *,
+        groups: GroupRegister | None = None,
     ) -> None:
         _keep_descriptors_to_ourselves()
-        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, _open_null())
-        self._environment = _clean(os.environ)
+        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, _open_null(), groups)
+        self._environment = clean(os.environ)
         self._unreaped: list[int] = []
+
+    def adopt(self, environment: tuple[tuple[bytes, bytes], ...]) -> None:
+        """From now on take the clean environment from this one."""
+        self._environment = clean({os.fsdecode(name): os.fsdecode(value) for name, value in environment})
 
     async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
         """Carry out the attempt, as the port says."""
@@ -59,10 +69,10 @@ class ShellExecutor:
                 await self._run(await self._program(order, order.work, emit), attempt)
             except CannotStart as error:
                 return AttemptEnd(outcome="failed", reason=str(error))
-            return _end(attempt.status)
+            return replace(_end(attempt.status), since=attempt.since)
         end = _end(attempt.status)
         reason = f"it ran longer than its limit of {order.timeout:g} s"
-        return AttemptEnd(outcome="timed-out", exit_code=end.exit_code, signal=end.signal, reason=reason)
+        return replace(end, outcome="timed-out", reason=reason, since=attempt.since)
 
     async def _program(self, order: Order, work: Local, emit: Emit) -> Program:
         env = {**self._environment, **dict(work.env), **dict(order.identity)}
@@ -125,6 +135,7 @@ class ShellExecutor:
                     await group.destroy()
             raise
         finally:
+            attempt.since = group.since
             attempt.status = group.close()
             if attempt.status is None and group.pid:
                 self._unreaped.append(group.pid)
@@ -160,8 +171,8 @@ def _is_gone(pid: int) -> bool:
         return True
 
 
-def _clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of our environment a child may see. Ours may hold secrets, so what is let through is listed."""
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a child may see. Ours may hold secrets, so what is let through is listed."""
     kept = {name: value for name, value in environment.items() if name in _KEPT_VARIABLES or name.startswith("LC_")}
     return {"PATH": _DEFAULT_PATH, **kept}
 

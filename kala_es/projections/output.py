@@ -35,6 +35,8 @@ class _Sizes:
     chunks: int = 0
     stdout: int = 0
     stderr: int = 0
+    position: int = 0
+    """Where the last chunk is; 0 when that is not known here."""
 
 
 class Output:
@@ -70,6 +72,7 @@ class Output:
         row = _ROW.pack(position, CHANNELS.index(chunk.channel), offset, sizes.stdout + sizes.stderr, length)
         self._changes[_key(chunk.run, sizes.chunks)] = row
         sizes.chunks += 1
+        sizes.position = position
         if chunk.channel == "stdout":
             sizes.stdout += length
         else:
@@ -80,6 +83,7 @@ class Output:
         sizes = _Sizes()
         for number, piece in self._newest(run):
             sizes.chunks = max(sizes.chunks, number + 1)
+            sizes.position = piece.position
             if piece.channel == "stdout":
                 sizes.stdout = piece.offset + piece.length
                 sizes.stderr = piece.total - piece.offset
@@ -97,6 +101,10 @@ class Output:
         """Bytes of stdout and of stderr that the run has written."""
         sizes = self._live.get(run) or self._stored(run)
         return sizes.stdout, sizes.stderr
+
+    def last_position(self, run: RunId) -> int:
+        """Where the run's last chunk is; 0 when it has written nothing."""
+        return (self._live.get(run) or self._stored(run)).position
 
     def pieces(self, run: RunId, *, start: int = 0, channel: str | None = None) -> Iterator[Piece]:
         """The chunks that hold byte `start` and what follows it, of one channel or of both together."""

@@ -23,7 +23,8 @@ _BY_JOB: Final = b"j"
 class RunSummary(Value, frozen=True):
     """A run, as anyone may read it.
 
-    `position` is that of its start, `end_position` that of its end; `outcome` is None while it is in flight;
+    `position` is that of its start, `ordered` that of what began its present attempt, `end_position` that of its end;
+    `outcome` is None while it is in flight;
     `reported` is what a client said of it; `attempts` counts those begun; the sizes are bytes of output over all.
     """
 
@@ -44,6 +45,7 @@ class RunSummary(Value, frozen=True):
     signal: int | None = None
     reason: str = ""
     reported: str | None = None
+    ordered: int = 0
     end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
@@ -60,12 +62,12 @@ class Runs:
 
     def apply(self, recorded: Recorded, sizes: tuple[int, int]) -> None:
         """Fold one event. `sizes`: the run's bytes of stdout and stderr so far."""
-        event = recorded.event
+        event, at = recorded.event, recorded.position
         match event:
             case e.RunStarted():
                 self._start(event, recorded)
             case e.AttemptFailed() if event.retrying:
-                self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1))
+                self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1, ordered=at))
             case e.RunFinished():
                 self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
                 self._live.pop(event.run, None)
@@ -80,6 +82,7 @@ class Runs:
             root=event.root,
             started=event.at,
             position=recorded.position,
+            ordered=recorded.position,
             tick=event.tick,
             after=event.after,
             kind=event.kind,

@@ -60,7 +60,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What all actors of a node share. `act` starts and cancels attempts, `complain` takes a line for the operator,
+    """What all actors of a node share. `act` orders and cancels attempts, `settle` hears that an attempt's end is
+    recorded, `complain` takes a line for the operator,
     `again` a command to be brought to its job's actor once more."""
 
     nursery: trio.Nursery
@@ -69,7 +70,8 @@ class Site:
     writer: LogWriter
     folds: Folds
     timetable: Timetable
-    act: Callable[[Job, Sequence[e.JobEvent]], None]
+    act: Callable[[Job, Sequence[e.JobEvent], int], None]
+    settle: Callable[[tuple[str, int]], None]
     complain: Callable[[str], None]
     again: "Callable[[Ask], None]"
     decide: Decide = decide
@@ -130,15 +132,17 @@ class JobActor:
             )
         job = site.folds.jobs.by_id.get(self._job)
         if job is not None and events:
-            self._act(job, events)
+            self._act(job, events, position)
         if isinstance(ask.command, AnswerTicks):
             plan(site.timetable, self._job, job)
+        elif isinstance(ask.command, EndAttempt):
+            site.settle((ask.command.run, ask.command.attempt))
         return Done(position, events)
 
-    def _act(self, job: Job, events: tuple[e.JobEvent, ...]) -> None:
+    def _act(self, job: Job, events: tuple[e.JobEvent, ...], position: int) -> None:
         """Have attempts started and cancelled. A run that a bug keeps from the agent is ended: nobody else would."""
         try:
-            self._site.act(job, events)
+            self._site.act(job, events, position)
         except Exception as bug:
             for run in job.runs:
                 if any(isinstance(x, e.RunStarted | e.AttemptFailed) and x.run == run.id for x in events):

@@ -8,41 +8,40 @@ from kala_es.dialects import kala
 from kala_es.domain import events as e
 from kala_es.domain import template
 from kala_es.domain.graph import Graph, dependents
-from kala_es.domain.ids import SECOND, Instant, JobId, RunId
+from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.model import Job, JobSpec, Run
 from kala_es.domain.plan import timeout_of
 from kala_es.executor import Local, Order, Remote
-from kala_es.link import Cancel, Start, ToAgent
+from kala_es.runtime.order_book import OrderBook
 
 
 class Orders:
-    """Turns facts into messages for the agent. `graph` tells a job's dependents to its templates."""
+    """Turns facts into orders. `graph` tells a job's dependents to its templates."""
 
-    def __init__(self, send: Callable[[ToAgent], None], graph: Callable[[], Graph]) -> None:
-        self._send = send
+    def __init__(self, book: OrderBook, graph: Callable[[], Graph]) -> None:
+        self._book = book
         self._graph = graph
 
-    def act(self, job: Job, events: Sequence[e.JobEvent]) -> None:
-        """Send what the facts call for. `job` is the state after them."""
+    def act(self, job: Job, events: Sequence[e.JobEvent], position: int) -> None:
+        """Order what the facts call for. `job` is the state after them, `position` where the last of them stands."""
         for event in events:
             match event:
-                case e.RunStarted():
-                    self._start(job, event.run)
-                case e.AttemptFailed() if event.retrying:
-                    self._start(job, event.run)
+                case e.RunStarted() | e.AttemptFailed(retrying=True):
+                    run = job.run(event.run)
+                    if run is not None:
+                        self._book.order(self.order(job, run), position)
                 case e.CancelRequested():
-                    self._send(Cancel(event.run))
+                    run = job.run(event.run)
+                    if run is not None:
+                        self._book.cancel((run.id, run.attempt))
 
-    def _start(self, job: Job, run_id: RunId) -> None:
-        run = job.run(run_id)
-        if run is None:
-            return
+    def order(self, job: Job, run: Run) -> Order:
+        """The order for a run's present attempt; one that is refused when a template cannot be filled in."""
         try:
-            order = self._order(job, run)
+            return self._order(job, run)
         except template.TemplateError as error:
             reason = f"the template cannot be filled in: {error}"
-            order = Order(run=run.id, attempt=run.attempt, work=Local(command_line=""), refused=reason)
-        self._send(Start(order))
+            return Order(run=run.id, attempt=run.attempt, work=Local(command_line=""), refused=reason)
 
     def _order(self, job: Job, run: Run) -> Order:
         return Order(

@@ -1,32 +1,37 @@
 """From the log to a running node: the folds are brought up to its end, then what a stop left open is answered.
 
 1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
-2. Every run that was in flight ends as lost (or is retried), with the reason.
+2. Every run that was in flight goes on where the agent has it, is ordered where the agent cannot have had it, and
+   ends as lost (or is retried) where its agent is gone: the order book and the agent's list say which.
 3. Every tick that passed is answered by the job's policy.
 4. Every command that an event made due, and that no event answers, is repeated.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from kala_es import codec
 from kala_es.clock import Clock
-from kala_es.domain.commands import AnswerTicks, Command, EndAttempt
+from kala_es.domain.commands import AnswerTicks, Command
 from kala_es.domain.due import wake_at
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.reactions import outstanding
 from kala_es.event_log import EventLog
+from kala_es.executor import Order
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.job_actor import plan
+from kala_es.runtime.order_book import OrderBook
+from kala_es.runtime.orders import Orders
 from kala_es.runtime.timetable import Timetable
 
 _PAGE = 2_000
 _BREATH_SECONDS = 0.02
-LOST = "the server stopped while it ran"
 
 
 async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path | None = None) -> int:
@@ -54,14 +59,30 @@ async def _fits(log: EventLog, path: Path) -> bool:
     return bool(records) and snapshot.anchor_of(records[0].body) == anchor
 
 
+def inherit(folds: Folds, book: OrderBook, orders: Orders) -> None:
+    """Enter the attempts that were in flight into the order book."""
+    for job, run in folds.busy:
+        summary = folds.runs.get(run.id)
+        key = run.id, run.attempt
+        book.inherit(key, summary.ordered if summary else 0, partial(_order_again, folds, orders, key=(job, run.id)))
+        if run.status == "cancelling":
+            book.cancel(key)
+
+
+def _order_again(folds: Folds, orders: Orders, *, key: tuple[JobId, RunId]) -> Order | None:
+    job = folds.jobs.by_id.get(key[0])
+    run = job.run(key[1]) if job else None
+    return None if job is None or run is None else orders.order(job, run)
+
+
+def unanswered(folds: Folds, now: Instant) -> list[Command]:
+    """The commands that were due when the log ended and have no answer in it. To be asked before anything is told."""
+    return list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
+
+
 async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Callable[[Command], None]) -> None:
-    """Answer what the last stop left open, and plan what lies ahead."""
+    """Answer the ticks that have passed, and plan what lies ahead."""
     now = clock.now()
-    repeated = list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
-    for job, run in list(folds.busy):
-        tell(EndAttempt(job=job, at=now, run=run.id, attempt=run.attempt, outcome="lost", reason=LOST))
-    for command in repeated:
-        tell(command)
     breath = time.monotonic()
     for job_id, state in list(folds.jobs.by_id.items()):
         wake = wake_at(state)

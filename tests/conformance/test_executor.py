@@ -8,13 +8,13 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from kala_es import limits
 from kala_es.executor import AttemptEnd, Channel, Order, Remote

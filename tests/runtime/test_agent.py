@@ -20,7 +20,7 @@ from kala_es.domain.ids import Instant
 from kala_es.executor import AttemptEnd, Emit, Executor, Local, Order, Remote
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
-from kala_es.link import Acknowledge, Cancel, Chunk, Ended, Start, ToNode
+from kala_es.link import Acknowledge, Cancel, Chunk, Ended, Resume, Settle, Start, ToNode
 from tests.conformance.executor_worlds import gone
 
 SUCCEEDED = AttemptEnd(outcome="succeeded", exit_code=0)
@@ -74,7 +74,9 @@ class Node:
 
     def __post_init__(self) -> None:
         self.clock = TrioClock(Instant(1_000_000))
-        self.agent = Agent(self.executor, HttpExecutor(), self.clock, self.report)
+        self.agent = Agent(self.executor, HttpExecutor(), self.clock)
+        self.agent.connect(self.report)
+        self.agent.send(Resume())
         self._changed = trio.Event()
 
     def report(self, message: ToNode) -> None:
@@ -82,13 +84,15 @@ class Node:
         self._changed.set()
         if isinstance(message, Chunk) and not self.silent:
             self.agent.send(Acknowledge(message.run, message.attempt, message.sequence))
+        if isinstance(message, Ended) and not self.silent:
+            self.agent.send(Settle(message.run, message.attempt))
         self.then(message)
 
     def start(self, run: str, text: str = "", attempt: int = 1, refused: str = "") -> None:
         self.agent.send(Start(Order(run=run, attempt=attempt, work=Local(command_line=text), refused=refused)))
 
-    def of(self, run: str) -> list[ToNode]:
-        return [message for message in self.reports if message.run == run]
+    def of(self, run: str) -> list[Chunk | Ended]:
+        return [message for message in self.reports if isinstance(message, Chunk | Ended) and message.run == run]
 
     def chunks(self, run: str) -> list[Chunk]:
         return [message for message in self.of(run) if isinstance(message, Chunk)]
@@ -119,9 +123,9 @@ async def test_chunks_are_numbered_and_the_end_is_last(autojump_clock: trio.test
         node.start("r", "out ab\nerr c\nsleep 2\nout de")
         end = await node.end("r")
     assert node.reports == [
-        Chunk("r", 1, 1, "stdout", 0, b"ab"),
-        Chunk("r", 1, 2, "stderr", 0, b"c"),
-        Chunk("r", 1, 3, "stdout", 2, b"de"),
+        Chunk("r", 1, 1, "stdout", 0, b"ab", Instant(1_000_000)),
+        Chunk("r", 1, 2, "stderr", 0, b"c", Instant(1_000_000)),
+        Chunk("r", 1, 3, "stdout", 2, b"de", Instant(3_000_000)),
         Ended("r", 1, SUCCEEDED, Instant(1_000_000), Instant(3_000_000)),
     ]
     assert end is node.reports[-1]
@@ -156,8 +160,8 @@ async def test_cancelling_ends_the_attempt_with_its_last_words() -> None:
         node.start("r", "out x\nhang")
         node.start("other", "hang")
         await trio.testing.wait_all_tasks_blocked()
-        node.agent.send(Cancel("r"))
-        node.agent.send(Cancel("r"))
+        node.agent.send(Cancel("r", 1))
+        node.agent.send(Cancel("r", 1))
         end = await node.end("r")
         assert node.agent.running == 1
     assert end.end == AttemptEnd(outcome="cancelled", reason="cancelled on request")
@@ -168,7 +172,7 @@ async def test_cancelling_ends_the_attempt_with_its_last_words() -> None:
 async def test_cancelling_before_the_attempt_began_starts_nothing() -> None:
     node = Node()
     node.start("r", "hang")
-    node.agent.send(Cancel("r"))
+    node.agent.send(Cancel("r", 1))
     async with running(node):
         assert (await node.end("r")).end.outcome == "cancelled"
     assert isinstance(node.executor, Scripted)
@@ -183,12 +187,12 @@ async def test_only_so_many_at_once_and_the_others_in_order(monkeypatch: pytest.
         await trio.testing.wait_all_tasks_blocked()
         assert isinstance(node.executor, Scripted)
         assert (sorted(node.executor.begun), node.agent.running) == (["a", "b"], 2)
-        node.agent.send(Cancel("d"))
+        node.agent.send(Cancel("d", 1))
         assert (await node.end("d")).end.outcome == "cancelled"
         node.start("refused", refused="no")
         assert (await node.end("refused")).end.outcome == "failed"
-        node.agent.send(Cancel("a"))
-        node.agent.send(Cancel("b"))
+        node.agent.send(Cancel("a", 1))
+        node.agent.send(Cancel("b", 1))
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(node.executor.begun) == ["a", "b", "c", "e"]
 
@@ -222,7 +226,7 @@ async def test_a_refused_order_ends_at_once() -> None:
 
 async def test_a_repeated_start_and_messages_about_the_unknown_change_nothing() -> None:
     async with running(Node()) as node:
-        node.agent.send(Cancel("nobody"))
+        node.agent.send(Cancel("nobody", 1))
         node.agent.send(Acknowledge("nobody", 1, 1))
         node.start("r", "out x\nhang")
         node.start("r", "out x\nhang")
@@ -316,7 +320,7 @@ async def test_cancelling_a_process_whose_output_waits_ends_it_at_once() -> None
         node.start("r", "sh -c 'echo $$; exec yes'")
         await node.until(lambda: len(node.chunks("r")) == limits.CHUNKS_UNACKNOWLEDGED)
         group = int(node.chunks("r")[0].content.split()[0])
-        node.agent.send(Cancel("r"))
+        node.agent.send(Cancel("r", 1))
         with trio.fail_after(limits.KILL_GRACE_SECONDS / 2):
             await gone(group)
         assert node.agent.running == 1, "its output is still to be reported"
@@ -327,3 +331,16 @@ async def test_cancelling_a_process_whose_output_waits_ends_it_at_once() -> None
 
 def test_the_open_files_limit_is_raised() -> None:
     assert raise_open_files_limit() == raise_open_files_limit() > 0
+
+
+async def test_an_end_has_its_time_though_its_output_had_to_wait() -> None:
+    async with running(Node(ShellExecutor(), silent=True)) as node:
+        size = limits.CHUNKS_UNACKNOWLEDGED * limits.CHUNK_BYTES + 10_000
+        node.clock = TrioClock(Instant(1_000_000))
+        node.start("r", f"sh -c 'head -c {size} /dev/zero'")
+        await node.until(lambda: len(node.chunks("r")) == limits.CHUNKS_UNACKNOWLEDGED)
+        await trio.sleep(0.5)
+        node.agent.send(Acknowledge("r", 1, limits.CHUNKS_UNACKNOWLEDGED))
+        end = await node.end("r")
+    assert sum(len(chunk.content) for chunk in node.chunks("r")) == size
+    assert node.chunks("r")[-1].at - end.at > 200_000

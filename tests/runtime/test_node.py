@@ -20,7 +20,7 @@ from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.node import Storage
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
-from kala_es.runtime.recovery import LOST
+from kala_es.runtime.inbox import LOST
 from kala_es.runtime.scheduler import Answer, Key, Origin
 from tests.nodes import (
     FAILS,

@@ -261,7 +261,7 @@ class Walk:
 
     async def stop(self) -> None:
         """In good order, now and then on a disk that makes that hard."""
-        await self.node.node.stop(self.random.choice((0.0, 3.0, 40.0)))
+        await self.node.node.stop("wait", self.random.choice((0.0, 3.0, 40.0)))
         await self.save()
         await self.node.leave()
 

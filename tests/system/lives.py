@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.servers import Server
+from tests.servers import Server, eventually
 
 JOB = "/api/v1/job/"
 FAR = "R/2099-01-01T00:00:00Z/P1D"
@@ -60,6 +60,32 @@ class Lives:
     def run_now(self, job: str) -> None:
         """Start it and wait for the end of all that follows."""
         assert self.call("POST", f"{JOB}start/{job}/")[0] == 204
+
+    def start(self, command: str, **fields: object) -> str:
+        """A job whose run is under way; its id."""
+        job = self.make(command=command, shell=True, **fields)
+        asked = self.server.request("POST", f"{JOB}start/{job}/", headers={"Prefer": "respond-async"})
+        assert asked.status == 202, asked.body
+        eventually(lambda: self.runs(job))
+        return job
+
+    def printed(self, job: str) -> str:
+        """What its first run has written, once that is something."""
+        return eventually(lambda: str(self.runs(job)[0]["output"]) or None)
+
+    def ended(self, job: str, count: int = 1) -> list[Any]:
+        """Its runs, once so many have ended."""
+
+        def enough() -> list[Any] | None:
+            runs = [run for run in self.runs(job) if run["outcome"]]
+            return runs if len(runs) >= count else None
+
+        return eventually(enough)
+
+    @property
+    def agent(self) -> int:
+        """The pid of the agent."""
+        return int((self.data / "agent.lock").read_text())
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,8 @@
-"""A server's life: start, stop, a second one, a full disk, a newer log, signals, what a crash left open."""
+"""A server's life: start, a second one, a full disk, lost folds, missed ticks, settings."""
 
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -24,66 +23,6 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
     """A server on an empty directory."""
     with Lives(tmp_path / "server") as running:
         yield running
-
-
-def start_slow(lives: Lives, command: str, **fields: object) -> str:
-    """A job whose run is under way; its id."""
-    job = lives.make(command=command, shell=True, **fields)
-    assert lives.server.request("POST", f"{JOB}start/{job}/", headers={"Prefer": "respond-async"}).status == 202
-    eventually(lambda: lives.runs(job))
-    return job
-
-
-def test_a_stop_waits_for_the_run_and_records_its_end(lives: Lives) -> None:
-    job = start_slow(lives, "sleep 0.7; echo done")
-    assert lives.server.stop() == 0
-    lives.again()
-    run = lives.runs(job)[0]
-    assert (run["outcome"], run["output"], run["exit_code"]) == ("succeeded", "done", 0)
-
-
-def test_a_stop_cancels_what_outlasts_the_grace(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", "--grace", "0.2s") as lives:
-        job = start_slow(lives, "echo begun; sleep 30")
-        began = time.monotonic()
-        assert lives.server.stop() == 0
-        assert time.monotonic() - began < 15
-        lives.again()
-        run = lives.runs(job)[0]
-        assert (run["outcome"], run["output"]) == ("cancelled", "begun")
-        assert "stopped" in run["reason"]
-
-
-def test_new_work_is_refused_and_readings_go_on_while_it_stops(lives: Lives) -> None:
-    start_slow(lives, "sleep 2")
-    lives.server.terminate()
-    eventually(lambda: lives.server.get("/readyz").status == 503)
-    status, answer = lives.call("POST", JOB, {"name": "t", "command": "true", "schedule": FAR})
-    assert status == 503
-    assert "stopping" in answer["error"]
-    assert lives.call("GET", "/api/v1/stats/")[0] == 200
-    assert lives.server.wait() == 0
-
-
-def test_a_second_signal_ends_at_once(lives: Lives) -> None:
-    job = start_slow(lives, "exec sleep 20")
-    lives.server.terminate()
-    eventually(lambda: "stopping" in lives.server.stderr)
-    lives.server.terminate()
-    assert lives.server.wait(5) == 128 + signal.SIGTERM
-    lives.again()
-    assert lives.runs(job)[0]["outcome"] == "lost"
-
-
-def test_a_lost_run_is_retried_when_retries_remain(lives: Lives, tmp_path: Path) -> None:
-    command = f"echo $KALA_ATTEMPT; if [ $KALA_ATTEMPT = 1 ]; then exec sleep 20; fi; touch {tmp_path}/ran"
-    job = start_slow(lives, command, retries=1)
-    eventually(lambda: lives.runs(job)[0]["output"] == "1")
-    lives.kill_and_restart()
-    eventually(lambda: lives.runs(job)[0]["outcome"])
-    run = lives.runs(job)[0]
-    assert (run["outcome"], run["number_of_retries"], run["output"].split()) == ("succeeded", 1, ["1", "2"])
-    assert lives.job(job)["metadata"]["error_count"] == 1
 
 
 def test_missed_ticks_are_made_up_once_or_not_at_all(lives: Lives) -> None:

@@ -1,0 +1,1 @@
+"""The adapters of the link's port, and the bytes that its messages become."""
