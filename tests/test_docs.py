@@ -205,7 +205,7 @@ def test_a_setting_that_is_described_wrongly_is_noticed() -> None:
         ("KALA_ES_GRACE", "KALA_ES_PATIENCE"),
         ("`--grace`", "`--patience`"),
         ("`grace`", "`patience`"),
-        ("`30s`", "`31s`"),
+        ("`3h`", "`4h`"),
     ):
         assert list(setting_faults(text.replace(old, new))), f"{old} -> {new}"
 
