@@ -32,14 +32,19 @@ from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.notifier import Notifier
+from kala_es.notifiers.smtp import SmtpNotifier, mailer_of
+from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
+from kala_es.runtime.courier import Parts as CourierParts
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.notices import Notices, default_targets
 from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import replay, resume
@@ -110,6 +115,8 @@ class Outside:
     shell: Executor = field(default_factory=ShellExecutor)
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
+    mail: Notifier = field(default_factory=SmtpNotifier)
+    webhook: Notifier = field(default_factory=WebhookNotifier)
     decide: Decide | None = None
     places: int | None = None
 
@@ -131,6 +138,7 @@ class Node:
             react=lambda reaction: self.registry.react(reaction),
         )
         self.writer = LogWriter(storage.log, self.projector.take)
+        self.notices = self._notices(rules)
         self.agent = Agent(
             shell=outside.shell,
             http=outside.http,
@@ -148,6 +156,7 @@ class Node:
             act=Orders(self.agent.send, self._graph).act,
             complain=outside.complain,
             again=lambda ask: self.registry.again(ask),
+            notices=self.notices.of,
             **({"decide": outside.decide} if outside.decide else {}),
         )
         self.registry = Registry(site)
@@ -169,6 +178,20 @@ class Node:
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
 
+    def _notices(self, rules: Rules) -> Notices:
+        web = self.outside.webhook
+        parts = CourierParts(
+            folds=self.folds,
+            clock=self.outside.clock,
+            writer=self.writer,
+            notifiers={"mailto": self.outside.mail, "http": web, "https": web},
+            output=lambda run, start: self.scheduler.output(run, start=start),
+            complain=self.outside.complain,
+        )
+        notices = Notices(parts, rules.notify)
+        self.projector.follow = notices.follow
+        return notices
+
     async def _validate(self, job: JobId, spec: JobSpec) -> str:
         try:
             call = remote_of_draft(job, spec, self.outside.clock.now())
@@ -182,6 +205,7 @@ class Node:
         self.broadcaster.begin(self.folds.position)
         await nursery.start(self.agent.run)
         nursery.start_soon(self.writer.run)
+        await self.notices.start(nursery)
         await resume(self.folds, self.timetable, clock=self.outside.clock, tell=self.registry.tell)
         with trio.move_on_after(_SETTLE_SECONDS):
             await self.registry.idle()
@@ -200,6 +224,7 @@ class Node:
                     if run.status == "running":
                         self.registry.cancel_for_stop(job, run.id)
                 await self.registry.parked()
+        await self.notices.leave()
 
     async def quiet(self) -> None:
         """Until nothing runs and no actor has anything to do."""
@@ -235,7 +260,7 @@ async def run_node(
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     files = raise_open_files_limit()
-    outside = outside or Outside(places=_places(files))
+    outside = outside or Outside(places=_places(files), mail=SmtpNotifier(mailer_of(settings)))
     async with open_storage(settings) as storage, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
@@ -294,6 +319,7 @@ def _rules(settings: Settings) -> Rules:
         local_jobs=settings.local_jobs,
         delete_all=settings.delete_all,
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
+        notify=default_targets(mail=bool(settings.mailer_host), url=settings.notify_url),
     )
 
 

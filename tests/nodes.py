@@ -417,6 +417,7 @@ def _in_memory(folds: Folds) -> dict[str, Any]:
         "stats": folds.stats,
         "busy": list(folds.busy),
         "trees": folds.trees,
+        "watch": folds.watch,
     }
 
 
