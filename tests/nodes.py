@@ -28,6 +28,9 @@ from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order, Remote
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.node import Node, Outside, Storage
+from kala_es.notifier import Notifier
+from kala_es.notifiers.smtp import SmtpNotifier
+from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL
@@ -342,10 +345,13 @@ async def running_node(
     clock: TrioClock | None = None,
     decide: Decide | None = None,
     rules: Rules | None = None,
+    notifier: Notifier | None = None,
 ) -> AsyncIterator[RunningNode]:
     """A node that has started. It is left as `run_node` leaves it, unless it is gone by then."""
     async with trio.open_nursery() as nursery:
-        node = await start_node(nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules)
+        node = await start_node(
+            nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules, notifier=notifier
+        )
         yield node
         await node.leave()
     if node.died is not None:
@@ -362,12 +368,19 @@ async def start_node(
     clock: TrioClock | None = None,
     decide: Decide | None = None,
     rules: Rules | None = None,
+    notifier: Notifier | None = None,
 ) -> RunningNode:
     """A node that lives in `nursery` and has started, or crashed while it did."""
     complaints: list[str] = []
     executor = shell or ScriptedShell()
     outside = Outside(
-        clock=clock or TrioClock(MONDAY), shell=executor, http=executor, complain=complaints.append, decide=decide
+        clock=clock or TrioClock(MONDAY),
+        shell=executor,
+        http=executor,
+        complain=complaints.append,
+        decide=decide,
+        mail=notifier or SmtpNotifier(),
+        webhook=notifier or WebhookNotifier(),
     )
     node = RunningNode(storage or memory_storage(), outside, rules or Rules())
     node.complaints = complaints
