@@ -74,8 +74,8 @@ MAX_NOTIFY_TARGETS: Final = 20
 MAX_NOTICE_ADDRESS_CHARS: Final = 2_000
 MAX_NOTICES_WAITING: Final = 10_000
 """Notices that are not delivered yet; a further one is given up at once, which is recorded."""
-NOTICES_AT_ONCE: Final = 16
-"""Notices that are sent at a time, one for each address; the others wait their turn."""
+NOTICES_AT_ONCE: Final = 64
+"""Notices that are sent at a time, one for each receiver (a URL, the mail server); the others wait their turn."""
 NOTICE_SECONDS: Final = 30.0
 """An attempt that takes longer has failed."""
 NOTICE_ATTEMPTS: Final = 15

@@ -9,7 +9,7 @@ import socketserver
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -21,7 +21,10 @@ from typing import Any, Final
 
 import trio
 
+from kala_es.domain import events as e
+from kala_es.domain.notify import NoticeId
 from kala_es.notifier import Message, Sent
+from tests.nodes import RunningNode
 
 DELIVERED: Final = Sent(outcome="delivered", status=204)
 FAILED: Final = Sent(outcome="failed", status=503, reason="answered 503")
@@ -30,7 +33,7 @@ REFUSED: Final = Sent(outcome="refused", reason="never")
 
 @dataclass
 class ScriptedNotifier:
-    """Tells nobody. What becomes of each message comes from `script`, then it is `DELIVERED`; each takes `seconds`."""
+    """Tells nobody. What becomes of each message comes from `script`, then from `fate`; each takes `seconds`."""
 
     script: deque[Sent | Exception] = field(default_factory=deque)
     seconds: float = 0.0
@@ -38,6 +41,7 @@ class ScriptedNotifier:
     times: list[float] = field(default_factory=list)
     busy: int = 0
     most: int = 0
+    fate: Callable[[], Sent] = lambda: DELIVERED
 
     async def send(self, message: Message) -> Sent:
         """As the script says."""
@@ -49,7 +53,7 @@ class ScriptedNotifier:
         finally:
             self.busy -= 1
         self.told.append(message)
-        said = self.script.popleft() if self.script else DELIVERED
+        said = self.script.popleft() if self.script else self.fate()
         if isinstance(said, Exception):
             raise said
         return said
@@ -58,6 +62,24 @@ class ScriptedNotifier:
     def subjects(self) -> list[str]:
         """What was told, in short."""
         return [message.subject for message in self.told]
+
+
+def check_notices(node: RunningNode) -> None:
+    """Every notice is due once and has attempts 1, 2, 3... to its last; none follows that, none is forgotten."""
+    tries: dict[NoticeId, int] = {}
+    over: set[NoticeId] = set()
+    for recorded in node.history():
+        match recorded.event:
+            case e.NoticeDue(notice=notice):
+                assert notice not in tries, f"{notice} was due already"
+                tries[notice] = 0
+            case e.NoticeAttempted(notice=notice, attempt=attempt, next_at=again):
+                assert notice not in over, f"{notice} was told already"
+                assert attempt == tries[notice] + 1
+                tries[notice] = attempt
+                over.update([notice] if again is None else [])
+    waiting = {notice: waits.attempts for notice, waits in node.node.folds.watch.waiting.items()}
+    assert waiting == {notice: count for notice, count in tries.items() if notice not in over}
 
 
 @dataclass(frozen=True, slots=True)

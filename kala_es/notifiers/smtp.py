@@ -24,6 +24,8 @@ from kala_es.notifier import Message, Sent
 from kala_es.settings import Settings
 
 _TLS_PORT: Final = 465
+_THREADS: Final = 4
+"""One that was left to itself, because its server said nothing, ends by its own time limit."""
 _FOR_GOOD: Final = 500
 _MAILTO: Final = "mailto:"
 _NO_SERVER: Final = "no mail server is set (--mailer-host)"
@@ -61,7 +63,7 @@ class SmtpNotifier:
 
     def __init__(self, mailer: Mailer | None = None) -> None:
         self._mailer = mailer or Mailer()
-        self._threads = trio.CapacityLimiter(limits.NOTICES_AT_ONCE)
+        self._threads = trio.CapacityLimiter(_THREADS)
 
     async def send(self, message: Message) -> Sent:
         """Mail it, as the port says."""

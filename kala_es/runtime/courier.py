@@ -2,8 +2,8 @@
 
 1. What waits is in the fold, so a restart goes on with it. An attempt is recorded when it is over: a crash in
    between tells a notice twice, with the same id.
-2. One task for each address that something waits for, one attempt at a time: a receiver that is slow or down holds
-   up nobody else's, and gets what is for it in order. `NOTICES_AT_ONCE` are sent at a time.
+2. One task for each receiver that something waits for (a URL; the mail server), one attempt at a time: one that is
+   slow or down holds up no other, and gets what is for it in order. `NOTICES_AT_ONCE` are sent at a time.
 3. Waits are by the monotonic clock and never longer than the longest delay, however the wall clock jumps.
 """
 
@@ -22,7 +22,7 @@ from kala_es.domain import events as e
 from kala_es.domain.errors import Unavailable
 from kala_es.domain.ids import SECOND, Instant, RunId
 from kala_es.domain.notices import attempted
-from kala_es.domain.notify import NoticeId
+from kala_es.domain.notify import MAIL, NoticeId
 from kala_es.domain.template import TemplateError
 from kala_es.domain.values import replace
 from kala_es.notifier import Notifier, Sent
@@ -50,7 +50,7 @@ class Parts:
 
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one address: when (by Trio's clock), in which order, the notice, and how often it was tried."""
+    """What waits for one receiver: when (by Trio's clock), in which order, the notice, and how often it was tried."""
 
     heap: list[tuple[float, int, NoticeId, int]] = field(default_factory=list)
     news: trio.Event = field(default_factory=trio.Event)
@@ -99,15 +99,16 @@ class Courier:
     def _put(self, to: str, notice: NoticeId, *, at: Instant, attempts: int) -> None:
         assert self._nursery is not None
         delay = min(max(at - self._parts.clock.now(), 0) / SECOND, limits.MAX_NOTICE_DELAY_SECONDS)
-        queue = self._queues.get(to)
+        receiver = MAIL if to.startswith(MAIL) else to
+        queue = self._queues.get(receiver)
         if queue is None:
-            queue = self._queues[to] = _Queue()
-            self._nursery.start_soon(self._serve, to, queue)
+            queue = self._queues[receiver] = _Queue()
+            self._nursery.start_soon(self._serve, receiver, queue)
         heappush(queue.heap, (trio.current_time() + delay, next(self._order), notice, attempts))
         queue.news.set()
 
-    async def _serve(self, to: str, queue: _Queue) -> None:
-        """Deliver what waits for an address until nothing does."""
+    async def _serve(self, receiver: str, queue: _Queue) -> None:
+        """Deliver what waits for a receiver until nothing does."""
         while queue.heap and not self._leaving:
             due = queue.heap[0][0]
             if due > trio.current_time():
@@ -120,7 +121,7 @@ class Courier:
                 if not self._leaving:
                     await self._deliver(notice, attempts)
             self._left.set()
-        del self._queues[to]
+        del self._queues[receiver]
 
     async def _deliver(self, notice: NoticeId, attempts: int) -> None:
         """One attempt, unless it was made already."""

@@ -1,7 +1,7 @@
 """Runs that take longer than expected: one timer each, while they are in flight and someone wants to hear of it.
 
-The wait is by the monotonic clock. A run is looked at once when its time has come: what its job's definition says then
-counts. A restart begins anew with what is in flight, and knows what was due already by its id.
+The wait is by the monotonic clock, then the wall clock is asked; what the job's definition says at that moment counts.
+A restart begins anew with what is in flight, and knows what was due already by its id.
 """
 
 from collections.abc import Sequence
@@ -33,16 +33,17 @@ class Overdue:
         self._changed = trio.Event()
 
     def follow(self, batch: Sequence[Recorded]) -> None:
-        """Watch the runs that began."""
+        """Watch the runs that began, and those whose job was edited."""
         for recorded in batch:
             event = recorded.event
-            if isinstance(event, e.RunStarted):
+            if isinstance(event, e.RunStarted | e.JobUpdated):
                 job = self._folds.jobs.by_id.get(event.job)
-                run = job.run(event.run) if job else None
-                if run is not None:
-                    self._watch(event.job, run)
+                for run in job.runs if job else ():
+                    if isinstance(event, e.JobUpdated) or run.id == event.run:
+                        self._watch(event.job, run)
 
     def _watch(self, job: JobId, run: Run) -> None:
+        """Set a timer for when the run will be late, if anybody wants to hear of that."""
         at = overdue_at(self._folds.jobs.by_id[job].spec.notify, run)
         if at is not None:
             wait = max(at - self._clock.now(), 0) / SECOND
@@ -66,7 +67,11 @@ class Overdue:
         """Record what this calls for; False when the log takes no more: the node is ending."""
         job = self._folds.jobs.by_id.get(job_id)
         run = job.run(run_id) if job else None
-        if job is None or run is None:
+        at = overdue_at(job.spec.notify, run) if job and run else None
+        if job is None or run is None or at is None:
+            return True
+        if at > self._clock.now():  # the definition or the wall clock was changed meanwhile
+            self._watch(job_id, run)
             return True
         notices = [n for n in overdue(job, run, self._clock.now()) if self._folds.notices.get(n.notice) is None]
         try:

@@ -152,7 +152,8 @@ async def test_a_receiver_that_says_nothing_has_failed_and_a_bug_too(autojump_cl
         assert third.delivered
 
 
-async def test_a_slow_receiver_delays_neither_runs_nor_other_receivers(autojump_clock):
+async def test_a_slow_receiver_delays_neither_runs_nor_other_receivers(autojump_clock, monkeypatch):
+    monkeypatch.setattr("kala_es.limits.NOTICES_AT_ONCE", 16)
     slow, shell = scripted(seconds=20), failing()
     async with running_node(shell=shell, notifier=slow) as node:
         began = trio.current_time()
@@ -161,7 +162,7 @@ async def test_a_slow_receiver_delays_neither_runs_nor_other_receivers(autojump_
             await node.run_whole(f"{i}")
         assert trio.current_time() - began < 1
         await attempts(node, 40)
-        assert slow.most == limits.NOTICES_AT_ONCE
+        assert slow.most == 16
         for address in range(20):
             bodies = [json.loads(m.body)["job_id"] for m in slow.told if m.to == f"{HOOK}/{address}"]
             assert bodies == [f"{address}", f"{address + 20}"]
@@ -250,6 +251,36 @@ async def test_a_run_that_was_told_of_is_not_told_of_again_after_a_restart(autoj
         assert RunId(run) in node.node.folds.busy
         assert len(node.events(e.NoticeDue)) == 1
     assert len(notifier.told) == 1
+
+
+async def test_what_the_definition_says_when_a_run_may_be_late_counts(autojump_clock):
+    notifier = scripted()
+    late = notify("overdue", expected="PT5M")
+    async with running_node(shell=ScriptedShell({"slow": Script(seconds=1000)}), notifier=notifier) as node:
+        for job, before, after in (
+            ("longer", late, notify("overdue", expected="PT10M")),
+            ("shorter", notify("overdue", expected="PT10M"), late),
+            ("nobody", late, notify("failure", expected="PT5M")),
+            ("somebody", Notify(), late),
+        ):
+            await node.create(job, command="slow", schedule=LATER, notify=before)
+            await node.run_by_hand(job)
+            await trio.sleep(1)
+            await node.update(job, command="slow", schedule=LATER, notify=after)
+        await trio.sleep(900)
+        told = [(due.job, round((due.at - due.about.started) / SECOND)) for due in node.events(e.NoticeDue)]
+        assert told == [("shorter", 300), ("somebody", 300), ("longer", 600)]
+
+
+async def test_mail_goes_out_one_at_a_time(autojump_clock):
+    notifier = scripted(seconds=1)
+    async with running_node(shell=failing(), notifier=notifier) as node:
+        told = Notify(targets=tuple(Target(to=f"mailto:{name}@example.com") for name in "abc"))
+        await node.create("a", command="fails", schedule=LATER, notify=told)
+        await node.run_whole("a")
+        await attempts(node, 3)
+    assert notifier.most == 1
+    assert [message.to for message in notifier.told] == [f"mailto:{name}@example.com" for name in "abc"]
 
 
 async def test_ticks_missed_while_down_are_told_of(autojump_clock):
