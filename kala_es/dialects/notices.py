@@ -140,7 +140,7 @@ def _letter(notice: e.NoticeDue, fields: Mapping[str, Any]) -> str:
     about = notice.about
     took = None
     if about.started is not None and about.ended is not None:
-        took = f"{max(about.ended - about.started, 0) / SECOND:g} s"
+        took = f"{max(about.ended - about.started, 0) / SECOND:.1f} s"
     rows = (
         ("Job", f"{about.name} ({notice.job})"),
         ("Run", about.run),
@@ -154,6 +154,7 @@ def _letter(notice: e.NoticeDue, fields: Mapping[str, Any]) -> str:
         ("Exit code", about.exit_code),
         ("Signal", about.signal),
         ("Reason", about.reason or None),
+        ("Expected", about.expected_duration or None),
         (
             "Missed",
             None if about.first is None else f"{about.count}, {fields['first_missed']} to {fields['last_missed']}",
