@@ -19,6 +19,7 @@ from kala_es.event_log import LogIsNewer, NewRecord, Record
 
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
+NOTICES_STREAM: Final = "notices"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -49,6 +50,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.StatusReported,
         e.ActorCrashed,
         e.RequestAnswered,
+        e.NoticeDue,
+        e.NoticeAttempted,
     )
 }
 
@@ -73,6 +76,8 @@ def stream_of(event: e.Event) -> str:
         return run_stream(event.run)
     if isinstance(event, e.RequestAnswered):
         return REQUESTS_STREAM
+    if isinstance(event, e.NoticeEvent):
+        return NOTICES_STREAM
     return job_stream(event.job)
 
 

@@ -68,6 +68,27 @@ MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
 
+# Notices
+MAX_NOTIFY_TARGETS: Final = 20
+"""Those whom one job wants told; more are refused (400)."""
+MAX_NOTICE_ADDRESS_CHARS: Final = 2_000
+MAX_NOTICES_WAITING: Final = 10_000
+"""Notices that are not delivered yet; a further one is given up at once, which is recorded."""
+NOTICES_AT_ONCE: Final = 64
+"""Notices that are sent at a time, one for each receiver (a URL, the mail server); the others wait their turn."""
+NOTICE_SECONDS: Final = 30.0
+"""An attempt that takes longer has failed."""
+NOTICE_ATTEMPTS: Final = 15
+"""After so many a notice is given up."""
+NOTICE_DELAY_SECONDS: Final = 10
+"""Between the first two attempts; it doubles from one to the next..."""
+MAX_NOTICE_DELAY_SECONDS: Final = 3_600
+"""...up to this."""
+NOTICE_OUTPUT_BYTES: Final = 8 * 1024
+"""The last output of the run, as a notice has it."""
+NOTICE_REASON_CHARS: Final = 500
+"""What is kept of a receiver's or a mail server's reason."""
+
 # Attempts
 MAX_ATTEMPTS_AT_ONCE: Final = 4_000
 """Attempts that one agent carries out at a time; the others wait their turn."""

@@ -37,15 +37,20 @@ from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.link import VERSION, AgentLink, Hello, Key
 from kala_es.links.process import ProcessLink
+from kala_es.notifier import Notifier
+from kala_es.notifiers.smtp import SmtpNotifier, mailer_of
+from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
+from kala_es.runtime.courier import Parts as CourierParts
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.notices import Notices, default_targets
 from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
@@ -118,6 +123,8 @@ class Outside:
     clock: Clock = field(default_factory=SystemClock)
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
+    mail: Notifier = field(default_factory=SmtpNotifier)
+    webhook: Notifier = field(default_factory=WebhookNotifier)
     decide: Decide | None = None
 
 
@@ -140,6 +147,7 @@ class Node:
         self.writer = LogWriter(storage.log, self.projector.take)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
+        self.notices = self._notices(rules)
         site = Site(
             nursery=nursery,
             clock=clock,
@@ -151,6 +159,7 @@ class Node:
             settle=self.book.settle,
             complain=outside.complain,
             again=lambda ask: self.registry.again(ask),
+            notices=self.notices.of,
             **({"decide": outside.decide} if outside.decide else {}),
         )
         self.registry = Registry(site)
@@ -185,6 +194,20 @@ class Node:
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
 
+    def _notices(self, rules: Rules) -> Notices:
+        web = self.outside.webhook
+        parts = CourierParts(
+            folds=self.folds,
+            clock=self.outside.clock,
+            writer=self.writer,
+            notifiers={"mailto": self.outside.mail, "http": web, "https": web},
+            output=lambda run, start: self.scheduler.output(run, start=start),
+            complain=self.outside.complain,
+        )
+        notices = Notices(parts, rules.notify)
+        self.projector.follow = notices.follow
+        return notices
+
     async def _validate(self, job: JobId, spec: JobSpec) -> str:
         try:
             call = remote_of_draft(job, spec, self.outside.clock.now())
@@ -197,6 +220,7 @@ class Node:
         await replay(self.storage.log, self.folds, head=self.storage.head(), snapshot_path=self.storage.snapshot)
         self.broadcaster.begin(self.folds.position)
         nursery.start_soon(self.writer.run)
+        await self.notices.start(nursery)
         repeated = unanswered(self.folds, self.outside.clock.now())
         inherit(self.folds, self.book, self.orders)
         await nursery.start(self.line.run)
@@ -223,6 +247,7 @@ class Node:
             say=self.outside.complain,
         )
         await ending.stop(how, grace, trio.Event() if hurry is None else hurry)
+        await self.notices.leave()
 
     async def save_snapshot(self) -> None:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
@@ -263,7 +288,7 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
     raise_open_files_limit()
     async with open_storage(settings) as storage, _agent_place(settings) as place, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
-        outside = Outside(link=ProcessLink(place), outlives=settings.persist)
+        outside = Outside(link=ProcessLink(place), outlives=settings.persist, mail=SmtpNotifier(mailer_of(settings)))
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
@@ -317,6 +342,7 @@ def _rules(settings: Settings) -> Rules:
         local_jobs=settings.local_jobs,
         delete_all=settings.delete_all,
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
+        notify=default_targets(mail=bool(settings.mailer_host), url=settings.notify_url),
     )
 
 

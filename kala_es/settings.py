@@ -7,7 +7,7 @@ A value that does not fit is refused with a sentence that names the setting and 
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -39,6 +39,14 @@ class Settings:
     grace: float = 3 * 3600.0
     allowed_hosts: tuple[str, ...] = ()
     verbose: bool = False
+    notify_url: str = ""
+    mailer_host: str = ""
+    mailer_port: int = 587
+    mailer_username: str = ""
+    mailer_password: str = field(default="", repr=False)
+    mailer_password_file: Path | None = None
+    mailer_from_address: str = ""
+    mailer_skip_verify: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,13 @@ def read_text(value: Any) -> str:
     return value
 
 
+def read_url(value: Any) -> str:
+    """An http or https URL; the empty text for none."""
+    if not re.fullmatch(r"(https?://[^\s/?#]+\S*)?", read_text(value)):
+        raise ValueError("not an http or https URL")
+    return str(value)
+
+
 def read_path(value: Any) -> Path:
     """A file or directory."""
     if isinstance(value, Path):
@@ -109,6 +124,18 @@ def read_on_stop(value: Any) -> str:
     if value not in get_args(OnStop):
         raise ValueError(f"none of {', '.join(get_args(OnStop))}")
     return str(value)
+
+
+def read_some_path(value: Any) -> Path | None:
+    """A file or directory; None for the empty text."""
+    return None if value in ("", None) else read_path(value)
+
+
+def read_secret(value: Any) -> str:
+    """A text that nothing repeats. Raises SettingError."""
+    if not isinstance(value, str):
+        raise SettingError("mailer_password is not a text")
+    return value
 
 
 def read_minutes(value: Any) -> float:
@@ -179,6 +206,40 @@ SETTINGS: Final = (
         help="print each event as it is recorded",
         switch=True,
     ),
+    Setting(
+        name="notify_url",
+        flags=("--notify-url",),
+        read=read_url,
+        help="URL that is told of failures of jobs that name nobody",
+    ),
+    Setting(name="mailer_host", flags=("--mailer-host",), read=read_text, help="mail server for notices; none without"),
+    Setting(name="mailer_port", flags=("--mailer-port",), read=read_port, help="its port; 465 speaks TLS at once"),
+    Setting(name="mailer_username", flags=("--mailer-username",), read=read_text, help="user to log in as, if any"),
+    Setting(
+        name="mailer_password",
+        flags=("--mailer-password",),
+        read=read_secret,
+        help="its password; a flag can be seen by every user of the machine, a file cannot",
+    ),
+    Setting(
+        name="mailer_password_file",
+        flags=("--mailer-password-file",),
+        read=read_some_path,
+        help="file that holds the password",
+    ),
+    Setting(
+        name="mailer_from_address",
+        flags=("--mailer-from-address",),
+        read=read_text,
+        help="who notices are from; kala_es@HOSTNAME without",
+    ),
+    Setting(
+        name="mailer_skip_verify",
+        flags=("--mailer-skip-verify",),
+        read=read_flag,
+        help="check no certificate, and do without TLS where there is none",
+        switch=True,
+    ),
 )
 
 
@@ -222,10 +283,20 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingError(f"--config: {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"--config: {file} is not TOML: {error}") from None
+    written = _flat(written)
     unknown = set(written) - {key(s) for s in SETTINGS}
     if unknown:
         raise SettingError(f"--config: {file}: there is no setting {sorted(unknown)[0]!r}")
     return written
+
+
+def _flat(written: dict[str, Any]) -> dict[str, Any]:
+    """NextKala's file has a table for mail: `fromAddress` in `[mailer]` is `mailer_from_address`."""
+    table = written.get("mailer")
+    if not isinstance(table, dict):
+        return written
+    rest = {name: value for name, value in written.items() if name != "mailer"}
+    return rest | {"mailer_" + re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in table.items()}
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

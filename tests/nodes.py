@@ -28,6 +28,9 @@ from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order, Remote
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.node import Node, Outside, Storage
+from kala_es.notifier import Notifier
+from kala_es.notifiers.smtp import SmtpNotifier
+from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL
@@ -351,10 +354,13 @@ async def running_node(
     decide: Decide | None = None,
     rules: Rules | None = None,
     link: LocalLink | None = None,
+    notifier: Notifier | None = None,
 ) -> AsyncIterator[RunningNode]:
     """A node that has started. It is left as `run_node` leaves it, unless it is gone by then."""
     async with trio.open_nursery() as nursery:
-        node = await start_node(nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules, link=link)
+        node = await start_node(
+            nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules, link=link, notifier=notifier
+        )
         yield node
         await node.leave()
     if node.died is not None:
@@ -372,6 +378,7 @@ async def start_node(
     decide: Decide | None = None,
     rules: Rules | None = None,
     link: LocalLink | None = None,
+    notifier: Notifier | None = None,
 ) -> RunningNode:
     """A node that lives in `nursery` and has started, or crashed while it did."""
     complaints: list[str] = []
@@ -383,6 +390,8 @@ async def start_node(
         http=executor,
         complain=complaints.append,
         decide=decide,
+        mail=notifier or SmtpNotifier(),
+        webhook=notifier or WebhookNotifier(),
     )
     node = RunningNode(storage or memory_storage(), outside, rules or Rules())
     node.complaints = complaints
@@ -433,6 +442,7 @@ def _in_memory(folds: Folds) -> dict[str, Any]:
         "stats": folds.stats,
         "busy": list(folds.busy),
         "trees": folds.trees,
+        "watch": folds.watch,
     }
 
 

@@ -22,12 +22,12 @@ ROOMS: Final = (
     "node",
     "web",
     "runtime | agent",
-    "dialects | projections | event_logs | fold_stores | executors | links | codec | archive",
-    "event_log fold_store executor link clock actor settings",
+    "dialects | projections | event_logs | fold_stores | executors | notifiers | links | codec | archive",
+    "event_log fold_store executor notifier link clock actor settings",
     "domain",
     "limits",
 )
-PORTS: Final = _words("event_log fold_store executor link clock")
+PORTS: Final = _words("event_log fold_store executor notifier link clock")
 
 PURE_IMPORTS: Final = _words(
     "__future__ bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html "

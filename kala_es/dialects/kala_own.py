@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kala_es.dialects import go_json
+from kala_es.dialects import go_json, notices
 from kala_es.dialects.go_json import Reader
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
+from kala_es.domain.notify import Notify
 from kala_es.domain.values import Value
 
 
@@ -46,8 +47,10 @@ KEYS: Final = (
     Key("stdin", "stdin", go_json.text),
     Key("timeout", "timeout", go_json.text),
     Key("dependency_policy", "dependency_policy", _policy),
+    Key("notify", "targets", notices.read_targets, group="notify", write=notices.write_targets),
+    Key("expected_duration", "expected_duration", go_json.text, group="notify"),
 )
-_GROUPS: Final[Mapping[str, type[Value]]] = {}
+_GROUPS: Final[Mapping[str, type[Value]]] = {"notify": Notify}
 _DEFAULTS: Final = JobSpec(name="")
 
 

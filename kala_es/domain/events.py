@@ -5,6 +5,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
+from kala_es.domain.notify import NoticeId, Occasion
 from kala_es.domain.values import Value
 
 
@@ -165,6 +166,54 @@ class RequestAnswered(Value, frozen=True):
     body: bytes = b""
 
 
+class About(Value, frozen=True):
+    """What a notice tells of: a job's run, or ticks that were missed. Texts are as they were then."""
+
+    name: str
+    owner: str = ""
+    run: RunId | None = None
+    cause: Cause | None = None
+    tick: Instant | None = None
+    started: Instant | None = None
+    ended: Instant | None = None
+    outcome: Outcome | None = None
+    attempts: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    first: Instant | None = None
+    last: Instant | None = None
+    count: int = 0
+    expected_duration: str = ""
+
+
+class NoticeDue(Value, frozen=True):
+    """Somebody is to be told, by mail (`mailto:`) or at a URL; all that is needed for it is here."""
+
+    notice: NoticeId
+    job: JobId
+    at: Instant
+    when: Occasion
+    to: str
+    about: About
+    template: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class NoticeAttempted(Value, frozen=True):
+    """It was tried to tell a notice. If not `delivered`, `next_at` is when it is tried again, None when it is given up.
+    `attempt` 0 was none: it was given up before it was tried."""
+
+    notice: NoticeId
+    job: JobId
+    at: Instant
+    attempt: int
+    delivered: bool = False
+    status: int | None = None
+    reason: str = ""
+    next_at: Instant | None = None
+
+
 JobEvent = (
     JobCreated
     | JobUpdated
@@ -181,4 +230,6 @@ JobEvent = (
     | ActorCrashed
 )
 """What a job's actor decides, and what its state is folded from."""
-Event = JobEvent | OutputChunk | RequestAnswered
+NoticeEvent = NoticeDue | NoticeAttempted
+"""What becomes of notices; no job's state depends on it."""
+Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent

@@ -8,6 +8,7 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
+from kala_es.domain.notify import check_notify
 from kala_es.domain.schedule import Once, Schedule
 
 _ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
@@ -50,6 +51,7 @@ def check(spec: JobSpec) -> None:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
     _check_templates(spec)
+    check_notify(spec.notify, spec.owner)
 
 
 def check_start(spec: JobSpec, at: Instant) -> None:

@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import Final
 
 from kala_es.domain import events as e
+from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
 from kala_es.projections.jobs import Jobs
+from kala_es.projections.notices import Notices
 from kala_es.projections.output import Output
 from kala_es.projections.receipts import Receipts
 from kala_es.projections.recorded import Changes, Recorded
@@ -22,10 +24,10 @@ from kala_es.projections.stats import Stats
 _STORED: Final = b"\x00folded"
 _FORM: Final = b"2"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
-_OURS: Final = b"jkort"
+_OURS: Final = b"jknortvw"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
-OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk)
+OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk, e.NoticeDue, e.NoticeAttempted)
 """These change no job's state."""
 
 
@@ -45,6 +47,8 @@ class Folds:
         self.runs = Runs(store, self._changes)
         self.output = Output(store, self._changes)
         self.receipts = Receipts(store, self._changes)
+        self.watch = Watch()
+        self.notices = Notices(store, self._changes)
         if not stored.startswith(_FORM):
             self.forget_stored()
 
@@ -65,14 +69,19 @@ class Folds:
         if isinstance(event, e.RequestAnswered):
             self.receipts.apply(event)
             return
+        if isinstance(event, e.NoticeEvent):
+            self.notices.apply(recorded)
+            return
         sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished) else (0, 0)
         self.output.apply(recorded.position, event)
         self.runs.apply(recorded, sizes)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, OF_NO_JOB):
+            note(self.watch, event, None)
             return ()
         before, after = self.jobs.apply(event)
+        note(self.watch, event, after)
         self.stats.apply(before, after)
         self.busy.apply(before, after)
         return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))

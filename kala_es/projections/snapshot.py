@@ -1,7 +1,7 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "anchor", "jobs" (how many), "graph", "trees", "joins", "attempted",
-"busy"}, lists of jobs, and the BLAKE2b digest of all that.
+"busy", "failing", "notices"}, lists of jobs, and the BLAKE2b digest of all that.
 """
 
 import os
@@ -16,6 +16,8 @@ import cbor2
 
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
+from kala_es.domain.notices import Waiting
+from kala_es.domain.notify import NoticeId
 from kala_es.domain.reactions import Tree
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.projections.folds import Folds
@@ -43,6 +45,8 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "joins": {job: dict(seen) for job, seen in folds.trees.joins.items()},
         "attempted": folds.stats.last_attempted_run,
         "busy": [run.id for _, run in folds.busy],
+        "failing": sorted(folds.watch.failing),
+        "notices": {notice: to_plain(waiting) for notice, waiting in folds.watch.waiting.items()},
     }
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
@@ -87,6 +91,8 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     while len(jobs) < top["jobs"]:
         jobs += [from_plain(Job, plain) for plain in decoder.decode()]
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
+    failing = {JobId(job) for job in top["failing"]}
+    notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top["notices"].items()}
     for job in jobs:
         folds.jobs.put(job.id, None, job)
         folds.stats.apply(None, job)
@@ -96,5 +102,7 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     folds.trees.open.update(trees)
     folds.trees.joins.update({JobId(job): dict(seen) for job, seen in top["joins"].items()})
     folds.stats.last_attempted_run = top["attempted"]
+    folds.watch.failing.update(failing)
+    folds.watch.waiting.update(notices)
     folds.position = top["position"]
     return True

@@ -61,8 +61,8 @@ class Ask:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """What all actors of a node share. `act` orders and cancels attempts, `settle` hears that an attempt's end is
-    recorded, `complain` takes a line for the operator,
-    `again` a command to be brought to its job's actor once more."""
+    recorded, `complain` takes a line for the operator, `again` a command to be brought to its job's actor once more,
+    `notices` says which notices a job's facts call for; they are recorded in the same commit."""
 
     nursery: trio.Nursery
     clock: Clock
@@ -75,6 +75,7 @@ class Site:
     complain: Callable[[str], None]
     again: "Callable[[Ask], None]"
     decide: Decide = decide
+    notices: Callable[[Job | None, Sequence[e.JobEvent]], tuple[e.NoticeEvent, ...]] = lambda _, __: ()
 
 
 class _ActFailed(Exception):
@@ -123,8 +124,10 @@ class JobActor:
 
     async def _carry_out(self, ask: Ask) -> Done:
         site = self._site
-        events = site.decide(site.folds.jobs.by_id.get(self._job), ask.command)
-        facts: tuple[e.Event, ...] = (*events, ask.receipt) if ask.receipt else events
+        before = site.folds.jobs.by_id.get(self._job)
+        events = site.decide(before, ask.command)
+        facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
+        facts = (*facts, ask.receipt) if ask.receipt else facts
         position = site.folds.position
         if facts:
             position = await site.writer.append(
@@ -188,7 +191,7 @@ class JobActor:
         while page := await site.log.read(position, limit=_READ_PAGE, stream=codec.job_stream(self._job)):
             for record in page:
                 event = codec.decode(record)
-                assert not isinstance(event, e.OutputChunk | e.RequestAnswered)
+                assert not isinstance(event, e.OutputChunk | e.RequestAnswered | e.NoticeEvent)
                 state = evolve(state, event)
             position = page[-1].position
         site.folds.jobs.put(self._job, site.folds.jobs.by_id.get(self._job), state)

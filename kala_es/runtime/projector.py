@@ -1,7 +1,7 @@
 """Feeds each durable batch to the folds, then to those who act on it or wait for it.
 
-The order is a contract: folds, timetable, live readers, reactions, those who wait for a tree's end; the appenders
-are told last, by the writer.
+The order is a contract: folds, timetable, live readers, notices, reactions, those who wait for a tree's end; the
+appenders are told last, by the writer.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from kala_es.runtime.timetable import Timetable
 
 
 class Projector:
-    """`react` takes each command that a batch makes due."""
+    """`react` takes each command that a batch makes due; `follow`, once it is set, the whole batch."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Projector:
         self._timetable = timetable
         self._broadcaster = broadcaster
         self._react = react
+        self.follow: Callable[[Sequence[Recorded]], None] = lambda _: None
         self._ends: dict[RunId, trio.Event] = {}
         self._news: trio.Event | None = None
 
@@ -42,6 +43,7 @@ class Projector:
         for job in self._jobs_of(batch):
             plan(self._timetable, job, self._folds.jobs.by_id.get(job))
         self._broadcaster.publish(batch)
+        self.follow(batch)
         for reaction in reactions:
             self._react(reaction)
         if self._ends:

@@ -16,6 +16,7 @@ from kala_es.domain.errors import Forbidden, Invalid, NotFound
 from kala_es.domain.events import OutputChunk, RequestAnswered
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
+from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
@@ -34,11 +35,12 @@ Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What this node allows. `runs_kept_seconds` None shows runs for ever."""
+    """What this node allows. `runs_kept_seconds` None shows runs for ever; `notify` is for jobs that name nobody."""
 
     local_jobs: bool = True
     delete_all: bool = True
     runs_kept_seconds: float | None = None
+    notify: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from kala_es.domain import events as e
 from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
-_INSTANTS: Final = ("at", "tick", "first", "last", "made_up")
+_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "started", "ended", "next_at")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
 
@@ -69,9 +69,8 @@ def event_frame(recorded: Recorded) -> bytes:
     event = recorded.event
     kind = type(event).__name__
     fields = to_plain(event)
-    for name in _INSTANTS:
-        if name in fields:
-            fields[name] = instant_text(fields[name])
+    for part in (fields, fields.get("about", {})):
+        part |= {name: instant_text(part[name]) for name in _INSTANTS if name in part}
     if isinstance(event, e.OutputChunk):
         fields |= text_of(fields.pop("content", b""))
     return frame(recorded.position, kind, {"position": recorded.position, "type": kind, **fields})

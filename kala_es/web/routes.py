@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import job_list, jobs, meta, output, runs, stream
+from kala_es.web import job_list, jobs, meta, notices, output, runs, stream
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -267,6 +267,19 @@ _OF_THE_SERVER: Final = (
         handler=meta.get_stats,
         summary="Read the server's counters",
         replies=(Reply(status=200, about="The counters.", schema="Stats"),),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/notices/",
+        handler=notices.list_notices,
+        summary="List the notices, oldest first: who was told what, and why not",
+        parameters=(
+            _LIMIT,
+            Parameter(name="after", kind="string", about="Only notices after this one."),
+            Parameter(name="job", kind="string", about="Only notices of this job."),
+            Parameter(name="state", kind="string", about="Only waiting, delivered or given-up ones."),
+        ),
+        replies=(Reply(status=200, about="The notices.", schema="Notices"), _WRONG),
     ),
     Row(
         method="GET",

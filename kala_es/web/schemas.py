@@ -3,6 +3,8 @@
 from typing import Any, Final, get_args
 
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
+from kala_es.domain.notify import Occasion
+from kala_es.projections.notices import NoticeState
 
 Schema = dict[str, Any]
 
@@ -69,6 +71,30 @@ _ORIGINAL: Final[Schema] = {
     "remote_properties": _REMOTE,
     "is_done": _FLAG,
 }
+_TARGET: Final[Schema] = _object(
+    {
+        "to": {**_TEXT, "description": "mail (to the owner), mailto:ADDRESS, or an http(s) URL."},
+        "when": _list({"enum": [*get_args(Occasion)]}),
+        "template": {**_TEXT, "description": "A Go template for what is sent; empty for the standard text or JSON."},
+        "headers": {"type": "object", "additionalProperties": _TEXT},
+    },
+    optional=("when", "template", "headers"),
+)
+_NOTICE: Final[Schema] = {
+    "id": _TEXT,
+    "job_id": _TEXT,
+    "run_id": {"type": ["string", "null"]},
+    "when": {"enum": [*get_args(Occasion)]},
+    "to": _TEXT,
+    "text": _TEXT,
+    "at": _TIME,
+    "state": {"enum": [*get_args(NoticeState)]},
+    "attempts": _COUNT,
+    "last_attempt_at": _SOME_TIME,
+    "next_attempt_at": _SOME_TIME,
+    "status": _SOME_NUMBER,
+    "reason": _TEXT,
+}
 _OURS: Final[Schema] = {
     "timezone": {**_TEXT, "description": "An IANA zone for the schedule's calendar."},
     "shell": {**_FLAG, "description": "Run the command by /bin/sh -c."},
@@ -77,6 +103,8 @@ _OURS: Final[Schema] = {
     "stdin": _TEXT,
     "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
     "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+    "notify": {**_list(_TARGET), "description": "Who is told of what; [] for nobody."},
+    "expected_duration": {**_TEXT, "description": "An ISO 8601 duration; a longer run is overdue."},
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,
@@ -131,6 +159,7 @@ SCHEMAS: Final[Schema] = {
     "WrappedRun": _object({"job_run": _ref("Run")}),
     "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
     "Stats": _object({"Stats": _object(_STATS)}),
+    "Notices": _object({"notices": _list(_object(_NOTICE))}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
     "Health": _object({"status": _TEXT}),

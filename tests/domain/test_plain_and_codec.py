@@ -16,6 +16,7 @@ from kala_es.codec import NotUnderstood
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, RemoteCall, Run
+from kala_es.domain.notify import NoticeId
 from kala_es.domain.reactions import Step, Tree
 from kala_es.domain.values import Value, from_plain, to_plain
 from kala_es.event_log import NewRecord, Record
@@ -132,7 +133,12 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
     named = {"job": JobId("J"), "run": RunId("R"), "spec": JobSpec(name="n")}
     given_fields = {f.name: named.get(f.name, "x" if hints[f.name] is str else 0) for f in fields(kind)}
     event = kind(**{name: value for name, value in given_fields.items() if not _has_default(kind, name)})
-    streams: dict[type[Any], str] = {e.OutputChunk: "run:R", e.RequestAnswered: "requests"}
+    streams: dict[type[Any], str] = {
+        e.OutputChunk: "run:R",
+        e.RequestAnswered: "requests",
+        e.NoticeDue: "notices",
+        e.NoticeAttempted: "notices",
+    }
     expected = streams.get(kind, "job:J")
     assert codec.stream_of(event) == codec.encode(event).stream == expected
 
@@ -189,6 +195,18 @@ WRITTEN: list[tuple[dict[str, Any], e.Event]] = [
     (
         {"key": "k", "fingerprint": b"f", "status": 201, "headers": [["Location", "/x"]], "body": b"{}"},
         e.RequestAnswered(at=NOW, key="k", fingerprint=b"f", status=201, headers=(("Location", "/x"),), body=b"{}"),
+    ),
+    (
+        {"notice": "i", "job": "j", "when": "failure", "to": "mailto:a@b", "about": {"name": "n", "run": "r"}},
+        e.NoticeDue(
+            notice=NoticeId("i"), job=JOB, at=NOW, when="failure", to="mailto:a@b", about=e.About(name="n", run=RUN)
+        ),
+    ),
+    (
+        {"notice": "i", "job": "j", "attempt": 1, "status": 500, "reason": "answered 500", "next_at": 9},
+        e.NoticeAttempted(
+            notice=NoticeId("i"), job=JOB, at=NOW, attempt=1, status=500, reason="answered 500", next_at=Instant(9)
+        ),
     ),
 ]
 

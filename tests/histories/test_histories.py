@@ -45,6 +45,9 @@ def state(name: str) -> dict[str, Any]:
         "runs": [to_plain(summary) for run in sorted(runs) if (summary := folds.runs.get(run))],
         "answers": [folds.receipts.get(key).status for key in keys],  # type: ignore[union-attr]
     }
+    notices = folds.notices.after(0, job=None, limit=1_000)
+    if told := [{**to_plain(notice), "waits": notice.due.notice in folds.watch.waiting} for notice in notices]:
+        said |= {"notices": told, "failing": sorted(folds.watch.failing)}
     return dict(json.loads(json.dumps(said)))
 
 

@@ -24,8 +24,10 @@ from kala_es.domain.errors import ActorCrashed, Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.job import decide
 from kala_es.domain.model import Job, JobDraft
+from kala_es.domain.notify import OCCASIONS, Notify, Target
 from kala_es.fold_store import FoldStore
 from kala_es.node import Storage
+from kala_es.notifier import Sent
 from kala_es.projections import snapshot
 from kala_es.projections.stats import Stats
 from kala_es.runtime.job_actor import Done
@@ -48,12 +50,16 @@ from tests.nodes import (
     spec,
     start_node,
 )
+from tests.receivers import DELIVERED, FAILED, REFUSED, ScriptedNotifier, check_notices
 
 STEPS: Final = 300
 SEEDS: Final = range(8)
 SOAK_ROUNDS: Final = int(os.environ.get("SOAK_ROUNDS", "300"))
 JOBS: Final = [JobId(f"j{i}") for i in range(8)]
 GRANTED: Final = Answer(status=204)
+NOTIFY: Final = Notify(
+    targets=(Target(to="https://a.example", when=OCCASIONS), Target(to="mailto:a@b")), expected_duration="PT20S"
+)
 _TALK: Final = tuple((("stdout", "stderr")[i % 2], b"%d" % i) for i in range(5))
 SCRIPTS: Final[dict[str, Any]] = {
     "quick": SUCCEEDS,
@@ -73,6 +79,7 @@ class Walk:
         self.snapshot = directory / f"{seed}.cbor"
         self.clock = TrioClock(MONDAY)
         self.shell = ScriptedShell(SCRIPTS)
+        self.notifier = ScriptedNotifier(fate=self.fate)
         self.acknowledged: list[Done] = []
         self.keys: dict[str, JobId] = {}
         self.asking: set[str] = set()
@@ -103,8 +110,18 @@ class Walk:
 
     async def begin(self, storage: Storage) -> None:
         self.node = await start_node(
-            self.nursery, storage, shell=self.shell, clock=self.clock, decide=self.decide_or_fail
+            self.nursery,
+            storage,
+            shell=self.shell,
+            clock=self.clock,
+            decide=self.decide_or_fail,
+            notifier=self.notifier,
         )
+
+    def fate(self) -> Sent:
+        """What becomes of a notice."""
+        self.notifier.seconds = self.random.choice((0, 0, 2, 40))
+        return self.random.choice((DELIVERED, DELIVERED, FAILED, FAILED, REFUSED))
 
     def decide_or_fail(self, job: Job | None, command: Command) -> tuple[e.JobEvent, ...]:
         """With a bug now and then. Creation has none: jobs that are created together have no actor yet."""
@@ -176,6 +193,7 @@ class Walk:
         if fields["command"] == "hangs" or chance() < 0.2:
             fields["timeout"] = self.random.choice(("PT1S", "PT15S", "PT2M"))
         fields["retries"] = self.random.choice((0, 0, 1, 3))
+        fields["notify"] = self.random.choice((Notify(), NOTIFY))
         fields["epsilon"] = self.random.choice(("", "PT10S"))
         fields["resume_at_next_tick"] = chance() < 0.3
         fields["dependency_policy"] = self.random.choice(("all", "any"))
@@ -310,6 +328,7 @@ class Walk:
         check_folds(node)
         check_runs(node)
         check_ticks(node, Instant(self.clock.now() - SECOND))
+        check_notices(node)
         assert node.node.folds.stats == recount(node)
         first: dict[e.Event, int] = {}
         for recorded in node.history():

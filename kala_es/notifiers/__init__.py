@@ -1,0 +1,1 @@
+"""Adapters of the notifier's port: mail by SMTP, requests to a URL."""
