@@ -2,21 +2,40 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Channel = Literal["stdout", "stderr"]
 AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confines:
+    """As whom a process runs and what it may use: "", 0 and None leave that as it is for the executor itself."""
+
+    user: str = ""
+    group: str = ""
+    umask: int | None = None
+    nice: int = 0
+    memory_bytes: int = 0
+    cpu_seconds: int = 0
+    open_files: int = 0
+
+
+PLAIN: Final = Confines()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """What to run here. `command_line` is split into words unless `shell`."""
+    """What to run here. `command_line` is split into words unless `shell`. It succeeds by ending with one of
+    `success_codes`."""
 
     command_line: str
     shell: bool = False
     env: tuple[tuple[str, str], ...] = ()
     cwd: str = ""
     stdin: str = ""
+    confines: Confines = PLAIN
+    success_codes: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

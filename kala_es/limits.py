@@ -67,6 +67,14 @@ MIN_INTERVAL_SECONDS: Final = 0.1
 MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
+MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
+"""Between an attempt's end and its retry, whatever the back-off makes of it."""
+MAX_RETRY_BACKOFF: Final = 100
+MAX_ACCOUNT_CHARS: Final = 256
+"""The name of a job's user or group."""
+MIN_MEMORY_LIMIT_BYTES: Final = 1024 * 1024
+MIN_OPEN_FILES_LIMIT: Final = 3
+MAX_OPEN_FILES_LIMIT: Final = 1 << 30
 
 # Attempts
 MAX_ATTEMPTS_AT_ONCE: Final = 4_000

@@ -27,6 +27,7 @@ from kala_es.event_log import EventLog, LogInUse
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import Executor, RemoteExecutor
+from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsInUse, FoldStore
@@ -44,7 +45,7 @@ from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import replay, resume
 from kala_es.runtime.registry import Registry
-from kala_es.runtime.scheduler import Parts, Rules, Scheduler
+from kala_es.runtime.scheduler import CheckAccount, Parts, Rules, Scheduler
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import Settings
 from kala_es.web.app import Edge, make_app
@@ -93,7 +94,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 folds=folds,
                 head=lambda: log.head,
                 body=partial(_body, log),
-                snapshot=settings.data / "snapshot.cbor",
+                snapshot=settings.data.absolute() / "snapshot.cbor",
             )
         finally:
             with trio.CancelScope(shield=True):
@@ -111,6 +112,7 @@ class Outside:
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     decide: Decide | None = None
+    check_account: CheckAccount = check_account
     places: int | None = None
 
 
@@ -162,6 +164,7 @@ class Node:
                 broadcaster=self.broadcaster,
                 timetable=self.timetable,
                 validate=self._validate,
+                check_account=outside.check_account,
                 rules=rules,
             )
         )
@@ -234,8 +237,8 @@ async def run_node(
 ) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    files = raise_open_files_limit()
-    outside = outside or Outside(places=_places(files))
+    usual, files = raise_open_files_limit()
+    outside = outside or Outside(places=_places(files), shell=ShellExecutor(open_files=usual))
     async with open_storage(settings) as storage, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)

@@ -284,9 +284,12 @@ class _Attempt:
             self._room = None
 
 
-def raise_open_files_limit() -> int:
-    """Let this process open as many files as it is allowed to; the new limit. An attempt holds up to five."""
+def raise_open_files_limit() -> tuple[int, int]:
+    """Let this process open as many files as it is allowed to; the old limit and the new one.
+
+    An attempt holds up to five, and its process is to have the old limit again.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return soft, hard

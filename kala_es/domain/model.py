@@ -7,6 +7,7 @@ has one tick, the moment it was planned.
 from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.terms import USUAL, AttemptTerms
 from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
@@ -59,6 +60,7 @@ class JobSpec(Value, frozen=True):
     cwd: str = ""
     stdin: str = ""
     timeout: str = ""
+    terms: AttemptTerms = USUAL
 
 
 class Counters(Value, frozen=True):

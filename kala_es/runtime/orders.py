@@ -11,7 +11,8 @@ from kala_es.domain.graph import Graph, dependents
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.model import Job, JobSpec, Run
 from kala_es.domain.plan import timeout_of
-from kala_es.executor import Local, Order, Remote
+from kala_es.domain.terms import USUAL, AttemptTerms
+from kala_es.executor import PLAIN, Confines, Local, Order, Remote
 from kala_es.link import Cancel, Start, ToAgent
 
 
@@ -59,7 +60,15 @@ class Orders:
             url, body = self._filled_in(job, (spec.remote.url, spec.remote.body))
             return remote_work(spec, (url, body), kala.run_headers(job.id, run.id))
         (command_line,) = self._filled_in(job, (spec.command,))
-        return Local(command_line=command_line, shell=spec.shell, env=spec.env, cwd=spec.cwd, stdin=spec.stdin)
+        return Local(
+            command_line=command_line,
+            shell=spec.shell,
+            env=spec.env,
+            cwd=spec.cwd,
+            stdin=spec.stdin,
+            confines=_confines(spec.terms),
+            success_codes=spec.terms.success_codes or (0,),
+        )
 
     def _filled_in(self, job: Job, texts: tuple[str, ...]) -> tuple[str, ...]:
         if not job.spec.template_delimiters:
@@ -95,6 +104,20 @@ def remote_of_draft(job: JobId, spec: JobSpec, now: Instant) -> Remote:
         filled = fill_in(spec, texts, kala.go_fields(draft, ()))
         texts = (filled[0], filled[1])
     return remote_work(spec, texts, ())
+
+
+def _confines(terms: AttemptTerms) -> Confines:
+    if terms == USUAL:
+        return PLAIN
+    return Confines(
+        user=terms.user,
+        group=terms.group,
+        umask=int(terms.umask, 8) if terms.umask else None,
+        nice=terms.nice,
+        memory_bytes=terms.memory_limit,
+        cpu_seconds=terms.cpu_limit,
+        open_files=terms.open_files_limit,
+    )
 
 
 def _identity(job: Job, run: Run) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 from typing import Any, Final, get_args
 
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
+from kala_es.web.terms_schema import TERMS
 
 Schema = dict[str, Any]
 
@@ -77,6 +78,7 @@ _OURS: Final[Schema] = {
     "stdin": _TEXT,
     "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
     "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+    **TERMS,
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,

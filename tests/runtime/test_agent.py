@@ -326,4 +326,6 @@ async def test_cancelling_a_process_whose_output_waits_ends_it_at_once() -> None
 
 
 def test_the_open_files_limit_is_raised() -> None:
-    assert raise_open_files_limit() == raise_open_files_limit() > 0
+    soft, hard = raise_open_files_limit()
+    assert 0 < soft <= hard
+    assert raise_open_files_limit() == (hard, hard)
