@@ -198,15 +198,15 @@ class Node:
         self.projector.give_up()
         self.inbox.ending = "the server was stopped"
         with trio.move_on_after(_CANCEL_SECONDS):
-            while len(self.folds.busy) or self.registry.active:
+            while self.folds.busy.at_work or self.registry.active:
                 for job, run in list(self.folds.busy):
-                    if run.status == "running":
+                    if run.status == "running" and run.retry_at is None:
                         self.registry.cancel_for_stop(job, run.id)
                 await self.registry.parked()
 
     async def quiet(self) -> None:
-        """Until nothing runs and no actor has anything to do."""
-        while len(self.folds.busy) or self.registry.active:
+        """Until nothing is carried out and no actor has anything to do."""
+        while self.folds.busy.at_work or self.registry.active:
             await self.registry.parked()
 
     async def save_snapshot(self) -> None:

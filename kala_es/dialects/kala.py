@@ -175,6 +175,8 @@ class _RunView(Protocol):
     def stdout_bytes(self) -> int: ...
     @property
     def stderr_bytes(self) -> int: ...
+    @property
+    def retry_at(self) -> Instant | None: ...
 
 
 class _StatsView(Protocol):
@@ -259,6 +261,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "stdout_bytes": run.stdout_bytes,
             "stderr_bytes": run.stderr_bytes,
             "output_truncated": truncated,
+            "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
         }
     )
 
@@ -280,7 +283,7 @@ def _nanoseconds(run: _RunView) -> int:
 
 
 def stats_json(stats: _StatsView, *, next_run_at: Instant | None, created: Instant) -> bytes:
-    """The node's counters. `next_run_at` is the earliest tick of all enabled jobs."""
+    """The node's counters. `next_run_at` is when the next run or attempt is due."""
     fields = {
         "active_jobs": stats.jobs - stats.disabled_jobs,
         "disabled_jobs": stats.disabled_jobs,

@@ -63,7 +63,7 @@ class RunStarted(Value, frozen=True):
 
 
 class AttemptFailed(Value, frozen=True):
-    """An attempt ended badly at `at`; with `retrying` the next one began at once."""
+    """An attempt ended badly at `at`; with `retrying` the next one began at once, or is to begin at `retry_at`."""
 
     job: JobId
     at: Instant
@@ -74,6 +74,16 @@ class AttemptFailed(Value, frozen=True):
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    retry_at: Instant | None = None
+
+
+class AttemptStarted(Value, frozen=True):
+    """A run's next attempt began, after its delay. A run's first one begins with it, and one without delay at once."""
+
+    job: JobId
+    at: Instant
+    run: RunId
+    attempt: int
 
 
 class CancelRequested(Value, frozen=True):
@@ -173,6 +183,7 @@ JobEvent = (
     | JobDeleted
     | RunStarted
     | AttemptFailed
+    | AttemptStarted
     | CancelRequested
     | RunFinished
     | RunSkipped

@@ -78,7 +78,10 @@ NOTHING_DONE = Counters()
 
 
 class Run(Value, frozen=True):
-    """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it."""
+    """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it.
+
+    With `retry_at` its attempt has failed, and nobody carries it out until then.
+    """
 
     id: RunId
     cause: Cause
@@ -88,6 +91,7 @@ class Run(Value, frozen=True):
     after: RunId | None = None
     attempt: int = 1
     status: RunStatus = "running"
+    retry_at: Instant | None = None
 
 
 class Job(Value, frozen=True):

@@ -24,7 +24,8 @@ class RunSummary(Value, frozen=True):
     """A run, as anyone may read it.
 
     `position` is that of its start, `end_position` that of its end; `outcome` is None while it is in flight;
-    `reported` is what a client said of it; `attempts` counts those begun; the sizes are bytes of output over all.
+    `reported` is what a client said of it; `attempts` counts those begun, the next one
+    begins at `retry_at`; the sizes are bytes of output over all.
     """
 
     id: RunId
@@ -47,6 +48,7 @@ class RunSummary(Value, frozen=True):
     end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    retry_at: Instant | None = None
 
 
 class Runs:
@@ -65,7 +67,10 @@ class Runs:
             case e.RunStarted():
                 self._start(event, recorded)
             case e.AttemptFailed() if event.retrying:
-                self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1))
+                begun = event.attempt + (event.retry_at is None)
+                self._change(event.run, lambda r: replace(r, attempts=begun, retry_at=event.retry_at))
+            case e.AttemptStarted():
+                self._change(event.run, lambda r: replace(r, attempts=event.attempt, retry_at=None))
             case e.RunFinished():
                 self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
                 self._live.pop(event.run, None)
@@ -135,6 +140,7 @@ def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> 
         exit_code=event.exit_code,
         signal=event.signal,
         reason=event.reason,
+        retry_at=None,
         stdout_bytes=sizes[0],
         stderr_bytes=sizes[1],
     )

@@ -29,7 +29,9 @@ class Orders:
             match event:
                 case e.RunStarted():
                     self._start(job, event.run)
-                case e.AttemptFailed() if event.retrying:
+                case e.AttemptFailed() if event.retrying and event.retry_at is None:
+                    self._start(job, event.run)
+                case e.AttemptStarted():
                     self._start(job, event.run)
                 case e.CancelRequested():
                     self._send(Cancel(event.run))

@@ -1,7 +1,8 @@
 """From the log to a running node: the folds are brought up to its end, then what a stop left open is answered.
 
 1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
-2. Every run that was in flight ends as lost (or is retried), with the reason.
+2. Every run that was in flight ends as lost (or is retried), with the reason; one that waited for its next attempt
+   goes on waiting, for nobody carried it out.
 3. Every tick that passed is answered by the job's policy.
 4. Every command that an event made due, and that no event answers, is repeated.
 """
@@ -58,7 +59,7 @@ async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Call
     """Answer what the last stop left open, and plan what lies ahead."""
     now = clock.now()
     repeated = list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
-    for job, run in list(folds.busy):
+    for job, run in [(job, run) for job, run in folds.busy if run.retry_at is None]:
         tell(EndAttempt(job=job, at=now, run=run.id, attempt=run.attempt, outcome="lost", reason=LOST))
     for command in repeated:
         tell(command)

@@ -280,7 +280,7 @@ class Scheduler:
         return ticks
 
     def first_tick(self) -> Instant | None:
-        """The earliest next tick of all enabled jobs."""
+        """When the next run or attempt of all is due."""
         return self._parts.timetable.first()
 
     async def output(

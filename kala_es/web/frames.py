@@ -10,7 +10,7 @@ from kala_es.domain import events as e
 from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
-_INSTANTS: Final = ("at", "tick", "first", "last", "made_up")
+_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "retry_at")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
 
@@ -46,7 +46,11 @@ def state_frame(position: int, event: e.Event) -> bytes:
         case e.RunStarted():
             return frame(position, "state", _facts(event, "started", ("cause", "tick", "after")))
         case e.AttemptFailed():
-            return frame(position, "state", _facts(event, "attempt-failed", ("attempt", "retrying", *_END)))
+            told = ("attempt", "retrying", *_END)
+            later = event.retry_at is not None
+            return frame(position, "state", _facts(event, "attempt-failed", (*told, "retry_at") if later else told))
+        case e.AttemptStarted():
+            return frame(position, "state", _facts(event, "attempt-started", ("attempt",)))
         case e.CancelRequested():
             return frame(position, "state", _facts(event, "cancel-requested", ()))
         case e.StatusReported():
@@ -59,8 +63,9 @@ def state_frame(position: int, event: e.Event) -> bytes:
 
 def _facts(event: e.JobEvent, state: str, told: tuple[str, ...]) -> dict[str, Any]:
     facts = {name: getattr(event, name) for name in told}
-    if "tick" in facts:
-        facts["tick"] = None if facts["tick"] is None else instant_text(facts["tick"])
+    for name in _INSTANTS:
+        if name in facts:
+            facts[name] = None if facts[name] is None else instant_text(facts[name])
     return {"state": state, "at": instant_text(event.at), **facts}
 
 
