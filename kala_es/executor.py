@@ -6,6 +6,7 @@ from typing import Final, Literal, Protocol
 
 Channel = Literal["stdout", "stderr"]
 AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
+Overflow = Literal["truncate-head", "truncate-tail", "kill"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Order:
 
     `identity` is what the attempt learns about itself: KALA_JOB_ID, KALA_RUN_ID, KALA_ATTEMPT,
     KALA_CAUSE, KALA_TICK (ISO 8601, UTC; "" when it answers none). `timeout` in seconds, None for no limit.
+    `max_output` in bytes of both channels together, 0 for no limit; whoever takes the output sees to it.
     """
 
     run: str
@@ -63,13 +65,18 @@ class Order:
     work: Local | Remote
     identity: tuple[tuple[str, str], ...] = ()
     timeout: float | None = None
+    max_output: int = 0
+    on_max_output: Overflow = "truncate-tail"
     refused: str = ""
     """When not empty the attempt cannot start, for this reason (a template that fails, say)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnd:
-    """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end."""
+    """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end.
+
+    What was dropped are bytes of its output beyond its limit.
+    """
 
     outcome: AttemptOutcome
     exit_code: int | None = None
@@ -77,6 +84,8 @@ class AttemptEnd:
     reason: str = ""
     """A sentence for people; empty on success, unless part of the output was left out."""
     http_status: int | None = field(default=None)
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 Emit = Callable[[Channel, bytes], Awaitable[None]]

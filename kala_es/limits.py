@@ -98,6 +98,10 @@ KILL_GRACE_SECONDS: Final = 5.0
 """Between TERM and KILL."""
 MAX_REMOTE_OUTPUT_BYTES: Final = 16 * 1024 * 1024
 """The most of a remote answer's body that is kept."""
+NEWEST_OUTPUT_BYTES: Final = 256 * 1024
+"""The most of an attempt's newest output that is held until its end, when `max_output` cuts what came before."""
+MAX_GAPS: Final = 1_000
+"""Gaps of one run's output that are told; one of the last attempts may be told as if it were at the end."""
 MAX_BACKTICK_OUTPUT_BYTES: Final = 128 * 1024
 REMOTE_TIMEOUT_SECONDS: Final = 30
 """For a remote job that states none."""

@@ -38,7 +38,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of output. `offset`: bytes of this channel before it, in this attempt."""
+    """A piece of output. `offset`: bytes of this channel before it, in this attempt; `dropped`: bytes of it that were
+    left out right before, and are counted in no offset."""
 
     run: str
     attempt: int
@@ -46,6 +47,7 @@ class Chunk:
     channel: Channel
     offset: int
     content: bytes
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

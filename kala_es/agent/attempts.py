@@ -16,6 +16,7 @@ from typing import assert_never
 import trio
 
 from kala_es import limits
+from kala_es.agent.limited_output import LimitedOutput
 from kala_es.clock import Clock
 from kala_es.domain.ids import Instant
 from kala_es.executor import AttemptEnd, Channel, Executor, Local, Order
@@ -137,16 +138,18 @@ class Agent:
     async def _carry_out(self, attempt: "_Attempt") -> None:
         order = attempt.order
         executor = self._shell if isinstance(order.work, Local) else self._http
+        output = LimitedOutput(order, attempt.emit)
         try:
             with attempt.scope:
-                attempt.end = await executor.execute(order, attempt.emit)
+                attempt.end = await output.carry_out(executor)
         except Exception as error:
             # A bug in an executor is the end of one attempt and is recorded as its reason.
             attempt.end = AttemptEnd(outcome="failed", reason=f"it could not be carried out: {error!r}")
         finally:
             self._running -= 1
             self._wake.set()
-            self._finish(attempt, attempt.end or (_CANCELLED if attempt.scope.cancel_called else _STOPPED))
+            end = attempt.end or (_CANCELLED if attempt.scope.cancel_called else _STOPPED)
+            self._finish(attempt, output.counted(end))
 
     def _finish_settled(self) -> None:
         while self._settled:
@@ -241,7 +244,7 @@ class _Attempt:
         self._mute = False
         self._room: trio.Event | None = None
 
-    async def emit(self, channel: Channel, content: bytes) -> None:
+    async def emit(self, channel: Channel, content: bytes, dropped: int = 0) -> None:
         """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
         while not self._mute and (self._has_many() or self._budget.is_spent()):
             self._room = trio.Event()
@@ -254,7 +257,7 @@ class _Attempt:
         self._budget.take(len(content))
         offset = self._offsets[channel]
         self._offsets[channel] = offset + len(content)
-        self._report(Chunk(self.order.run, self.order.attempt, self._sent, channel, offset, content))
+        self._report(Chunk(self.order.run, self.order.attempt, self._sent, channel, offset, content, dropped))
 
     def acknowledge(self, sequence: int) -> None:
         """This chunk and those before it are durable; one that was never sent changes nothing."""

@@ -63,7 +63,9 @@ class RunStarted(Value, frozen=True):
 
 
 class AttemptFailed(Value, frozen=True):
-    """An attempt ended badly at `at`; with `retrying` the next one began at once, or is to begin at `retry_at`."""
+    """An attempt ended badly at `at`; with `retrying` the next one began at once, or is to begin at `retry_at`.
+
+    What was dropped are bytes of its output that were left out because they were beyond the job's limit."""
 
     job: JobId
     at: Instant
@@ -75,6 +77,8 @@ class AttemptFailed(Value, frozen=True):
     signal: int | None = None
     reason: str = ""
     retry_at: Instant | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class AttemptStarted(Value, frozen=True):
@@ -96,7 +100,8 @@ class CancelRequested(Value, frozen=True):
 
 class OutputChunk(Value, frozen=True):
     """The next piece of an attempt's output. `sequence` counts the attempt's chunks from 1;
-    `offset` is how many bytes of this channel came before it in this attempt."""
+    `offset` is how many bytes of this channel are recorded before it in this attempt, `dropped` how many came right
+    before it and were left out because they were beyond the job's limit."""
 
     job: JobId
     at: Instant
@@ -106,10 +111,11 @@ class OutputChunk(Value, frozen=True):
     channel: str
     offset: int
     content: bytes
+    dropped: int = 0
 
 
 class RunFinished(Value, frozen=True):
-    """A run is over after `attempts` attempts."""
+    """A run is over after `attempts` attempts. What was dropped is said of the last one, as in `AttemptFailed`."""
 
     job: JobId
     at: Instant
@@ -120,6 +126,8 @@ class RunFinished(Value, frozen=True):
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class RunSkipped(Value, frozen=True):

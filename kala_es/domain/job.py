@@ -235,6 +235,8 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         exit_code=command.exit_code,
         signal=command.signal,
         reason=command.reason,
+        stdout_dropped=command.stdout_dropped,
+        stderr_dropped=command.stderr_dropped,
     )
     if command.outcome == "succeeded":
         return (finished,)
@@ -249,6 +251,8 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         exit_code=command.exit_code,
         signal=command.signal,
         reason=command.reason,
+        stdout_dropped=command.stdout_dropped,
+        stderr_dropped=command.stderr_dropped,
         retry_at=retry_at(job, run, command) if retrying else None,
     )
     return (failed,) if retrying else (failed, finished)

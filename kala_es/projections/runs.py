@@ -49,6 +49,8 @@ class RunSummary(Value, frozen=True):
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     retry_at: Instant | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class Runs:
@@ -66,9 +68,8 @@ class Runs:
         match event:
             case e.RunStarted():
                 self._start(event, recorded)
-            case e.AttemptFailed() if event.retrying:
-                begun = event.attempt + (event.retry_at is None)
-                self._change(event.run, lambda r: replace(r, attempts=begun, retry_at=event.retry_at))
+            case e.AttemptFailed():
+                self._change(event.run, lambda r: _attempt_failed(r, event))
             case e.AttemptStarted():
                 self._change(event.run, lambda r: replace(r, attempts=event.attempt, retry_at=None))
             case e.RunFinished():
@@ -131,7 +132,26 @@ class Runs:
                 yield summary
 
 
+def _attempt_failed(run: RunSummary, event: e.AttemptFailed) -> RunSummary:
+    run = _with_dropped(run, event)
+    if not event.retrying:
+        return run
+    return replace(run, attempts=event.attempt + (event.retry_at is None), retry_at=event.retry_at)
+
+
+def _with_dropped(run: RunSummary, event: e.AttemptFailed | e.RunFinished) -> RunSummary:
+    if not event.stdout_dropped and not event.stderr_dropped:
+        return run
+    return replace(
+        run,
+        stdout_dropped=run.stdout_dropped + event.stdout_dropped,
+        stderr_dropped=run.stderr_dropped + event.stderr_dropped,
+    )
+
+
 def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> RunSummary:
+    if event.outcome == "succeeded":  # otherwise its last attempt has said it already
+        run = _with_dropped(run, event)
     return replace(
         run,
         attempts=event.attempts,

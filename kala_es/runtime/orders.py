@@ -54,6 +54,8 @@ class Orders:
             work=self._work(job, run),
             identity=_identity(job, run),
             timeout=timeout_of(job.spec),
+            max_output=job.spec.terms.max_output,
+            on_max_output=job.spec.terms.on_max_output or "truncate-tail",
         )
 
     def _work(self, job: Job, run: Run) -> Local | Remote:

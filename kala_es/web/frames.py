@@ -11,6 +11,7 @@ from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
 _INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "retry_at")
+_DROPPED: Final = ("stdout_dropped", "stderr_dropped")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
 
@@ -37,7 +38,8 @@ def text_of(content: bytes) -> dict[str, str]:
 
 def output_frame(position: int, chunk: e.OutputChunk, offset: int) -> bytes:
     """A piece of output; `offset` counts the bytes of its channel over the whole run."""
-    return frame(position, "output", {"channel": chunk.channel, "offset": offset, **text_of(chunk.content)})
+    gap = {"dropped": chunk.dropped} if chunk.dropped else {}
+    return frame(position, "output", {"channel": chunk.channel, "offset": offset, **gap, **text_of(chunk.content)})
 
 
 def state_frame(position: int, event: e.Event) -> bytes:
@@ -66,7 +68,8 @@ def _facts(event: e.JobEvent, state: str, told: tuple[str, ...]) -> dict[str, An
     for name in _INSTANTS:
         if name in facts:
             facts[name] = None if facts[name] is None else instant_text(facts[name])
-    return {"state": state, "at": instant_text(event.at), **facts}
+    dropped = {name: getattr(event, name, 0) for name in _DROPPED}
+    return {"state": state, "at": instant_text(event.at), **facts, **{k: v for k, v in dropped.items() if v}}
 
 
 def event_frame(recorded: Recorded) -> bytes:

@@ -98,6 +98,7 @@ _RUN: Final[Schema] = {
     "stdout_bytes": _COUNT,
     "stderr_bytes": _COUNT,
     "output_truncated": _FLAG,
+    "output_dropped_bytes": _COUNT,
     "retry_at": _SOME_TIME,
 }
 _STATS: Final[Schema] = {
