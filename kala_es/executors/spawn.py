@@ -14,6 +14,7 @@ import mmap
 import os
 import resource
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,17 +186,25 @@ def _prepare(program: Program, open_files: int) -> None:
         os.umask(confines.umask)
     if confines.nice:
         with _explained(f"the priority (nice {confines.nice}) cannot be set"):
-            os.setpriority(os.PRIO_PROCESS, 0, confines.nice)
+            os.nice(confines.nice)
     _limit_files(confines.open_files, open_files)
     if confines.cpu_seconds:
         _limit("CPU time", resource.RLIMIT_CPU, (confines.cpu_seconds, confines.cpu_seconds + _CPU_GRACE_SECONDS))
     with _explained(f"it cannot become {account.name}"):
+        _give_pipes_to(account)
         account.become()
     if program.cwd:
         with _explained(f"{program.cwd}: this directory cannot be entered"):
             os.chdir(program.cwd)
     if confines.memory_bytes:
         _limit("memory", resource.RLIMIT_AS, (confines.memory_bytes, confines.memory_bytes))
+
+
+def _give_pipes_to(account: Account) -> None:
+    """So that it may open them once more, by /dev/stderr say."""
+    for descriptor in (0, 1, 2):
+        if account.uid is not None and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.fchown(descriptor, account.uid, -1)
 
 
 def _limit_files(own: int, usual: int) -> None:

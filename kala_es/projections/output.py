@@ -1,7 +1,7 @@
 """Where each run's output stands in the log, so that any byte of it is found without reading what comes before.
 
 Key: `o` run id, number of the chunk -> position, channel, its offset in the channel, its offset in all, length.
-Key: `g` run id, number of the chunk -> channel, those two offsets, and how many bytes were left out right before it.
+Key: `go` run id, number of the chunk -> channel, those two offsets, and how many bytes were left out right before it.
 Offsets count over all attempts of the run, and what is recorded, not what was left out.
 """
 
@@ -19,6 +19,7 @@ from kala_es.projections.recorded import Changes
 CHANNELS: Final = ("stdout", "stderr")
 _ROW: Final = Struct(">QBQQI")
 _GAP: Final = Struct(">BQQQ")
+_GAPS: Final = b"g"
 _PAGE: Final = 256
 
 
@@ -84,7 +85,7 @@ class Output:
         self._changes[_key(chunk.run, sizes.chunks)] = row
         if chunk.dropped:
             place = (CHANNELS.index(chunk.channel), offset, sizes.stdout + sizes.stderr)
-            self._changes[b"g" + _key(chunk.run, sizes.chunks)] = _GAP.pack(*place, chunk.dropped)
+            self._changes[_GAPS + _key(chunk.run, sizes.chunks)] = _GAP.pack(*place, chunk.dropped)
         sizes.chunks += 1
         if chunk.channel == "stdout":
             sizes.stdout += length
@@ -116,7 +117,7 @@ class Output:
 
     def gaps(self, run: RunId) -> list[Gap]:
         """Where something was left out before a chunk, in order. What was left out at an end is not among them."""
-        rows = self._store.scan(b"g" + _key(run, 0), b"g" + _key(run, _LAST), limit=limits.MAX_GAPS)
+        rows = self._store.scan(_GAPS + _key(run, 0), _GAPS + _key(run, _LAST), limit=limits.MAX_GAPS)
         return [Gap(CHANNELS[row[0]], *_GAP.unpack(row)[1:]) for _, row in rows]
 
     def pieces(self, run: RunId, *, start: int = 0, channel: str | None = None) -> Iterator[Piece]:

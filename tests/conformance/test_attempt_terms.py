@@ -76,6 +76,15 @@ async def test_a_command_within_its_command_line_is_its_users_too(shell: Process
     assert await said(shell, local("echo `id -un` $USER", confines=Confines(user="nobody"))) == ["nobody", "nobody"]
 
 
+async def test_its_pipes_are_its_own(shell: Processes, nobody: pwd.struct_passwd) -> None:
+    text = "cat /dev/stdin >/dev/stderr; echo out >/dev/stdout"
+    end, sink = await carried_out(shell, script(text, stdin="in", confines=Confines(user="nobody")))
+    assert (end.outcome, sink.of("stdout"), sink.of("stderr")) == ("succeeded", b"out\n", b"in")
+    null = await carried_out(shell, script("cat </dev/stdin", confines=Confines(user="nobody")))
+    assert null[0].outcome == "succeeded"
+    assert os.stat("/dev/null").st_uid == 0
+
+
 async def test_a_directory_is_entered_as_its_user(shell: Processes, nobody: pwd.struct_passwd) -> None:
     shell.directory.chmod(0o700)
     end, _ = await carried_out(shell, local("true", cwd=str(shell.directory), confines=Confines(user="nobody")))
