@@ -1,6 +1,6 @@
 """When a retry begins: the arithmetic of delays, and the run that waits meanwhile."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala_es import limits
@@ -30,6 +30,7 @@ def cap_of(terms: AttemptTerms) -> int:
     return min(own, limits.MAX_RETRY_DELAY_SECONDS) * SECOND
 
 
+@settings(deadline=None)
 @given(terms=SHAPED, run=st.text(max_size=40).map(RunId), attempt=ATTEMPTS)
 def test_a_delay_is_never_negative_is_capped_and_stable(terms: AttemptTerms, run: RunId, attempt: int) -> None:
     delay = delay_after(terms, run, attempt)
@@ -38,6 +39,7 @@ def test_a_delay_is_never_negative_is_capped_and_stable(terms: AttemptTerms, run
     assert isinstance(delay, int)
 
 
+@settings(deadline=None)
 @given(terms=SHAPED, attempt=ATTEMPTS)
 def test_without_jitter_delays_only_grow(terms: AttemptTerms, attempt: int) -> None:
     steady = replace(terms, retry_jitter=None)
@@ -45,6 +47,7 @@ def test_without_jitter_delays_only_grow(terms: AttemptTerms, attempt: int) -> N
     assert delays == sorted(delays)
 
 
+@settings(deadline=None)
 @given(terms=SHAPED, attempt=ATTEMPTS)
 def test_jitter_takes_its_part_at_most(terms: AttemptTerms, attempt: int) -> None:
     whole = delay_after(replace(terms, retry_jitter=None), R, attempt)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala_es import limits
@@ -87,6 +87,7 @@ def is_counted(pieces: Pieces, end: AttemptEnd, record: Record) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(pieces=PIECES, most=st.integers(1, 60))
 def test_truncate_tail_keeps_the_first_bytes(pieces: Pieces, most: int) -> None:
     end, record = performed(pieces, order(most, "truncate-tail"))
@@ -95,6 +96,7 @@ def test_truncate_tail_keeps_the_first_bytes(pieces: Pieces, most: int) -> None:
     assert is_counted(pieces, end, record)
 
 
+@settings(deadline=None)
 @given(pieces=PIECES, most=st.integers(1, 60))
 def test_truncate_head_keeps_the_newest_bytes_and_what_was_passed_on(pieces: Pieces, most: int) -> None:
     end, record = performed(pieces, order(most, "truncate-head"))
@@ -107,6 +109,7 @@ def test_truncate_head_keeps_the_newest_bytes_and_what_was_passed_on(pieces: Pie
     assert len(gaps) <= 2, "one in each channel"
 
 
+@settings(deadline=None)
 @given(pieces=PIECES, most=st.integers(1, 60))
 def test_kill_makes_a_failure_of_what_is_over(pieces: Pieces, most: int) -> None:
     end, record = performed(pieces, order(most, "kill"))
