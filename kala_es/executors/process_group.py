@@ -22,7 +22,7 @@ import trio
 
 from kala_es import limits
 from kala_es.executor import Channel, Emit
-from kala_es.executors.spawn import CannotStart, Program, spawn
+from kala_es.executors.spawn import CannotStart, Program, Spawner
 
 _READ_BYTES = 64 * 1024
 _READS_A_TURN = 4
@@ -33,14 +33,13 @@ _PIPE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every group: waits in seconds, the descriptor that one without input reads, and how many files
-    a process may open that nothing else is said of (the soft limit)."""
+    """What holds for every group: waits in seconds, the descriptor that one without input reads, what starts it."""
 
     kill_grace: float
     pipe_idle: float
     pipe_linger: float
     null: int
-    open_files: int
+    spawner: Spawner
 
 
 class _Output:
@@ -113,7 +112,7 @@ class ProcessGroup:
             stdin, stdout, stderr = self._terms.null, self._listen("stdout"), self._listen("stderr")
             if program.stdin:
                 stdin = self._feed_with(program.stdin)
-            self.pid = spawn(program, (stdin, stdout, stderr), self._terms.open_files)
+            self.pid = self._terms.spawner.spawn(program, (stdin, stdout, stderr))
             self._pidfd = os.pidfd_open(self.pid)
             self._held.add(self._pidfd)
             self._epoll.register(self._pidfd, select.EPOLLIN)

@@ -19,7 +19,7 @@ from kala_es.domain.command_line import CommandLineError, backticks, expand, spl
 from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order
 from kala_es.executors.accounts import NoSuchAccount, account_of
 from kala_es.executors.process_group import ProcessGroup, Terms
-from kala_es.executors.spawn import CannotStart, Program
+from kala_es.executors.spawn import CannotStart, Program, Spawner
 
 _KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -50,7 +50,8 @@ class ShellExecutor:
     ) -> None:
         _keep_descriptors_to_ourselves()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if open_files is None else open_files
-        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, null=_open_null(), open_files=files)
+        null = _open_null()
+        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, null=null, spawner=Spawner(null, files))
         self._environment = _clean(os.environ)
         self._unreaped: list[int] = []
 

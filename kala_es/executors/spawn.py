@@ -69,18 +69,38 @@ class Program:
         return self.account is OURS and self.confines == PLAIN
 
 
-def spawn(program: Program, standard: tuple[int, int, int], open_files: int) -> int:
-    """The pid of the leader of a new session and group, with these descriptors as 0, 1, 2. Raises CannotStart.
+class Spawner:
+    """Starts processes whose soft limit of open files is `open_files` unless they have one of their own.
 
-    `open_files`: the soft limit of one that has none of its own.
+    `null` is a descriptor of /dev/null. The C library refuses to pass on a descriptor that is over the limit of the
+    moment, so three low ones are kept in reserve.
     """
-    try:
-        if not program.is_plain:
-            return _spawn_prepared(program, standard, open_files)
-        with _few_files(open_files), _within(program.cwd):
+
+    def __init__(self, null: int, open_files: int) -> None:
+        self._null = null
+        self._open_files = open_files
+        self._low = (os.dup(null), os.dup(null), os.dup(null))
+
+    def spawn(self, program: Program, standard: tuple[int, int, int]) -> int:
+        """The pid of the leader of a new session and group, with these descriptors as 0, 1, 2. Raises CannotStart."""
+        try:
+            if not program.is_plain or max(self._low) >= self._open_files:
+                return _spawn_prepared(program, standard, self._open_files)
+            with _within(program.cwd), _few_files(self._open_files):
+                return self._spawn_low(program, standard)
+        except ValueError as error:  # a NUL, a lone surrogate, a variable's name with "="
+            raise CannotStart(f"the command or its environment cannot be passed on: {error}") from error
+
+    def _spawn_low(self, program: Program, standard: tuple[int, int, int]) -> int:
+        if max(standard) < self._open_files:
             return _spawn_plain(program, standard)
-    except ValueError as error:  # a NUL, a lone surrogate, a variable's name with "="
-        raise CannotStart(f"the command or its environment cannot be passed on: {error}") from error
+        for low, descriptor in zip(self._low, standard, strict=True):
+            os.dup2(descriptor, low, inheritable=False)
+        try:
+            return _spawn_plain(program, self._low)
+        finally:
+            for low in self._low:
+                os.dup2(self._null, low, inheritable=False)
 
 
 @contextmanager

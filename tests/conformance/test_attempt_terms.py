@@ -18,7 +18,7 @@ from kala_es.domain.terms import AttemptTerms
 from kala_es.executor import AttemptEnd, Confines, Order
 from kala_es.executors.accounts import check_account
 from kala_es.executors.shell import ShellExecutor
-from tests.conformance.executor_worlds import Processes, carried_out, local, script
+from tests.conformance.executor_worlds import Processes, carried_out, descriptors, local, script
 
 
 @pytest.fixture
@@ -163,14 +163,33 @@ async def test_too_much_time_ends_it(shell: Processes) -> None:
     assert (end.outcome, end.signal, end.reason) == ("failed", signal.SIGXCPU, "killed by SIGXCPU")
 
 
-@pytest.mark.parametrize("prepared", [False, True])
-async def test_the_limit_of_open_files_is_not_the_one_that_we_raised(tmp_path: Path, prepared: bool) -> None:
+@pytest.mark.parametrize("many", [0, 300])
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("confines", [Confines(), Confines(nice=1)])
+async def test_the_limit_of_open_files_is_not_the_one_that_we_raised(
+    tmp_path: Path, many: int, elsewhere: bool, confines: Confines
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    shell = Processes(tmp_path, ShellExecutor(open_files=111))
-    order = script("ulimit -n; ulimit -Hn", cwd=str(tmp_path) if prepared else "")
+    usual = max(map(int, os.listdir("/proc/self/fd"))) + 20
+    shell = Processes(tmp_path, ShellExecutor(open_files=usual))
+    order = script("ulimit -n; ulimit -Hn; ls /proc/self/fd", cwd=str(tmp_path) if elsewhere else "", confines=confines)
     kept = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
-    assert await said(shell, order) == ["111", kept]
+    ours = [os.open("/dev/null", os.O_RDONLY) for _ in range(many)]
+    before = descriptors()
+    for _ in range(2):
+        assert await said(shell, order) == [str(usual), kept, "0", "1", "2", "3"]
+    assert descriptors() == before
+    for descriptor in ours:
+        os.close(descriptor)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+
+
+async def test_without_a_low_descriptor_a_process_is_prepared(tmp_path: Path) -> None:
+    ours = [os.open("/dev/null", os.O_RDONLY) for _ in range(40)]
+    shell = Processes(tmp_path, ShellExecutor(open_files=30))
+    assert await said(shell, script("ulimit -n")) == ["30"]
+    for descriptor in ours:
+        os.close(descriptor)
 
 
 def test_what_started_us_may_ignore_signals(tmp_path: Path) -> None:
