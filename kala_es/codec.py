@@ -42,6 +42,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.JobDeleted,
         e.RunStarted,
         e.AttemptFailed,
+        e.AttemptStarted,
         e.CancelRequested,
         e.OutputChunk,
         e.RunFinished,

@@ -1,12 +1,13 @@
 """The executor's port: carries out one attempt of a run, and says what became of it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 Channel = Literal["stdout", "stderr"]
 AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
+Overflow = Literal["truncate-head", "truncate-tail", "kill"]
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -14,14 +15,32 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
     leaves out of account."""
 
 
+class Confines(Plain, frozen=True):
+    """As whom a process runs and what it may use: "", 0 and None leave that as it is for the executor itself."""
+
+    user: str = ""
+    group: str = ""
+    umask: int | None = None
+    nice: int = 0
+    memory_bytes: int = 0
+    cpu_seconds: int = 0
+    open_files: int = 0
+
+
+PLAIN: Final = Confines()
+
+
 class Local(Plain, frozen=True, tag=True):
-    """What to run here. `command_line` is split into words unless `shell`."""
+    """What to run here. `command_line` is split into words unless `shell`. It succeeds by ending with one of
+    `success_codes`."""
 
     command_line: str
     shell: bool = False
     env: tuple[tuple[str, str], ...] = ()
     cwd: str = ""
     stdin: str = ""
+    confines: Confines = PLAIN
+    success_codes: tuple[int, ...] = (0,)
 
 
 class Remote(Plain, frozen=True, tag=True):
@@ -40,6 +59,7 @@ class Order(Plain, frozen=True):
 
     `identity` is what the attempt learns about itself: KALA_JOB_ID, KALA_RUN_ID, KALA_ATTEMPT,
     KALA_CAUSE, KALA_TICK (ISO 8601, UTC; "" when it answers none). `timeout` in seconds, None for no limit.
+    `max_output` in bytes of both channels together, 0 for no limit; whoever takes the output sees to it.
     """
 
     run: str
@@ -47,12 +67,17 @@ class Order(Plain, frozen=True):
     work: Local | Remote
     identity: tuple[tuple[str, str], ...] = ()
     timeout: float | None = None
+    max_output: int = 0
+    on_max_output: Overflow = "truncate-tail"
     refused: str = ""
     """When not empty the attempt cannot start, for this reason (a template that fails, say)."""
 
 
 class AttemptEnd(Plain, frozen=True):
-    """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end."""
+    """How an attempt ended. Exactly one of exit_code, signal is set when a process ran to its end.
+
+    What was dropped are bytes of its output beyond its limit.
+    """
 
     outcome: AttemptOutcome
     exit_code: int | None = None
@@ -60,6 +85,8 @@ class AttemptEnd(Plain, frozen=True):
     reason: str = ""
     """A sentence for people; empty on success, unless part of the output was left out."""
     http_status: int | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
     since: float = 0.0
     """Seconds that have passed since it ended: its last output may have had to wait."""
 

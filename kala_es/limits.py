@@ -67,6 +67,14 @@ MIN_INTERVAL_SECONDS: Final = 0.1
 MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
+MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
+"""Between an attempt's end and its retry, whatever the back-off makes of it."""
+MAX_RETRY_BACKOFF: Final = 100
+MAX_ACCOUNT_CHARS: Final = 256
+"""The name of a job's user or group."""
+MIN_MEMORY_LIMIT_BYTES: Final = 1024 * 1024
+MIN_OPEN_FILES_LIMIT: Final = 3
+MAX_OPEN_FILES_LIMIT: Final = 1 << 30
 
 # Notices
 MAX_NOTIFY_TARGETS: Final = 20
@@ -123,6 +131,10 @@ KILL_GRACE_SECONDS: Final = 5.0
 """Between TERM and KILL."""
 MAX_REMOTE_OUTPUT_BYTES: Final = 16 * 1024 * 1024
 """The most of a remote answer's body that is kept."""
+NEWEST_OUTPUT_BYTES: Final = 256 * 1024
+"""The most of an attempt's newest output that is held until its end, when `max_output` cuts what came before."""
+MAX_GAPS: Final = 1_000
+"""Gaps of one run's output that are told; one of the last attempts may be told as if it were at the end."""
 MAX_BACKTICK_OUTPUT_BYTES: Final = 128 * 1024
 REMOTE_TIMEOUT_SECONDS: Final = 30
 """For a remote job that states none."""

@@ -33,12 +33,14 @@ class Message(msgspec.Struct, frozen=True, tag=True, gc=False, omit_defaults=Tru
 
 class Hello(Message, frozen=True):
     """The node's first word. Orders that the agent gets from it stand after `position` in the log. With `outlives` the
-    agent goes on when this node is gone, else it ends everything then."""
+    agent goes on when this node is gone, else it ends everything then. Attempts inherit the environment and the soft
+    limit of open files (0: the agent's own)."""
 
     version: int
     position: int
     outlives: bool = True
     environment: tuple[tuple[bytes, bytes], ...] = ()
+    open_files: int = 0
 
 
 class Welcome(Message, frozen=True):
@@ -108,7 +110,8 @@ class Bye(Message, frozen=True):
 
 
 class Chunk(Message, frozen=True):
-    """A piece of output, read at this wall time. `offset`: bytes of this channel before it, in this attempt."""
+    """A piece of output, read at this wall time. `offset`: bytes of this channel before it, in this attempt; `dropped`:
+    bytes of it that were left out right before, and are counted in no offset."""
 
     run: str
     attempt: int
@@ -117,6 +120,7 @@ class Chunk(Message, frozen=True):
     offset: int
     content: bytes
     at: Instant
+    dropped: int = 0
 
 
 class Ended(Message, frozen=True):

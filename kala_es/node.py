@@ -30,6 +30,7 @@ from kala_es.event_log import EventLog, LogInUse, Record
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import RemoteExecutor
+from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import clean
 from kala_es.fold_store import FoldsInUse, FoldStore
@@ -56,7 +57,7 @@ from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import inherit, replay, resume, unanswered
 from kala_es.runtime.registry import Registry
-from kala_es.runtime.scheduler import Parts, Rules, Scheduler
+from kala_es.runtime.scheduler import CheckAccount, Parts, Rules, Scheduler
 from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import OnStop, Settings
@@ -105,7 +106,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 folds=folds,
                 head=lambda: log.head,
                 record=partial(_record, log),
-                snapshot=settings.data / "snapshot.cbor",
+                snapshot=settings.data.absolute() / "snapshot.cbor",
             )
         finally:
             with trio.CancelScope(shield=True):
@@ -116,16 +117,19 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What a node draws on besides its storage; a test gives its own. With `outlives` its agent goes on without it."""
+    """What a node draws on besides its storage; a test gives its own. With `outlives` its agent goes on without it;
+    its attempts may open so many files (0: as many as the agent may)."""
 
     link: AgentLink
     outlives: bool = True
+    open_files: int = 0
     clock: Clock = field(default_factory=SystemClock)
     http: RemoteExecutor = field(default_factory=HttpExecutor)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     mail: Notifier = field(default_factory=SmtpNotifier)
     webhook: Notifier = field(default_factory=WebhookNotifier)
     decide: Decide | None = None
+    check_account: CheckAccount = check_account
 
 
 class Node:
@@ -177,13 +181,20 @@ class Node:
                 broadcaster=self.broadcaster,
                 timetable=self.timetable,
                 validate=self._validate,
+                check_account=outside.check_account,
                 rules=rules,
             )
         )
 
     def _hello(self) -> Hello:
         environment = tuple((os.fsencode(name), os.fsencode(value)) for name, value in clean(os.environ).items())
-        return Hello(VERSION, self.folds.position, outlives=self.outside.outlives, environment=environment)
+        return Hello(
+            VERSION,
+            self.folds.position,
+            outlives=self.outside.outlives,
+            environment=environment,
+            open_files=self.outside.open_files,
+        )
 
     def _durable(self, key: Key) -> int:
         """How many chunks of an attempt the log has."""
@@ -285,10 +296,15 @@ async def _agent_place(settings: Settings) -> AsyncIterator[Path]:
 async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    raise_open_files_limit()
+    usual, _ = raise_open_files_limit()
     async with open_storage(settings) as storage, _agent_place(settings) as place, trio.open_nursery() as nursery:
         listeners = await open_listeners(settings.interface, settings.port)
-        outside = Outside(link=ProcessLink(place), outlives=settings.persist, mail=SmtpNotifier(mailer_of(settings)))
+        outside = Outside(
+            link=ProcessLink(place),
+            outlives=settings.persist,
+            open_files=usual,
+            mail=SmtpNotifier(mailer_of(settings)),
+        )
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
         nursery.start_soon(node.save_snapshots)

@@ -515,9 +515,12 @@ def check_runs(node: RunningNode) -> None:
             case e.RunSkipped(run=run):
                 assert run not in seen, f"run {run} began and was skipped"
                 seen.add(run)
-            case e.AttemptFailed(run=run, attempt=attempt, retrying=retrying):
+            case e.AttemptFailed(run=run, attempt=attempt, retrying=retrying, retry_at=retry_at):
                 assert open_runs[run] == attempt
-                open_runs[run] += retrying
+                open_runs[run] += retrying and retry_at is None
+            case e.AttemptStarted(run=run, attempt=attempt):
+                open_runs[run] += 1
+                assert open_runs[run] == attempt
             case e.OutputChunk(run=run, attempt=attempt, sequence=sequence):
                 assert open_runs[run] == attempt, "output after the attempt's end"
                 assert sequence == chunks.get((run, attempt), 0) + 1, "a piece of output is missing"

@@ -44,7 +44,7 @@ async def _run(directory: Path, connected: int | None) -> int:
         return 1
     end_left(directory / GROUPS)
     shell = ShellExecutor(groups=GroupRegister(directory / GROUPS))
-    places = max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, (raise_open_files_limit() - 64) // _FILES_AN_ATTEMPT))
+    places = max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, (raise_open_files_limit()[1] - 64) // _FILES_AN_ATTEMPT))
     serving = Serving(Agent(shell, HttpExecutor(), SystemClock(), places=places), shell.adopt)
     listener = trio.socket.from_stdlib_socket(listen(directory))
     first = None if connected is None else _inherited(connected)

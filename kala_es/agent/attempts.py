@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from kala_es import limits
 from kala_es.agent.ledger import Ledger
+from kala_es.agent.limited_output import LimitedOutput
 from kala_es.clock import Clock
 from kala_es.domain.ids import SECOND, Instant
 from kala_es.executor import AttemptEnd, Channel, Executor, Local, Order
@@ -163,24 +164,26 @@ class Agent:
         order = attempt.order
         executor = self._shell if isinstance(order.work, Local) else self._http
 
-        async def emit(channel: Channel, content: bytes) -> None:
+        async def emit(channel: Channel, content: bytes, dropped: int = 0) -> None:
             """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
             while not (self._mute or self.ledger.has_room(attempt.key)):
                 room = self._held[attempt.key] = trio.Event()
                 await room.wait()
             if not self._mute:
-                self.ledger.chunk(attempt.key, (channel, content), self._clock.now())
+                self.ledger.chunk(attempt.key, (channel, content, dropped), self._clock.now())
 
+        output = LimitedOutput(order, emit)
         try:
             with attempt.scope:
-                attempt.end = await executor.execute(order, emit)
+                attempt.end = await output.carry_out(executor)
         except Exception as error:
             # A bug in an executor is the end of one attempt and is recorded as its reason.
             attempt.end = AttemptEnd(outcome="failed", reason=f"it could not be carried out: {error!r}")
         finally:
             self._running -= 1
             self._wake.set()
-            self._finish(attempt, attempt.end or (_CANCELLED if attempt.scope.cancel_called else _STOPPED))
+            end = attempt.end or (_CANCELLED if attempt.scope.cancel_called else _STOPPED)
+            self._finish(attempt, output.counted(end))
 
     def _finish_settled(self) -> None:
         while self._settled:
@@ -239,9 +242,12 @@ class _Attempt:
         self.end: AttemptEnd | None = None
 
 
-def raise_open_files_limit() -> int:
-    """Let this process open as many files as it is allowed to; the new limit. An attempt holds up to five."""
+def raise_open_files_limit() -> tuple[int, int]:
+    """Let this process open as many files as it is allowed to; the old limit and the new one.
+
+    An attempt holds up to five, and its process is to have the old limit again.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return soft, hard

@@ -62,14 +62,14 @@ class Ledger:
         """Whether all attempts together keep as much output as they may."""
         return self.unacknowledged >= limits.UNACKNOWLEDGED_BYTES
 
-    def chunk(self, key: Key, piece: tuple[Channel, bytes], at: Instant) -> None:
-        """Number a piece of output, keep it and tell it."""
-        channel, content = piece
+    def chunk(self, key: Key, piece: tuple[Channel, bytes, int], at: Instant) -> None:
+        """Number a piece of output (with the bytes left out before it), keep it and tell it."""
+        channel, content, dropped = piece
         entry = self._entries[key]
         entry.numbered += 1
         offset = entry.offsets[channel]
         entry.offsets[channel] = offset + len(content)
-        chunk = Chunk(*key, entry.numbered, channel, offset, content, at)
+        chunk = Chunk(*key, entry.numbered, channel, offset, content, at, dropped)
         entry.chunks.append(chunk)
         self.unacknowledged += len(content)
         if self._tell is not None:

@@ -29,10 +29,10 @@ _WORD_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Serving:
-    """One life of an agent. `adopt` takes the environment of each node that comes."""
+    """One life of an agent. `adopt` takes the environment and the limit of open files of each node that comes."""
 
     agent: Agent
-    adopt: Callable[[tuple[tuple[bytes, bytes], ...]], None]
+    adopt: Callable[[tuple[tuple[bytes, bytes], ...], int], None]
     life: str = field(default_factory=lambda: str(uuid.uuid4()))
     _since: int | None = None
     _present: trio.CancelScope | None = None
@@ -118,7 +118,7 @@ class Serving:
         """Do as the node says, while it is there and no other has come."""
         if self._present is not None:
             self._present.cancel()
-        self.adopt(hello.environment)
+        self.adopt(hello.environment, hello.open_files)
         self._farewell = False
         with trio.CancelScope() as present:
             self._present = present

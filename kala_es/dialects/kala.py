@@ -175,6 +175,12 @@ class _RunView(Protocol):
     def stdout_bytes(self) -> int: ...
     @property
     def stderr_bytes(self) -> int: ...
+    @property
+    def stdout_dropped(self) -> int: ...
+    @property
+    def stderr_dropped(self) -> int: ...
+    @property
+    def retry_at(self) -> Instant | None: ...
 
 
 class _StatsView(Protocol):
@@ -256,9 +262,11 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "tick": None if run.tick is None else instant_text(run.tick),
             "ended_at": None if run.ended is None else instant_text(run.ended),
             "reason": run.reason,
-            "stdout_bytes": run.stdout_bytes,
-            "stderr_bytes": run.stderr_bytes,
-            "output_truncated": truncated,
+            "stdout_bytes": run.stdout_bytes + run.stdout_dropped,
+            "stderr_bytes": run.stderr_bytes + run.stderr_dropped,
+            "output_truncated": truncated or run.stdout_dropped + run.stderr_dropped > 0,
+            "output_dropped_bytes": run.stdout_dropped + run.stderr_dropped,
+            "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
         }
     )
 
@@ -280,7 +288,7 @@ def _nanoseconds(run: _RunView) -> int:
 
 
 def stats_json(stats: _StatsView, *, next_run_at: Instant | None, created: Instant) -> bytes:
-    """The node's counters. `next_run_at` is the earliest tick of all enabled jobs."""
+    """The node's counters. `next_run_at` is when the next run or attempt is due."""
     fields = {
         "active_jobs": stats.jobs - stats.disabled_jobs,
         "disabled_jobs": stats.disabled_jobs,

@@ -101,6 +101,8 @@ class EndAttempt(Value, frozen=True):
     signal: int | None = None
     reason: str = ""
     final: bool = False
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class ReportStatus(Value, frozen=True):

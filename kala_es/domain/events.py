@@ -64,7 +64,9 @@ class RunStarted(Value, frozen=True):
 
 
 class AttemptFailed(Value, frozen=True):
-    """An attempt ended badly at `at`; with `retrying` the next one began at once."""
+    """An attempt ended badly at `at`; with `retrying` the next one began at once, or is to begin at `retry_at`.
+
+    What was dropped are bytes of its output that were left out because they were beyond the job's limit."""
 
     job: JobId
     at: Instant
@@ -75,6 +77,18 @@ class AttemptFailed(Value, frozen=True):
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    retry_at: Instant | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
+
+
+class AttemptStarted(Value, frozen=True):
+    """A run's next attempt began, after its delay. A run's first one begins with it, and one without delay at once."""
+
+    job: JobId
+    at: Instant
+    run: RunId
+    attempt: int
 
 
 class CancelRequested(Value, frozen=True):
@@ -87,7 +101,8 @@ class CancelRequested(Value, frozen=True):
 
 class OutputChunk(Value, frozen=True):
     """The next piece of an attempt's output. `sequence` counts the attempt's chunks from 1;
-    `offset` is how many bytes of this channel came before it in this attempt."""
+    `offset` is how many bytes of this channel are recorded before it in this attempt, `dropped` how many came right
+    before it and were left out because they were beyond the job's limit."""
 
     job: JobId
     at: Instant
@@ -97,10 +112,11 @@ class OutputChunk(Value, frozen=True):
     channel: str
     offset: int
     content: bytes
+    dropped: int = 0
 
 
 class RunFinished(Value, frozen=True):
-    """A run is over after `attempts` attempts."""
+    """A run is over after `attempts` attempts. What was dropped is said of the last one, as in `AttemptFailed`."""
 
     job: JobId
     at: Instant
@@ -111,6 +127,8 @@ class RunFinished(Value, frozen=True):
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class RunSkipped(Value, frozen=True):
@@ -222,6 +240,7 @@ JobEvent = (
     | JobDeleted
     | RunStarted
     | AttemptFailed
+    | AttemptStarted
     | CancelRequested
     | RunFinished
     | RunSkipped

@@ -6,6 +6,7 @@
 4. A tick is answered exactly once: `answered` only rises, and only ticks after it start runs.
 """
 
+from collections.abc import Callable
 from typing import assert_never
 
 from kala_es import limits
@@ -13,10 +14,11 @@ from kala_es.domain import commands as c
 from kala_es.domain import events as e
 from kala_es.domain.errors import Conflict, NotFound, Overloaded
 from kala_es.domain.ids import Instant, RunId, run_for_tick
-from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Run, RunStatus, SkipReason
+from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Run, SkipReason
 from kala_es.domain.plan import check, check_start, schedule_of
-from kala_es.domain.retry import may_retry
+from kala_es.domain.retry import may_retry, retry_at
 from kala_es.domain.values import replace
+from kala_es.domain.waiting import begin_due, give_all_up, give_up
 
 
 def decide(job: Job | None, command: c.Command) -> tuple[e.JobEvent, ...]:
@@ -57,11 +59,11 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
         case c.DisableJob():
             return () if job.disabled else (e.JobDisabled(job=job.id, at=at),)
         case c.DeleteJob():
-            return (e.JobDeleted(job=job.id, at=at, cause=command.cause),)
+            return (e.JobDeleted(job=job.id, at=at, cause=command.cause), *give_all_up(job, at))
         case c.ForgetParent():
             return _forget_parent(job, command)
         case c.AnswerTicks():
-            return _answer(job, at, command.gap)
+            return (*begin_due(job, at), *_answer(job, at, command.gap))
         case c.StartRun():
             return _start(job, command)
         case c.CreateJob() | c.ReportStatus() | c.RecordCrash() | c.EndAttempt() | c.CancelRun():
@@ -126,7 +128,8 @@ def _forget_parent(job: Job, command: c.ForgetParent) -> tuple[e.JobEvent, ...]:
         return ()
     rest = tuple(p for p in parents if p != command.parent)
     if not rest:
-        return (e.JobDeleted(job=job.id, at=command.at, cause=command.parent),)
+        deleted = e.JobDeleted(job=job.id, at=command.at, cause=command.parent)
+        return (deleted, *give_all_up(job, command.at))
     return (e.JobUpdated(job=job.id, at=command.at, spec=replace(job.spec, parents=rest), disabled=job.disabled),)
 
 
@@ -211,6 +214,8 @@ def _cancel(job: Job | None, command: c.CancelRun) -> tuple[e.JobEvent, ...]:
     run = job.run(command.run) if job else None
     if run is None:
         raise Conflict(f"the run {command.run!r} is not in flight")
+    if job is not None and run.retry_at is not None:
+        return (give_up(job, run, command.at, reason="cancelled on request"),)
     if run.status == "cancelling":
         return ()
     return (e.CancelRequested(job=command.job, at=command.at, run=command.run),)
@@ -218,7 +223,7 @@ def _cancel(job: Job | None, command: c.CancelRun) -> tuple[e.JobEvent, ...]:
 
 def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ...]:
     run = job.run(command.run) if job else None
-    if job is None or run is None or run.attempt != command.attempt:
+    if job is None or run is None or run.attempt != command.attempt or run.retry_at is not None:
         return ()
     finished = e.RunFinished(
         job=job.id,
@@ -230,6 +235,8 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         exit_code=command.exit_code,
         signal=command.signal,
         reason=command.reason,
+        stdout_dropped=command.stdout_dropped,
+        stderr_dropped=command.stderr_dropped,
     )
     if command.outcome == "succeeded":
         return (finished,)
@@ -244,6 +251,9 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         exit_code=command.exit_code,
         signal=command.signal,
         reason=command.reason,
+        stdout_dropped=command.stdout_dropped,
+        stderr_dropped=command.stderr_dropped,
+        retry_at=retry_at(job, run, command) if retrying else None,
     )
     return (failed,) if retrying else (failed, finished)
 
@@ -274,8 +284,10 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return _answered(job, event.last)
         case e.AttemptFailed():
             return _attempt_failed(job, event)
+        case e.AttemptStarted():
+            return _change_run(job, event.run, lambda run: replace(run, attempt=event.attempt, retry_at=None))
         case e.CancelRequested():
-            return _with_run(job, event.run, status="cancelling")
+            return _change_run(job, event.run, lambda run: replace(run, status="cancelling"))
         case e.StatusReported() | e.ActorCrashed():
             return job
         case _:
@@ -328,17 +340,18 @@ def _started(job: Job, event: e.RunStarted) -> Job:
     return _answered(replace(job, runs=(*job.runs, run), counters=counters), event.tick)
 
 
-def _with_run(job: Job, run: RunId, *, status: RunStatus | None = None, attempt: int | None = None) -> Job:
-    def change(r: Run) -> Run:
-        return replace(r, status=status or r.status, attempt=attempt or r.attempt) if r.id == run else r
-
-    return replace(job, runs=tuple(change(r) for r in job.runs))
+def _change_run(job: Job, run: RunId, change: Callable[[Run], Run]) -> Job:
+    return replace(job, runs=tuple(change(r) if r.id == run else r for r in job.runs))
 
 
 def _attempt_failed(job: Job, event: e.AttemptFailed) -> Job:
     counters = replace(job.counters, error_count=job.counters.error_count + 1, last_error=event.at)
     job = replace(job, counters=counters)
-    return _with_run(job, event.run, attempt=event.attempt + 1) if event.retrying else job
+    if not event.retrying:
+        return job
+    if event.retry_at is not None:
+        return _change_run(job, event.run, lambda run: replace(run, retry_at=event.retry_at))
+    return _change_run(job, event.run, lambda run: replace(run, attempt=event.attempt + 1))
 
 
 def _finished(job: Job, event: e.RunFinished) -> Job | None:

@@ -6,8 +6,9 @@
    namesake that is created meanwhile takes them over. A job that is gone leaves nothing but its records.
 3. A run is begun or skipped, once. Whatever happens to its job, a run that has begun ends, with one outcome, and stays
    ended. A request to cancel it forbids further attempts; it does not say how the run ends.
-4. An attempt begins with its run or, the same instant, with the end of the attempt before it. The last one's
-   outcome is the run's: when it failed, `AttemptFailed` and `RunFinished` stand in one commit.
+4. An attempt begins with its run or, the same instant, with the end of the attempt before it; or, with a delay, by an
+   event of its own, and until then the run waits. The last one's outcome is the run's: when it failed, `AttemptFailed`
+   and `RunFinished` stand in one commit. A run that is given up while it waits is cancelled.
 5. An event without an arrow from the present state never occurs there, unless it is one that moves nothing.
 
 `evolve` (job.py) follows the table and `decide` keeps to it: tests/domain/test_lifecycle.py.
@@ -25,7 +26,7 @@ from kala_es.domain.model import Job, Outcome, Run
 Machine = Literal["job", "run", "attempt"]
 JobPhase = Literal["absent", "enabled", "disabled", "deleted"]
 AttemptPhase = Literal["not begun", "running"] | Outcome
-RunPhase = Literal["cancelling", "skipped"] | AttemptPhase
+RunPhase = Literal["waiting", "cancelling", "skipped"] | AttemptPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +67,13 @@ STATES: Final[Mapping[Machine, Mapping[str, str]]] = {
     "run": {
         "not begun": "no event names it",
         "running": "an attempt is under way",
-        "cancelling": "the same, and someone has asked for its end",
+        "waiting": "its attempt has failed, and the next one begins when its delay is over",
+        "cancelling": "an attempt is under way, and someone has asked for its end",
         "skipped": "a tick or a request named it, and nothing was started",
         "succeeded": "its last attempt succeeded",
         "failed": "its last attempt failed",
         "timed-out": "its last attempt took longer than the job allows",
-        "cancelled": "its last attempt was ended by a request",
+        "cancelled": "its last attempt was ended by a request, or it was given up while it waited for the next",
         "lost": "the node stopped while its last attempt ran, so nobody knows how it ended",
     },
     "attempt": {
@@ -129,6 +131,12 @@ NEXT: Final = Condition(
         isinstance(event, e.AttemptFailed) and event.retrying and event.attempt + 1 == subject.attempt
     ),
 )
+WITH_DELAY: Final = Condition(
+    "a retry is to follow later", lambda _, event: isinstance(event, e.AttemptFailed) and event.retry_at is not None
+)
+WITHOUT_DELAY: Final = Condition(
+    "otherwise", lambda _, event: isinstance(event, e.AttemptFailed) and event.retry_at is None
+)
 LAST_SUCCEEDED: Final = Condition(
     "outcome succeeded",
     lambda subject, event: (
@@ -148,6 +156,7 @@ _JOB: Final[tuple[_Row, ...]] = (
     ("enabled", e.RunSkipped, ALWAYS, "enabled"),
     ("enabled", e.TickMissed, ALWAYS, "enabled"),
     ("enabled", e.AttemptFailed, ALWAYS, "enabled"),
+    ("enabled", e.AttemptStarted, ALWAYS, "enabled"),
     ("enabled", e.CancelRequested, ALWAYS, "enabled"),
     ("enabled", e.RunFinished, ALWAYS, "enabled"),
     ("disabled", e.JobUpdated, NOT_DISABLED, "enabled"),
@@ -158,6 +167,7 @@ _JOB: Final[tuple[_Row, ...]] = (
     ("disabled", e.RunSkipped, ALWAYS, "disabled"),
     ("disabled", e.TickMissed, ALWAYS, "disabled"),
     ("disabled", e.AttemptFailed, ALWAYS, "disabled"),
+    ("disabled", e.AttemptStarted, ALWAYS, "disabled"),
     ("disabled", e.CancelRequested, ALWAYS, "disabled"),
     ("disabled", e.RunFinished, ALWAYS, "disabled"),
     ("deleted", e.JobCreated, NOT_DISABLED, "enabled"),
@@ -170,7 +180,10 @@ _JOB: Final[tuple[_Row, ...]] = (
 _RUN: Final[tuple[_Row, ...]] = (
     ("not begun", e.RunStarted, ALWAYS, "running"),
     ("not begun", e.RunSkipped, ALWAYS, "skipped"),
-    ("running", e.AttemptFailed, ALWAYS, "running"),
+    ("running", e.AttemptFailed, WITHOUT_DELAY, "running"),
+    ("running", e.AttemptFailed, WITH_DELAY, "waiting"),
+    ("waiting", e.AttemptStarted, ALWAYS, "running"),
+    ("waiting", e.RunFinished, _ends_with("cancelled"), "cancelled"),
     ("running", e.CancelRequested, ALWAYS, "cancelling"),
     *(("running", e.RunFinished, _ends_with(end), end) for end in _ENDS),
     ("cancelling", e.AttemptFailed, NO_RETRY, "cancelling"),
@@ -179,6 +192,7 @@ _RUN: Final[tuple[_Row, ...]] = (
 _ATTEMPT: Final[tuple[_Row, ...]] = (
     ("not begun", e.RunStarted, FIRST, "running"),
     ("not begun", e.AttemptFailed, NEXT, "running"),
+    ("not begun", e.AttemptStarted, ALWAYS, "running"),
     ("running", e.RunFinished, LAST_SUCCEEDED, "succeeded"),
     *(("running", e.AttemptFailed, _attempt_ends_with(end), end) for end in _ENDS[1:]),
 )
@@ -202,11 +216,11 @@ DECIDES: Final[Mapping[type[c.Command], tuple[type[e.JobEvent], ...]]] = {
     c.ReplaceBody: (e.JobUpdated,),
     c.EnableJob: (e.JobEnabled, e.TickMissed, e.RunStarted, e.RunSkipped),
     c.DisableJob: (e.JobDisabled,),
-    c.DeleteJob: (e.JobDeleted,),
-    c.ForgetParent: (e.JobUpdated, e.JobDeleted),
-    c.AnswerTicks: (e.RunStarted, e.RunSkipped, e.TickMissed),
+    c.DeleteJob: (e.JobDeleted, e.RunFinished),
+    c.ForgetParent: (e.JobUpdated, e.JobDeleted, e.RunFinished),
+    c.AnswerTicks: (e.AttemptStarted, e.RunStarted, e.RunSkipped, e.TickMissed),
     c.StartRun: (e.RunStarted, e.RunSkipped),
-    c.CancelRun: (e.CancelRequested,),
+    c.CancelRun: (e.CancelRequested, e.RunFinished),
     c.EndAttempt: (e.AttemptFailed, e.RunFinished),
     c.ReportStatus: (e.StatusReported,),
     c.RecordCrash: (e.ActorCrashed,),
@@ -226,7 +240,7 @@ def job_phase(job: Job | None) -> JobPhase:
 def run_phase(run: Run | None, end: e.RunFinished | e.RunSkipped | None = None) -> RunPhase:
     """Where a run stands. `run`: it as its job's state has it; `end`: the event that ended it, if there is one."""
     if run is not None:
-        return run.status
+        return run.status if run.retry_at is None else "waiting"
     if isinstance(end, e.RunFinished):
         return end.outcome
     return "skipped" if end else "not begun"
@@ -246,7 +260,10 @@ def met(job: Job | None, event: e.JobEvent) -> Iterator[tuple[Machine, Subject]]
         case e.RunStarted():
             attempts: tuple[int, ...] = (1,)
         case e.AttemptFailed():
-            attempts = (event.attempt, event.attempt + 1) if event.retrying else (event.attempt,)
+            begins = event.retrying and event.retry_at is None
+            attempts = (event.attempt, event.attempt + 1) if begins else (event.attempt,)
+        case e.AttemptStarted():
+            attempts = (event.attempt,)
         case e.RunFinished():
             attempts = (event.attempts,) if event.outcome == "succeeded" else ()
         case e.RunSkipped() | e.CancelRequested() | e.StatusReported():

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.notify import NOTHING_SAID, Notify
+from kala_es.domain.terms import USUAL, AttemptTerms
 from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
@@ -60,6 +61,7 @@ class JobSpec(Value, frozen=True):
     cwd: str = ""
     stdin: str = ""
     timeout: str = ""
+    terms: AttemptTerms = USUAL
     notify: Notify = NOTHING_SAID
 
 
@@ -78,7 +80,10 @@ NOTHING_DONE = Counters()
 
 
 class Run(Value, frozen=True):
-    """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it."""
+    """A run in flight. `root` is the run at the top of its tree: itself, unless another's end caused it.
+
+    With `retry_at` its attempt has failed, and nobody carries it out until then.
+    """
 
     id: RunId
     cause: Cause
@@ -88,6 +93,7 @@ class Run(Value, frozen=True):
     after: RunId | None = None
     attempt: int = 1
     status: RunStatus = "running"
+    retry_at: Instant | None = None
 
 
 class Job(Value, frozen=True):

@@ -1,8 +1,8 @@
 """Frozen values: the one base of everything that is decided, folded or stored, and its plain form.
 
 A value has named fields only, is compared by them and never changes. It holds no reference to what could hold it,
-so the garbage collector need not look at it. Its plain form is a map of str, int, bool, bytes, None, lists and maps,
-with the fields at their default left out.
+so the garbage collector need not look at it. Its plain form is a map of str, int, float, bool, bytes, None, lists and
+maps, with the fields at their default left out.
 """
 
 from collections.abc import Mapping

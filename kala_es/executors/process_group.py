@@ -10,14 +10,11 @@
    while in any case; what was in it when the leader ended is read even so.
 """
 
-import errno
 import fcntl
 import math
 import os
 import select
 import signal
-import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,58 +24,26 @@ from kala_es import limits
 from kala_es.executor import Channel, Emit
 from kala_es.executors.chunks import Chunks
 from kala_es.executors.group_register import GroupRegister
+from kala_es.executors.spawn import CannotStart, Program, Spawner
 
 _READ_BYTES = 64 * 1024
 _READS_A_TURN = 4
 """Then other tasks have their turn."""
 _PIPE_BYTES = 64 * 1024
 """What a pipe holds. A larger one made nothing faster (measured: 1.2 GiB/s with 64 KiB as with 1 MiB)."""
-_TRY_ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
-"""After these the program is looked for in PATH's next directory."""
-_DEFAULT_SIGNALS = tuple(
-    int(number)
-    for number in (
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGPIPE,
-        signal.SIGTERM,
-        signal.SIGCHLD,
-        signal.SIGXFSZ,
-    )
-)
-"""Python ignores some, and what started us may ignore others (nohup, a shell's &); a child ignores none."""
-
-
-class CannotStart(Exception):
-    """There is no process, for this reason."""
-
-    @classmethod
-    def for_want(cls, error: OSError) -> "CannotStart":
-        """The system has no descriptor, process or memory to spare."""
-        return cls(f"it could not be started: {error.strerror}")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every group: waits in seconds, the descriptor that one without input reads, and where groups are
-    noted."""
+    """What holds for every group: waits in seconds, the descriptor that one without input reads, what starts it, and
+    where it is noted."""
 
     kill_grace: float
     pipe_idle: float
     pipe_linger: float
     null: int
+    spawner: Spawner
     groups: GroupRegister | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What to start: one word at least, the whole environment, "" for the directory we are in."""
-
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    stdin: bytes = b""
 
 
 class ProcessGroup:
@@ -109,7 +74,7 @@ class ProcessGroup:
             if program.stdin:
                 stdin = self._feed_with(program.stdin)
             self._admit()
-            self.pid = _spawn(program, (stdin, stdout, stderr))
+            self.pid = self._terms.spawner.spawn(program, (stdin, stdout, stderr))
             if self._terms.groups is not None:
                 self._slot = self._terms.groups.add(self.pid)
             self._pidfd = os.pidfd_open(self.pid)
@@ -271,81 +236,6 @@ class ProcessGroup:
     def _signal(self, number: int) -> None:
         with suppress(OSError):  # all gone, or not ours to end
             os.killpg(self.pid, number)
-
-
-def _spawn(program: Program, standard: tuple[int, int, int]) -> int:
-    """The pid of the leader of a new session and group."""
-    try:
-        if program.cwd:
-            return _spawn_there(program, standard)
-        return _spawn_here(program, standard)
-    except ValueError as error:  # a NUL, a lone surrogate, a variable's name with "="
-        raise CannotStart(f"the command or its environment cannot be passed on: {error}") from error
-
-
-def _spawn_here(program: Program, standard: tuple[int, int, int]) -> int:
-    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(standard)]
-    reason = _why_not(program, FileNotFoundError(errno.ENOENT, ""))
-    for path in _candidates(program.argv[0], program.env.get("PATH", "")):
-        try:
-            return os.posix_spawn(
-                path,
-                program.argv,
-                program.env,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
-            )
-        except OSError as error:
-            reason = _why_not(program, error)
-            if error.errno not in _TRY_ELSEWHERE:
-                break
-    raise CannotStart(reason)
-
-
-def _spawn_there(program: Program, standard: tuple[int, int, int]) -> int:
-    """`posix_spawn` knows no directory; Popen costs a little more, and a shell that changes it a whole process."""
-    stdin, stdout, stderr = standard
-    try:
-        process = subprocess.Popen(
-            program.argv,
-            cwd=program.cwd,
-            env=program.env,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    except OSError as error:
-        if not os.path.isdir(program.cwd) or error.filename == program.cwd:
-            raise CannotStart(f"{program.cwd}: this directory cannot be entered ({error.strerror})") from error
-        raise CannotStart(_why_not(program, error)) from error
-    process.returncode = 0  # reaping is `close`'s, Popen must not try
-    return process.pid
-
-
-def _candidates(name: str, path: str) -> Iterator[str]:
-    """Where the program may be. A stat a directory is cheap, a failed start is not."""
-    if "/" in name:
-        yield name
-        return
-    for directory in path.split(":"):
-        candidate = f"{directory or '.'}/{name}"
-        if os.access(candidate, os.X_OK):
-            yield candidate
-
-
-def _why_not(program: Program, error: OSError) -> str:
-    name = program.argv[0]
-    path = os.path.join(program.cwd, name)
-    if error.errno == errno.EACCES and os.path.isdir(path):
-        return f"{name}: is a directory"
-    if error.errno != errno.ENOENT:
-        return f"{name}: {error.strerror}"
-    if "/" not in name:
-        return f"{name}: command not found"
-    return f"{name}: its interpreter was not found" if os.path.exists(path) else f"{name}: no such file"
 
 
 def _reaped(pid: int) -> int | None:

@@ -6,19 +6,22 @@
 """
 
 import os
+import resource
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
-from msgspec.structs import replace
+from msgspec.structs import replace as changed
 
 from kala_es import limits
 from kala_es.domain.command_line import CommandLineError, backticks, expand, split
 from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order
+from kala_es.executors.accounts import NoSuchAccount, account_of
 from kala_es.executors.group_register import GroupRegister
-from kala_es.executors.process_group import CannotStart, ProcessGroup, Program, Terms
+from kala_es.executors.process_group import ProcessGroup, Terms
+from kala_es.executors.spawn import CannotStart, Program, Spawner
 
 _KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +39,10 @@ class _Attempt:
 
 
 class ShellExecutor:
-    """The executor for `Local` work. Waits are in seconds; the clean environment is taken from ours, once, here."""
+    """The executor for `Local` work. Waits are in seconds; the clean environment is taken from ours, once, here.
+
+    `open_files` is how many a process may open (the soft limit); None for as many as we may now.
+    """
 
     def __init__(
         self,
@@ -44,15 +50,20 @@ class ShellExecutor:
         pipe_idle: float = limits.PIPE_IDLE_SECONDS,
         pipe_linger: float = limits.PIPE_LINGER_SECONDS,
         *,
+        open_files: int | None = None,
         groups: GroupRegister | None = None,
     ) -> None:
         _keep_descriptors_to_ourselves()
-        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, _open_null(), groups)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if open_files is None else open_files
+        null = _open_null()
+        self._spawner = Spawner(null, files)
+        self._terms = Terms(kill_grace, pipe_idle, pipe_linger, null=null, spawner=self._spawner, groups=groups)
         self._environment = clean(os.environ)
         self._unreaped: list[int] = []
 
-    def adopt(self, environment: tuple[tuple[bytes, bytes], ...]) -> None:
-        """From now on take the clean environment from this one."""
+    def adopt(self, environment: tuple[tuple[bytes, bytes], ...], open_files: int) -> None:
+        """From now on take the clean environment from this one, and let a process open so many files (0: as before)."""
+        self._spawner.open_files = open_files or self._spawner.open_files
         self._environment = clean({os.fsdecode(name): os.fsdecode(value) for name, value in environment})
 
     async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
@@ -69,32 +80,37 @@ class ShellExecutor:
                 await self._run(await self._program(order, order.work, emit), attempt)
             except CannotStart as error:
                 return AttemptEnd(outcome="failed", reason=str(error))
-            return replace(_end(attempt.status), since=attempt.since)
+            return changed(_end(attempt.status, order.work.success_codes), since=attempt.since)
         end = _end(attempt.status)
         reason = f"it ran longer than its limit of {order.timeout:g} s"
-        return replace(end, outcome="timed-out", reason=reason, since=attempt.since)
+        return changed(end, outcome="timed-out", reason=reason, since=attempt.since)
 
     async def _program(self, order: Order, work: Local, emit: Emit) -> Program:
-        env = {**self._environment, **dict(work.env), **dict(order.identity)}
+        try:
+            account = account_of(work.confines.user, work.confines.group)
+        except NoSuchAccount as error:
+            raise CannotStart(str(error)) from error
+        env = {**self._environment, **dict(account.variables), **dict(work.env), **dict(order.identity)}
+        program = Program([], env, work.cwd, account=account, confines=work.confines)
         if work.shell:
             argv = ["/bin/sh", "-c", work.command_line] if work.command_line.strip() else []
         else:
-            argv = await self._words(work, env, emit)
+            argv = await self._words(work, program, emit)
         if not argv or not argv[0]:
             raise CannotStart("the command is empty")
         try:
-            return Program(argv, env, work.cwd, work.stdin.encode("utf-8", "surrogateescape"))
+            return replace(program, argv=argv, stdin=work.stdin.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError as error:
             raise CannotStart("its input has a character that cannot be encoded") from error
 
-    async def _words(self, work: Local, env: dict[str, str], emit: Emit) -> list[str]:
+    async def _words(self, work: Local, program: Program, emit: Emit) -> list[str]:
         try:
             words = split(work.command_line)
             outputs: dict[str, str] = {}
             for text in backticks(words):
                 if text not in outputs:
-                    outputs[text] = await self._backtick(Program(["/bin/sh", "-c", text], env, work.cwd), emit)
-            return expand(words, env, outputs)
+                    outputs[text] = await self._backtick(replace(program, argv=["/bin/sh", "-c", text]), emit)
+            return expand(words, program.env, outputs)
         except CommandLineError as error:
             raise CannotStart(str(error)) from error
 
@@ -146,13 +162,13 @@ class ShellExecutor:
             self._unreaped = [pid for pid in self._unreaped if not _is_gone(pid)]
 
 
-def _end(status: int | None) -> AttemptEnd:
+def _end(status: int | None, success_codes: tuple[int, ...] = (0,)) -> AttemptEnd:
     if status is None:
         return AttemptEnd(outcome="lost", reason="its exit status was collected by something else")
     code = os.waitstatus_to_exitcode(status)
-    if code == 0:
-        return AttemptEnd(outcome="succeeded", exit_code=0)
-    if code > 0:
+    if code in success_codes:
+        return AttemptEnd(outcome="succeeded", exit_code=code)
+    if code >= 0:
         return AttemptEnd(outcome="failed", exit_code=code, reason=f"exit status {code}")
     return AttemptEnd(outcome="failed", signal=-code, reason=f"killed by {_signal_name(-code)}")
 

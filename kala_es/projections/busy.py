@@ -38,6 +38,11 @@ class Busy:
         """Whether a run is in flight."""
         return run in self._runs
 
+    @property
+    def at_work(self) -> int:
+        """How many runs are being carried out: one that waits for its next attempt is not."""
+        return sum(run.retry_at is None for _, run in self._runs.values())
+
     def job_of(self, run: RunId) -> JobId | None:
         """The job whose run in flight this is."""
         found = self._runs.get(run)

@@ -24,7 +24,7 @@ from kala_es.projections.stats import Stats
 _STORED: Final = b"\x00folded"
 _FORM: Final = b"2"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
-_OURS: Final = b"jknortvw"
+_OURS: Final = b"gjknortvw"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
 OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk, e.NoticeDue, e.NoticeAttempted)

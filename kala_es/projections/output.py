@@ -1,7 +1,8 @@
 """Where each run's output stands in the log, so that any byte of it is found without reading what comes before.
 
 Key: `o` run id, number of the chunk -> position, channel, its offset in the channel, its offset in all, length.
-Offsets count over all attempts of the run.
+Key: `go` run id, number of the chunk -> channel, those two offsets, and how many bytes were left out right before it.
+Offsets count over all attempts of the run, and what is recorded, not what was left out.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
+from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import RunId
 from kala_es.fold_store import FoldStore
@@ -16,6 +18,8 @@ from kala_es.projections.recorded import Changes
 
 CHANNELS: Final = ("stdout", "stderr")
 _ROW: Final = Struct(">QBQQI")
+_GAP: Final = Struct(">BQQQ")
+_GAPS: Final = b"g"
 _PAGE: Final = 256
 
 
@@ -28,6 +32,16 @@ class Piece:
     offset: int
     total: int
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where `dropped` bytes of a channel were left out: at `offset` of the channel, at `total` of both together."""
+
+    channel: str
+    offset: int
+    total: int
+    dropped: int
 
 
 @dataclass(slots=True)
@@ -71,6 +85,9 @@ class Output:
         offset = sizes.stdout if chunk.channel == "stdout" else sizes.stderr
         row = _ROW.pack(position, CHANNELS.index(chunk.channel), offset, sizes.stdout + sizes.stderr, length)
         self._changes[_key(chunk.run, sizes.chunks)] = row
+        if chunk.dropped:
+            place = (CHANNELS.index(chunk.channel), offset, sizes.stdout + sizes.stderr)
+            self._changes[_GAPS + _key(chunk.run, sizes.chunks)] = _GAP.pack(*place, chunk.dropped)
         sizes.chunks += 1
         sizes.position = position
         if chunk.channel == "stdout":
@@ -105,6 +122,11 @@ class Output:
     def last_position(self, run: RunId) -> int:
         """Where the run's last chunk is; 0 when it has written nothing."""
         return (self._live.get(run) or self._stored(run)).position
+
+    def gaps(self, run: RunId) -> list[Gap]:
+        """Where something was left out before a chunk, in order. What was left out at an end is not among them."""
+        rows = self._store.scan(_GAPS + _key(run, 0), _GAPS + _key(run, _LAST), limit=limits.MAX_GAPS)
+        return [Gap(CHANNELS[row[0]], *_GAP.unpack(row)[1:]) for _, row in rows]
 
     def pieces(self, run: RunId, *, start: int = 0, channel: str | None = None) -> Iterator[Piece]:
         """The chunks that hold byte `start` and what follows it, of one channel or of both together."""

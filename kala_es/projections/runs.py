@@ -25,7 +25,8 @@ class RunSummary(Value, frozen=True):
 
     `position` is that of its start, `ordered` that of what began its present attempt, `end_position` that of its end;
     `outcome` is None while it is in flight;
-    `reported` is what a client said of it; `attempts` counts those begun; the sizes are bytes of output over all.
+    `reported` is what a client said of it; `attempts` counts those begun, the next one
+    begins at `retry_at`; the sizes are bytes of output over all.
     """
 
     id: RunId
@@ -49,6 +50,9 @@ class RunSummary(Value, frozen=True):
     end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    retry_at: Instant | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class Runs:
@@ -66,8 +70,10 @@ class Runs:
         match event:
             case e.RunStarted():
                 self._start(event, recorded)
-            case e.AttemptFailed() if event.retrying:
-                self._change(event.run, lambda r: replace(r, attempts=event.attempt + 1, ordered=at))
+            case e.AttemptFailed():
+                self._change(event.run, lambda r: _attempt_failed(r, event, at))
+            case e.AttemptStarted():
+                self._change(event.run, lambda r: replace(r, attempts=event.attempt, retry_at=None, ordered=at))
             case e.RunFinished():
                 self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
                 self._live.pop(event.run, None)
@@ -129,7 +135,28 @@ class Runs:
                 yield summary
 
 
+def _attempt_failed(run: RunSummary, event: e.AttemptFailed, at: int) -> RunSummary:
+    run = _with_dropped(run, event)
+    if not event.retrying:
+        return run
+    if event.retry_at is not None:
+        return replace(run, attempts=event.attempt, retry_at=event.retry_at)
+    return replace(run, attempts=event.attempt + 1, ordered=at)
+
+
+def _with_dropped(run: RunSummary, event: e.AttemptFailed | e.RunFinished) -> RunSummary:
+    if not event.stdout_dropped and not event.stderr_dropped:
+        return run
+    return replace(
+        run,
+        stdout_dropped=run.stdout_dropped + event.stdout_dropped,
+        stderr_dropped=run.stderr_dropped + event.stderr_dropped,
+    )
+
+
 def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> RunSummary:
+    if event.outcome == "succeeded":  # otherwise its last attempt has said it already
+        run = _with_dropped(run, event)
     return replace(
         run,
         attempts=event.attempts,
@@ -138,6 +165,7 @@ def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> 
         exit_code=event.exit_code,
         signal=event.signal,
         reason=event.reason,
+        retry_at=None,
         stdout_bytes=sizes[0],
         stderr_bytes=sizes[1],
     )

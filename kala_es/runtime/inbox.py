@@ -70,6 +70,7 @@ class Inbox:
             channel=chunk.channel,
             offset=chunk.offset,
             content=chunk.content,
+            dropped=chunk.dropped,
         )
         self._writer.submit(event, partial(self._recorded, chunk))
 
@@ -91,4 +92,6 @@ class Inbox:
             signal=end.signal,
             reason=self.ending if stopped else end.reason,
             final=bool(self.ending),
+            stdout_dropped=end.stdout_dropped,
+            stderr_dropped=end.stderr_dropped,
         )

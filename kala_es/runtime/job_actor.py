@@ -148,7 +148,9 @@ class JobActor:
             self._site.act(job, events, position)
         except Exception as bug:
             for run in job.runs:
-                if any(isinstance(x, e.RunStarted | e.AttemptFailed) and x.run == run.id for x in events):
+                if any(
+                    isinstance(x, e.RunStarted | e.AttemptFailed | e.AttemptStarted) and x.run == run.id for x in events
+                ):
                     end = EndAttempt(
                         job=job.id,
                         at=self._site.clock.now(),

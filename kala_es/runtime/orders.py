@@ -11,7 +11,8 @@ from kala_es.domain.graph import Graph, dependents
 from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.model import Job, JobSpec, Run
 from kala_es.domain.plan import timeout_of
-from kala_es.executor import Local, Order, Remote
+from kala_es.domain.terms import USUAL, AttemptTerms
+from kala_es.executor import PLAIN, Confines, Local, Order, Remote
 from kala_es.runtime.order_book import OrderBook
 
 
@@ -26,7 +27,7 @@ class Orders:
         """Order what the facts call for. `job` is the state after them, `position` where the last of them stands."""
         for event in events:
             match event:
-                case e.RunStarted() | e.AttemptFailed(retrying=True):
+                case e.RunStarted() | e.AttemptFailed(retrying=True, retry_at=None) | e.AttemptStarted():
                     run = job.run(event.run)
                     if run is not None:
                         self._book.order(self.order(job, run), position)
@@ -50,6 +51,8 @@ class Orders:
             work=self._work(job, run),
             identity=_identity(job, run),
             timeout=timeout_of(job.spec),
+            max_output=job.spec.terms.max_output,
+            on_max_output=job.spec.terms.on_max_output or "truncate-tail",
         )
 
     def _work(self, job: Job, run: Run) -> Local | Remote:
@@ -58,7 +61,15 @@ class Orders:
             url, body = self._filled_in(job, (spec.remote.url, spec.remote.body))
             return remote_work(spec, (url, body), kala.run_headers(job.id, run.id))
         (command_line,) = self._filled_in(job, (spec.command,))
-        return Local(command_line=command_line, shell=spec.shell, env=spec.env, cwd=spec.cwd, stdin=spec.stdin)
+        return Local(
+            command_line=command_line,
+            shell=spec.shell,
+            env=spec.env,
+            cwd=spec.cwd,
+            stdin=spec.stdin,
+            confines=_confines(spec.terms),
+            success_codes=spec.terms.success_codes or (0,),
+        )
 
     def _filled_in(self, job: Job, texts: tuple[str, ...]) -> tuple[str, ...]:
         if not job.spec.template_delimiters:
@@ -94,6 +105,20 @@ def remote_of_draft(job: JobId, spec: JobSpec, now: Instant) -> Remote:
         filled = fill_in(spec, texts, kala.go_fields(draft, ()))
         texts = (filled[0], filled[1])
     return remote_work(spec, texts, ())
+
+
+def _confines(terms: AttemptTerms) -> Confines:
+    if terms == USUAL:
+        return PLAIN
+    return Confines(
+        user=terms.user,
+        group=terms.group,
+        umask=int(terms.umask, 8) if terms.umask else None,
+        nice=terms.nice,
+        memory_bytes=terms.memory_limit,
+        cpu_seconds=terms.cpu_limit,
+        open_files=terms.open_files_limit,
+    )
 
 
 def _identity(job: Job, run: Run) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
 2. Every run that was in flight goes on where the agent has it, is ordered where the agent cannot have had it, and
    ends as lost (or is retried) where its agent is gone: the order book and the agent's list say which.
+   One that waits for its next attempt goes on waiting.
 3. Every tick that passed is answered by the job's policy.
 4. Every command that an event made due, and that no event answers, is repeated.
 """
@@ -62,6 +63,8 @@ async def _fits(log: EventLog, path: Path) -> bool:
 def inherit(folds: Folds, book: OrderBook, orders: Orders) -> None:
     """Enter the attempts that were in flight into the order book."""
     for job, run in folds.busy:
+        if run.retry_at is not None:
+            continue
         summary = folds.runs.get(run.id)
         key = run.id, run.attempt
         book.inherit(key, summary.ordered if summary else 0, partial(_order_again, folds, orders, key=(job, run.id)))

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 
+import trio
+
 from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
@@ -18,6 +20,7 @@ from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.terms import AttemptTerms
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
@@ -31,6 +34,9 @@ from kala_es.runtime.timetable import Timetable
 _READ_PAGE = 256
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
+
+CheckAccount = Callable[[AttemptTerms], None]
+"""Raises Invalid when this system has no such user or group, or may not run as it. It may take its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,7 @@ class Parts:
     broadcaster: Broadcaster
     timetable: Timetable
     validate: Validate
+    check_account: CheckAccount
     rules: Rules
 
 
@@ -125,7 +132,10 @@ class Scheduler:
             assert draft.id is not None
             if draft.spec.kind == "remote":
                 raise Invalid(f"[{i}].type", "remote jobs are validated one by one; create them one by one")
-            await self._admit(draft.id, draft.spec)
+            try:
+                await self._admit(draft.id, draft.spec)
+            except Invalid as error:
+                raise Invalid(f"[{i}].{error.field}", error.reason) from None
             commands.append(
                 c.CreateJob(job=draft.id, at=now, spec=draft.spec, disabled=draft.disabled, counters=draft.counters)
             )
@@ -134,16 +144,22 @@ class Scheduler:
     async def _admit(self, job: JobId, spec: JobSpec) -> None:
         if spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
+        await self._check_account(spec.terms)
         if spec.kind == "remote" and spec.remote.url:
             reason = await self._parts.validate(job, spec)
             if reason:
                 raise Forbidden(f"the remote side did not accept the job: {reason}")
+
+    async def _check_account(self, terms: AttemptTerms) -> None:
+        if terms.user or terms.group or terms.nice < 0:
+            await trio.to_thread.run_sync(self._parts.check_account, terms)
 
     async def update(self, draft: JobDraft, origin: Origin) -> Done:
         """Replace the definition of the job `draft.id`."""
         assert draft.id is not None
         if draft.spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
+        await self._check_account(draft.spec.terms)
         at = self.clock.now()
         return await self._ask(c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled), origin)
 
@@ -266,7 +282,7 @@ class Scheduler:
         return ticks
 
     def first_tick(self) -> Instant | None:
-        """The earliest next tick of all enabled jobs."""
+        """When the next run or attempt of all is due."""
         return self._parts.timetable.first()
 
     async def output(

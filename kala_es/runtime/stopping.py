@@ -58,7 +58,7 @@ class Ending:
 
     async def _leave(self) -> None:
         """Until what was asked before is done."""
-        if len(self.folds.busy):
+        if self.folds.busy.at_work:
             self.say(f"kala-es: stopping: {self._left()} left to the agent")
         self.projector.give_up()
         with trio.move_on_after(limits.LEAVE_SECONDS):
@@ -71,26 +71,26 @@ class Ending:
             nursery.cancel_scope.deadline = trio.current_time() + grace
             nursery.start_soon(self._report, nursery.cancel_scope)
             nursery.start_soon(_cancel_when, hurry, nursery.cancel_scope)
-            while len(self.folds.busy) or self.registry.active:
+            while self.folds.busy.at_work or self.registry.active:
                 await self.registry.parked()
             nursery.cancel_scope.cancel()
 
     async def _report(self, scope: trio.CancelScope) -> None:
         while True:
-            if len(self.folds.busy):
+            if self.folds.busy.at_work:
                 left = max(0.0, scope.deadline - trio.current_time())
                 self.say(f"kala-es: stopping: {self._left()} left, they have {_clock(left)}; a second signal cancels")
             await trio.sleep(limits.STOP_REPORT_SECONDS)
 
     async def _cancel(self) -> None:
-        while len(self.folds.busy) or self.registry.active:
+        while self.folds.busy.at_work or self.registry.active:
             for job, run in list(self.folds.busy):
-                if run.status == "running":
+                if run.status == "running" and run.retry_at is None:
                     self.registry.cancel_for_stop(job, run.id)
             await self.registry.parked()
 
     def _left(self) -> str:
-        count = len(self.folds.busy)
+        count = self.folds.busy.at_work
         return f"{count} run{'' if count == 1 else 's'}"
 
 

@@ -10,7 +10,8 @@ from kala_es.domain import events as e
 from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
-_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "started", "ended", "next_at")
+_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "started", "ended", "next_at", "retry_at")
+_DROPPED: Final = ("stdout_dropped", "stderr_dropped")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
 
@@ -37,7 +38,8 @@ def text_of(content: bytes) -> dict[str, str]:
 
 def output_frame(position: int, chunk: e.OutputChunk, offset: int) -> bytes:
     """A piece of output; `offset` counts the bytes of its channel over the whole run."""
-    return frame(position, "output", {"channel": chunk.channel, "offset": offset, **text_of(chunk.content)})
+    gap = {"dropped": chunk.dropped} if chunk.dropped else {}
+    return frame(position, "output", {"channel": chunk.channel, "offset": offset, **gap, **text_of(chunk.content)})
 
 
 def state_frame(position: int, event: e.Event) -> bytes:
@@ -46,7 +48,11 @@ def state_frame(position: int, event: e.Event) -> bytes:
         case e.RunStarted():
             return frame(position, "state", _facts(event, "started", ("cause", "tick", "after")))
         case e.AttemptFailed():
-            return frame(position, "state", _facts(event, "attempt-failed", ("attempt", "retrying", *_END)))
+            told = ("attempt", "retrying", *_END)
+            later = event.retry_at is not None
+            return frame(position, "state", _facts(event, "attempt-failed", (*told, "retry_at") if later else told))
+        case e.AttemptStarted():
+            return frame(position, "state", _facts(event, "attempt-started", ("attempt",)))
         case e.CancelRequested():
             return frame(position, "state", _facts(event, "cancel-requested", ()))
         case e.StatusReported():
@@ -59,9 +65,11 @@ def state_frame(position: int, event: e.Event) -> bytes:
 
 def _facts(event: e.JobEvent, state: str, told: tuple[str, ...]) -> dict[str, Any]:
     facts = {name: getattr(event, name) for name in told}
-    if "tick" in facts:
-        facts["tick"] = None if facts["tick"] is None else instant_text(facts["tick"])
-    return {"state": state, "at": instant_text(event.at), **facts}
+    for name in _INSTANTS:
+        if name in facts:
+            facts[name] = None if facts[name] is None else instant_text(facts[name])
+    dropped = {name: getattr(event, name, 0) for name in _DROPPED}
+    return {"state": state, "at": instant_text(event.at), **facts, **{k: v for k, v in dropped.items() if v}}
 
 
 def event_frame(recorded: Recorded) -> bytes:

@@ -5,6 +5,7 @@ from typing import Final
 
 from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
+from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse
 from kala_es.web.parameters import choice
@@ -25,7 +26,7 @@ async def get_output(request: Request, site: Site) -> Response:
     size = _size(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)
     start, stop = wanted or (0, size)
-    headers = [*_HEADERS, ("Content-Length", str(stop - start))]
+    headers = [*_HEADERS, ("Content-Length", str(stop - start)), *gaps.headers(gaps.places(site, run, channel))]
     if wanted:
         headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
     return Response(

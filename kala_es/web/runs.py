@@ -12,6 +12,7 @@ from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
+from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
 from kala_es.web.listing import Listing, answer_list
@@ -104,7 +105,7 @@ async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
         async with aclosing(read_output(site, run, channel=None, within=(0, min(limit, size)))) as pieces:
             async for piece in pieces:
                 output += piece
-    text = output.decode("utf-8", "replace")
+    text = gaps.marked(output, gaps.places(site, run, None)).decode("utf-8", "replace")
     return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit)
 
 

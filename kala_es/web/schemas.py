@@ -5,6 +5,7 @@ from typing import Any, Final, get_args
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
 from kala_es.projections.notices import NoticeState
+from kala_es.web.terms_schema import TERMS
 
 Schema = dict[str, Any]
 
@@ -103,6 +104,7 @@ _OURS: Final[Schema] = {
     "stdin": _TEXT,
     "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
     "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+    **TERMS,
     "notify": {**_list(_TARGET), "description": "Who is told of what; [] for nobody."},
     "expected_duration": {**_TEXT, "description": "An ISO 8601 duration; a longer run is overdue."},
 }
@@ -124,6 +126,8 @@ _RUN: Final[Schema] = {
     "stdout_bytes": _COUNT,
     "stderr_bytes": _COUNT,
     "output_truncated": _FLAG,
+    "output_dropped_bytes": _COUNT,
+    "retry_at": _SOME_TIME,
 }
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,

@@ -22,7 +22,7 @@ def written(count: int, *, key: Key = KEY) -> Ledger:
     ledger = Ledger()
     ledger.take_on(order(*key))
     for _ in range(count):
-        ledger.chunk(key, ("stdout", b"x"), NOW)
+        ledger.chunk(key, ("stdout", b"x", 0), NOW)
     return ledger
 
 
@@ -44,7 +44,7 @@ def test_chunks_are_numbered_and_know_their_place_in_the_channel() -> None:
     ledger.take_on(order())
     messages = told(ledger)
     for channel, content in (("stdout", b"ab"), ("stderr", b"c"), ("stdout", b"d")):
-        ledger.chunk(KEY, (channel, content), NOW)  # type: ignore[arg-type]
+        ledger.chunk(KEY, (channel, content, 0), NOW)  # type: ignore[arg-type]
     ledger.end(KEY, END, (Instant(1), NOW))
     assert messages == [
         Chunk("r", 1, 1, "stdout", 0, b"ab", NOW),
@@ -92,11 +92,11 @@ def test_there_is_room_for_so_many_chunks_of_one_and_bytes_of_all(monkeypatch: p
     monkeypatch.setattr(limits, "UNACKNOWLEDGED_BYTES", 5)
     ledger = written(2)
     assert ledger.has_room(KEY)
-    ledger.chunk(KEY, ("stdout", b"x"), NOW)
+    ledger.chunk(KEY, ("stdout", b"x", 0), NOW)
     assert not ledger.has_room(KEY)
     ledger.take_on(order("s"))
     assert ledger.has_room(("s", 1))
-    ledger.chunk(("s", 1), ("stdout", b"xx"), NOW)
+    ledger.chunk(("s", 1), ("stdout", b"xx", 0), NOW)
     assert ledger.is_full
     assert not ledger.has_room(("s", 1))
     ledger.acknowledge(KEY, 3)

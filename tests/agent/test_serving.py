@@ -90,7 +90,7 @@ async def office(directory: Path) -> AsyncIterator[Office]:
     """An agent at work; whatever happens, it is over within a while."""
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            serving = Serving(Agent(Patient(), Patient(), SystemClock()), lambda environment: None)
+            serving = Serving(Agent(Patient(), Patient(), SystemClock()), lambda environment, files: None)
             listener = trio.socket.from_stdlib_socket(listen(directory))
             over = trio.Event()
 

@@ -58,7 +58,9 @@ class World(Protocol):
 
 
 def local(command_line: str, **more: object) -> Order:
-    fields = {name: more.pop(name) for name in ("env", "cwd", "stdin", "shell") if name in more}
+    fields = {
+        name: more.pop(name) for name in ("env", "cwd", "stdin", "shell", "confines", "success_codes") if name in more
+    }
     return Order(run="r", attempt=1, work=Local(command_line=command_line, **fields), **more)  # type: ignore[arg-type]
 
 

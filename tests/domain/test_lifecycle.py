@@ -37,6 +37,7 @@ from kala_es.domain.lifecycle import (
 )
 from kala_es.domain.model import Job, JobSpec, Outcome, Run
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.values import replace
 from tests.domain.test_reactions import STEPS, Step, played
 from tools.generate_docs import main, pages
@@ -200,6 +201,10 @@ def end(seconds: int, outcome: Outcome = "succeeded", run: str = "r", attempt: i
     return c.EndAttempt(job=J, at=at(seconds), run=RunId(run), attempt=attempt, outcome=outcome)
 
 
+def at_tick(seconds: int) -> c.AnswerTicks:
+    return c.AnswerTicks(job=J, at=at(seconds))
+
+
 def cancel(seconds: int) -> c.CancelRun:
     return c.CancelRun(job=J, at=at(seconds), run=R)
 
@@ -209,6 +214,8 @@ TICKS = c.AnswerTicks(job=J, at=at(500))
 REPORT = c.ReportStatus(job=J, at=at(500), run=R, status="Success")
 CRASH = c.RecordCrash(job=J, at=at(500), error="KeyError")
 BODY = c.ReplaceBody(job=J, at=at(500), body="b")
+LATER = replace(create(0), spec=replace(create(0).spec, retries=1, terms=AttemptTerms(retry_delay="PT10S")))
+LATE_CHILD = replace(LATER, spec=replace(LATER.spec, schedule="", parents=(JobId("p"), JobId("q"))))
 CHILD = replace(create(0), spec=replace(SPEC, schedule="", parents=(JobId("p"), JobId("q"))))
 FORGET = [c.ForgetParent(job=J, at=at(500), parent=JobId(parent)) for parent in "pq"]
 
@@ -224,6 +231,11 @@ CASES: dict[str, Sequence[c.Command]] = {
     "asked while disabled": [create(0, disabled=True), start(1), REPORT, CRASH],
     "ends while disabled": [create(0), start(1), DISABLE, cancel(501), end(502, "failed"), DELETE],
     "retried": [create(0, retries=1), start(1), end(2, "lost"), end(3, attempt=2)],
+    "retried later": [LATER, start(1), end(2, "failed"), REPORT, at_tick(12), end(13, attempt=2)],
+    "retried while disabled": [LATER, start(1), end(2, "failed"), DISABLE, TICKS, end(501, "failed", attempt=2)],
+    "cancelled while it waits": [LATER, start(1), end(2, "failed"), cancel(3), end(4)],
+    "deleted while it waits": [LATER, start(1), start(2, "s"), end(3, "failed"), DELETE, end(501, run="s")],
+    "orphaned while it waits": [LATE_CHILD, start(1), end(2, "failed"), *FORGET],
     "cancelled, yet failed": [create(0, retries=1), start(1), cancel(2), end(3, "failed")],
     "deleted": [create(0), start(1), start(2, "s"), DELETE, REPORT, CRASH, cancel(501), end(502, "failed"),
                 end(503, run="s")],
@@ -320,7 +332,7 @@ def test_the_table_is_about_known_states_and_all_events() -> None:
 def test_what_has_ended_stays_ended() -> None:
     leaving = {(arrow.machine, arrow.source) for arrow in ARROWS}
     for machine in ("run", "attempt"):
-        assert {state for m, state in leaving if m == machine} <= {"not begun", "running", "cancelling"}
+        assert {state for m, state in leaving if m == machine} <= {"not begun", "running", "waiting", "cancelling"}
     assert {(arrow.source, arrow.target) for arrow in ARROWS if arrow.event is e.RunStarted} == {
         ("enabled", "enabled"),
         ("not begun", "running"),

@@ -26,6 +26,7 @@ EVENTS = get_args(e.Event)
 SIMPLE: Mapping[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=20),
     int: st.integers(-(2**70), 2**70) | st.integers(0, 1),
+    float: st.floats(allow_nan=False),
     bool: st.booleans(),
     bytes: st.binary(max_size=40),
     NoneType: st.none(),

@@ -439,7 +439,7 @@ def test_the_sums(events: list[e.Event], sums: tuple[int, int, int, int, float |
 # ---- runs
 
 FAILED_ONCE = e.AttemptFailed(job=J, at=at(3), run=R, attempt=1, outcome="failed", retrying=True)
-BEGUN = RunSummary(id=R, job=J, cause="manual", root=R, started=at(2), position=2, principal="ann")
+BEGUN = RunSummary(id=R, job=J, cause="manual", root=R, started=at(2), position=2, ordered=2, principal="ann")
 ENDED = replace(
     BEGUN, ended=at(9), outcome="failed", exit_code=3, signal=9, reason="why", stdout_bytes=3, stderr_bytes=2
 )
@@ -447,7 +447,7 @@ SUMMARIES: list[tuple[list[e.Event], RunSummary | None]] = [
     ([], None),
     ([started(R, 2)], BEGUN),
     ([replace(started(R, 2), tick=at(1), after=S, root=S)], replace(BEGUN, tick=at(1), after=S, root=S)),
-    ([started(R, 2), FAILED_ONCE], replace(BEGUN, attempts=2)),
+    ([started(R, 2), FAILED_ONCE], replace(BEGUN, attempts=2, ordered=3)),
     ([started(R, 2), replace(FAILED_ONCE, retrying=False)], BEGUN),
     ([started(R, 2), chunk(R, "stdout", b"abc"), chunk(R, "stderr", b"de"), finished(R, 9)], ENDED),
     ([started(R, 2), chunk(R, "stdout", b"abc")], BEGUN),

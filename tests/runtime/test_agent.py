@@ -330,7 +330,9 @@ async def test_cancelling_a_process_whose_output_waits_ends_it_at_once() -> None
 
 
 def test_the_open_files_limit_is_raised() -> None:
-    assert raise_open_files_limit() == raise_open_files_limit() > 0
+    soft, hard = raise_open_files_limit()
+    assert 0 < soft <= hard
+    assert raise_open_files_limit() == (hard, hard)
 
 
 async def test_an_end_has_its_time_though_its_output_had_to_wait() -> None:

@@ -25,6 +25,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.job import decide
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.notify import OCCASIONS, Notify, Target
+from kala_es.domain.terms import AttemptTerms
 from kala_es.fold_store import FoldStore
 from kala_es.node import Storage
 from kala_es.notifier import Sent
@@ -194,6 +195,9 @@ class Walk:
             fields["timeout"] = self.random.choice(("PT1S", "PT15S", "PT2M"))
         fields["retries"] = self.random.choice((0, 0, 1, 3))
         fields["notify"] = self.random.choice((Notify(), NOTIFY))
+        if chance() < 0.3:
+            backoff, jitter = self.random.choice((None, 3.0)), self.random.choice((None, 0.5))
+            fields["terms"] = AttemptTerms(retry_delay="PT4S", retry_backoff=backoff, retry_jitter=jitter)
         fields["epsilon"] = self.random.choice(("", "PT10S"))
         fields["resume_at_next_tick"] = chance() < 0.3
         fields["dependency_policy"] = self.random.choice(("all", "any"))
