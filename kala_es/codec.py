@@ -19,6 +19,7 @@ from kala_es.event_log import LogIsNewer, NewRecord, Record
 
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
+SERVER_STREAM: Final = "server"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -39,6 +40,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.JobEnabled,
         e.JobDisabled,
         e.JobDeleted,
+        e.JobPaused,
+        e.JobResumed,
         e.RunStarted,
         e.AttemptFailed,
         e.CancelRequested,
@@ -49,6 +52,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.StatusReported,
         e.ActorCrashed,
         e.RequestAnswered,
+        e.ServerPaused,
+        e.ServerResumed,
     )
 }
 
@@ -73,6 +78,8 @@ def stream_of(event: e.Event) -> str:
         return run_stream(event.run)
     if isinstance(event, e.RequestAnswered):
         return REQUESTS_STREAM
+    if isinstance(event, e.ServerEvent):
+        return SERVER_STREAM
     return job_stream(event.job)
 
 

@@ -45,6 +45,7 @@ from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import replay, resume
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.scheduler import Parts, Rules, Scheduler
+from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import Settings
 from kala_es.web.app import Edge, make_app
@@ -152,6 +153,7 @@ class Node:
         )
         self.registry = Registry(site)
         self.inbox = Inbox(self.folds, clock=clock, writer=self.writer, tell=self.registry.tell, send=self.agent.send)
+        self.pause = ServerPause(self.folds, clock=clock, writer=self.writer, timetable=self.timetable)
         self.scheduler = Scheduler(
             Parts(
                 clock=clock,
@@ -161,6 +163,7 @@ class Node:
                 projector=self.projector,
                 broadcaster=self.broadcaster,
                 timetable=self.timetable,
+                pause=self.pause,
                 validate=self._validate,
                 rules=rules,
             )
@@ -182,10 +185,19 @@ class Node:
         self.broadcaster.begin(self.folds.position)
         await nursery.start(self.agent.run)
         nursery.start_soon(self.writer.run)
-        await resume(self.folds, self.timetable, clock=self.outside.clock, tell=self.registry.tell)
+        await self.pause.end_if_over()
+        await resume(
+            self.folds,
+            self.timetable,
+            clock=self.outside.clock,
+            tell=self.registry.tell,
+            late=self.registry.begin_late,
+        )
         with trio.move_on_after(_SETTLE_SECONDS):
             await self.registry.idle()
         nursery.start_soon(self.timetable.run)
+        nursery.start_soon(self.registry.turns.run)
+        nursery.start_soon(self.pause.run)
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; give running attempts their grace; then end them. Their ends are recorded."""

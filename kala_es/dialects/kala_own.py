@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kala_es.dialects import go_json
+from kala_es.dialects import go_json, kala_ticks
 from kala_es.dialects.go_json import Reader
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
+from kala_es.domain.tick_policy import TickPolicy
 from kala_es.domain.values import Value
 
 
@@ -46,8 +47,9 @@ KEYS: Final = (
     Key("stdin", "stdin", go_json.text),
     Key("timeout", "timeout", go_json.text),
     Key("dependency_policy", "dependency_policy", _policy),
+    *(Key(name, name, read, "ticks") for name, read in kala_ticks.READERS),
 )
-_GROUPS: Final[Mapping[str, type[Value]]] = {}
+_GROUPS: Final[Mapping[str, type[Value]]] = {"ticks": TickPolicy}
 _DEFAULTS: Final = JobSpec(name="")
 
 

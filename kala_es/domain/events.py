@@ -5,6 +5,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
+from kala_es.domain.tick_policy import Covered
 from kala_es.domain.values import Value
 
 
@@ -49,8 +50,26 @@ class JobDeleted(Value, frozen=True):
     cause: JobId | None = None
 
 
+class JobPaused(Value, frozen=True):
+    """Until `until` (none: until someone resumes it) the job's ticks are skipped."""
+
+    job: JobId
+    at: Instant
+    until: Instant | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class JobResumed(Value, frozen=True):
+    """The job's pause is over: its end came, or someone ended it."""
+
+    job: JobId
+    at: Instant
+    by: str = ""
+
+
 class RunStarted(Value, frozen=True):
-    """A run began with its first attempt. `tick` is the due time that it answers."""
+    """A run began with its first attempt. `tick` is the due time that it answers, `covers` all that it stands for."""
 
     job: JobId
     at: Instant
@@ -60,6 +79,7 @@ class RunStarted(Value, frozen=True):
     tick: Instant | None = None
     after: RunId | None = None
     kind: JobKind = "local"
+    covers: Covered | None = None
 
 
 class AttemptFailed(Value, frozen=True):
@@ -77,11 +97,12 @@ class AttemptFailed(Value, frozen=True):
 
 
 class CancelRequested(Value, frozen=True):
-    """Someone asked for the run's end."""
+    """Someone asked for the run's end; or, with overlap `replace`, the `tick` did whose run takes its place."""
 
     job: JobId
     at: Instant
     run: RunId
+    tick: Instant | None = None
 
 
 class OutputChunk(Value, frozen=True):
@@ -165,12 +186,30 @@ class RequestAnswered(Value, frozen=True):
     body: bytes = b""
 
 
+class ServerPaused(Value, frozen=True):
+    """Until `until` (none: until someone resumes it) the ticks of all jobs are skipped."""
+
+    at: Instant
+    until: Instant | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class ServerResumed(Value, frozen=True):
+    """The server's pause is over: its end came, or someone ended it."""
+
+    at: Instant
+    by: str = ""
+
+
 JobEvent = (
     JobCreated
     | JobUpdated
     | JobEnabled
     | JobDisabled
     | JobDeleted
+    | JobPaused
+    | JobResumed
     | RunStarted
     | AttemptFailed
     | CancelRequested
@@ -181,4 +220,5 @@ JobEvent = (
     | ActorCrashed
 )
 """What a job's actor decides, and what its state is folded from."""
-Event = JobEvent | OutputChunk | RequestAnswered
+ServerEvent = ServerPaused | ServerResumed
+Event = JobEvent | OutputChunk | RequestAnswered | ServerEvent

@@ -9,6 +9,7 @@ from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
 from kala_es.domain.schedule import Once, Schedule
+from kala_es.domain.tick_policy import check_policy
 
 _ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
 _BEGINNING: Final = Instant(-(1 << 62))
@@ -49,6 +50,7 @@ def check(spec: JobSpec) -> None:
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
+    check_policy(spec.ticks)
     _check_templates(spec)
 
 

@@ -12,6 +12,7 @@ from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
+from kala_es.domain.tick_policy import Covered
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -47,6 +48,7 @@ class RunSummary(Value, frozen=True):
     end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    covers: Covered | None = None
 
 
 class Runs:
@@ -84,6 +86,7 @@ class Runs:
             after=event.after,
             kind=event.kind,
             principal=recorded.principal,
+            covers=event.covers,
         )
         self._live[run.id] = run
         self._changes[_job_key(run)] = run.id.encode()

@@ -1,7 +1,7 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "anchor", "jobs" (how many), "graph", "trees", "joins", "attempted",
-"busy"}, lists of jobs, and the BLAKE2b digest of all that.
+"busy", "pause"}, lists of jobs, and the BLAKE2b digest of all that.
 """
 
 import os
@@ -17,6 +17,7 @@ import cbor2
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.reactions import Tree
+from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.projections.folds import Folds
 
@@ -43,6 +44,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "joins": {job: dict(seen) for job, seen in folds.trees.joins.items()},
         "attempted": folds.stats.last_attempted_run,
         "busy": [run.id for _, run in folds.busy],
+        "pause": to_plain(folds.server_pause) if folds.server_pause else None,
     }
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
@@ -96,5 +98,6 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     folds.trees.open.update(trees)
     folds.trees.joins.update({JobId(job): dict(seen) for job, seen in top["joins"].items()})
     folds.stats.last_attempted_run = top["attempted"]
+    folds.server_pause = from_plain(Pause, top["pause"]) if top.get("pause") else None
     folds.position = top["position"]
     return True

@@ -2,20 +2,21 @@
 
 1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
 2. Every run that was in flight ends as lost (or is retried), with the reason.
-3. Every tick that passed is answered by the job's policy.
+3. Every tick that passed is answered by the job's policy, so many jobs a second.
 4. Every command that an event made due, and that no event answers, is repeated.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
 
 from kala_es import codec
 from kala_es.clock import Clock
-from kala_es.domain.commands import AnswerTicks, Command, EndAttempt
+from kala_es.domain.commands import Command, EndAttempt
 from kala_es.domain.due import wake_at
+from kala_es.domain.ids import JobId
 from kala_es.domain.reactions import outstanding
 from kala_es.event_log import EventLog
 from kala_es.projections import snapshot
@@ -54,21 +55,29 @@ async def _fits(log: EventLog, path: Path) -> bool:
     return bool(records) and snapshot.anchor_of(records[0].body) == anchor
 
 
-async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Callable[[Command], None]) -> None:
-    """Answer what the last stop left open, and plan what lies ahead."""
+async def resume(
+    folds: Folds,
+    timetable: Timetable,
+    *,
+    clock: Clock,
+    tell: Callable[[Command], None],
+    late: Callable[[Sequence[JobId]], None],
+) -> None:
+    """Answer what the last stop left open, and plan what lies ahead. `late` takes the jobs whose ticks passed."""
     now = clock.now()
     repeated = list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
     for job, run in list(folds.busy):
         tell(EndAttempt(job=job, at=now, run=run.id, attempt=run.attempt, outcome="lost", reason=LOST))
     for command in repeated:
         tell(command)
-    breath = time.monotonic()
+    breath, passed = time.monotonic(), list[JobId]()
     for job_id, state in list(folds.jobs.by_id.items()):
-        wake = wake_at(state)
+        wake = wake_at(state, server_paused=folds.server_pause is not None)
         if wake is not None and wake <= now:
-            tell(AnswerTicks(job=job_id, at=now, gap="the server was down"))
+            passed.append(job_id)
         else:
-            plan(timetable, job_id, state)
+            plan(timetable, folds, job_id)
         if time.monotonic() - breath > _BREATH_SECONDS:
             await trio.lowlevel.checkpoint()
             breath = time.monotonic()
+    late(passed)

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
+from kala_es.dialects import kala_ticks
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain import events as e
 from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
-_INSTANTS: Final = ("at", "tick", "first", "last", "made_up")
+_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "until")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
 
@@ -72,6 +73,8 @@ def event_frame(recorded: Recorded) -> bytes:
     for name in _INSTANTS:
         if name in fields:
             fields[name] = instant_text(fields[name])
+    if isinstance(event, e.RunStarted) and event.covers is not None:
+        fields["covers"] = kala_ticks.covers_json(event.covers)
     if isinstance(event, e.OutputChunk):
         fields |= text_of(fields.pop("content", b""))
     return frame(recorded.position, kind, {"position": recorded.position, "type": kind, **fields})

@@ -3,6 +3,7 @@
 from typing import Any, Final, get_args
 
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
+from kala_es.domain.tick_policy import Overlap
 
 Schema = dict[str, Any]
 
@@ -77,6 +78,21 @@ _OURS: Final[Schema] = {
     "stdin": _TEXT,
     "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
     "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+    "overlap": {"type": "string", "enum": [*get_args(Overlap)]},
+    "catch_up": {"type": "string", "enum": ["one", "none", "all"]},
+    "catch_up_window": {**_TEXT, "description": "An ISO 8601 duration: how old a tick may be that is made up."},
+    "jitter": {**_TEXT, "description": "An ISO 8601 duration over which jobs are spread."},
+    "starting_deadline": {**_TEXT, "description": "An ISO 8601 duration after which a tick starts nothing."},
+}
+_PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
+_COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})
+_TICK: Final[Schema] = {
+    "tick": _TIME,
+    "outcome": {"enum": ["started", "skipped", "missed", "waiting", "coming"]},
+    "at": _SOME_TIME,
+    "run": {"type": ["string", "null"]},
+    "reason": _TEXT,
+    "made_up_by": {"type": ["string", "null"]},
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,
@@ -96,6 +112,7 @@ _RUN: Final[Schema] = {
     "stdout_bytes": _COUNT,
     "stderr_bytes": _COUNT,
     "output_truncated": _FLAG,
+    "covers": {"anyOf": [_COVERS, {"type": "null"}]},
 }
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,
@@ -116,7 +133,7 @@ _LEGACY_RUN: Final[Schema] = {
 }
 
 SCHEMAS: Final[Schema] = {
-    "Job": _object({**_ORIGINAL, **_OURS}, optional=tuple(_OURS)),
+    "Job": _object({**_ORIGINAL, **_OURS, "paused": _PAUSE}, optional=(*_OURS, "paused")),
     "JobDraft": {
         **_object({**_ORIGINAL, **_OURS}, optional=tuple(name for name in {**_ORIGINAL, **_OURS} if name != "name")),
         "description": "Keys in any letter case; what is unknown is ignored.",
@@ -132,6 +149,9 @@ SCHEMAS: Final[Schema] = {
     "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
     "Stats": _object({"Stats": _object(_STATS)}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
+    "Ticks": _object({"ticks": _list(_object(_TICK))}),
+    "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
+    "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
     "Health": _object({"status": _TEXT}),
     "Error": _object({"error": _TEXT, "field": _TEXT}, optional=("field",)),

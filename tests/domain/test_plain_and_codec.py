@@ -133,6 +133,7 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
     given_fields = {f.name: named.get(f.name, "x" if hints[f.name] is str else 0) for f in fields(kind)}
     event = kind(**{name: value for name, value in given_fields.items() if not _has_default(kind, name)})
     streams: dict[type[Any], str] = {e.OutputChunk: "run:R", e.RequestAnswered: "requests"}
+    streams |= {e.ServerPaused: "server", e.ServerResumed: "server"}
     expected = streams.get(kind, "job:J")
     assert codec.stream_of(event) == codec.encode(event).stream == expected
 
