@@ -8,6 +8,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final, Literal
 
 from kala_es.domain import events as e
@@ -44,6 +45,14 @@ class TickList:
     _ticks: dict[Instant, TickOutcome] = field(default_factory=dict)
     _spec: JobSpec | None = None
     _made_up: dict[Instant, list[Instant]] = field(default_factory=dict)
+    _beyond: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no later event can say more of these ticks."""
+        if self._made_up or not (self._beyond or len(self._ticks) >= self.most):
+            return False
+        return not any(each.reason == "paused" and each.made_up_by is None for each in self._ticks.values())
 
     def take(self, event: e.Event) -> None:
         """Fold one event of the job."""
@@ -53,15 +62,17 @@ class TickList:
             case e.RunStarted() if event.tick is not None:
                 self._started(event, event.tick)
             case e.RunSkipped() if event.tick is not None:
-                found = TickOutcome(tick=event.tick, outcome="skipped", at=event.at, reason=event.reason)
-                self._put(found)
+                self._made_up.pop(event.tick, None)
+                self._put(TickOutcome(tick=event.tick, outcome="skipped", at=event.at, reason=event.reason))
             case e.TickMissed():
                 self._missed(event)
 
     def _started(self, event: e.RunStarted, tick: Instant) -> None:
         made_up = self._made_up.pop(tick, [])
         if event.covers is not None:
-            made_up += [t for t in self._ticks if event.covers.first <= t < tick and not self._is_over(t)]
+            first = event.covers.first
+            newest = takewhile(lambda t: t >= first, reversed(self._ticks))
+            made_up += [t for t in newest if t < tick and not self._is_over(t)]
         for earlier in made_up:
             self._ticks[earlier] = replace(self._ticks[earlier], made_up_by=event.run)
         late = self._ticks.get(tick)
@@ -75,6 +86,7 @@ class TickList:
         return found.outcome == "started" or found.made_up_by is not None
 
     def _missed(self, event: e.TickMissed) -> None:
+        self._beyond = self._beyond or event.last >= self.until
         for tick in self._between(event):
             self._put(TickOutcome(tick=tick, outcome="missed", at=event.at, reason=event.reason))
             if event.made_up is not None and tick in self._ticks:
@@ -93,6 +105,7 @@ class TickList:
             tick = schedule.next_after(tick) if schedule else None
 
     def _put(self, found: TickOutcome) -> None:
+        self._beyond = self._beyond or found.tick >= self.until
         wanted = self.since <= found.tick < self.until
         if wanted and (found.tick in self._ticks or len(self._ticks) < self.most):
             self._ticks[found.tick] = found

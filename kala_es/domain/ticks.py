@@ -102,7 +102,9 @@ def _run_last(backlog: _Backlog) -> tuple[e.JobEvent, ...]:
         return _give_up(backlog, due.last, backlog.gap)
     for_itself = alone and not backlog.gap and due.last > job.answered
     made_up = None if for_itself or hindrance(job) == "overlap" else due.last
-    earlier = miss(job, Instant(due.last - 1), reason=backlog.reason, made_up=made_up, now=backlog.at)
+    earlier: tuple[e.JobEvent, ...] = ()
+    if due.count > 1:
+        earlier = miss(job, Instant(due.last - 1), reason=backlog.reason, made_up=made_up, now=backlog.at)
     late = backlog.gap or due.count > 1 or due.last <= job.answered
     ask = _ask(backlog, due.last, "catch-up" if late and not for_itself else "schedule")
     covers = Covered(first=due.first, last=due.last, count=due.count) if due.count > 1 and not for_itself else None

@@ -16,7 +16,7 @@ _RELEVANT: Final = {kind.__name__ for kind in RELEVANT}
 async def read_ticks(log: EventLog, jobs: Jobs, job: JobId, *, wanted: TickList, now: Instant) -> list[TickOutcome]:
     """The ticks that are wanted, oldest first; those of a deleted namesake too."""
     position = 0
-    while page := await log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
+    while not wanted.is_complete and (page := await log.read(position, limit=_PAGE, stream=codec.job_stream(job))):
         for record in page:
             if _concerns(record, wanted.since):
                 wanted.take(codec.decode(record))

@@ -52,7 +52,7 @@ class Turns:
     def _is_free(self) -> bool:
         """Whether there is a turn to be had, which is then taken."""
         now = trio.current_time()
-        if self._next > now + 1 - _TURN_SECONDS:
+        if self._next > now + 1 - _TURN_SECONDS / 2:
             return False
         self._next = max(self._next, now) + _TURN_SECONDS
         return True

@@ -409,6 +409,7 @@ def test_a_run_has_the_recorded_keys_first_and_then_ours():
         "stdout_bytes": 3,
         "stderr_bytes": 0,
         "output_truncated": False,
+        "covers": None,
     }
 
 
