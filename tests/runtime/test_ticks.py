@@ -70,7 +70,7 @@ async def test_each_overlap(autojump_clock, overlap, ticks, at_once):
 async def test_what_waits_starts_when_the_run_before_it_ends(autojump_clock):
     async with running_node(shell=ScriptedShell(SLOW)) as node:
         await node.create("a", command="slow", schedule=MINUTES, ticks=TickPolicy(overlap="queue"))
-        await node.ends("a", 2)
+        await node.until(lambda: len(node.events(e.RunStarted)) == 2)
         _first, second = node.events(e.RunStarted)
         assert since_monday(second.at) == pytest.approx(150, abs=0.1)
         with pytest.raises(Conflict):
