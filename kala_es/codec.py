@@ -20,6 +20,7 @@ from kala_es.event_log import LogIsNewer, NewRecord, Record
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
 NOTICES_STREAM: Final = "notices"
+SERVER_STREAM: Final = "server"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -40,6 +41,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.JobEnabled,
         e.JobDisabled,
         e.JobDeleted,
+        e.JobPaused,
+        e.JobResumed,
         e.RunStarted,
         e.AttemptFailed,
         e.AttemptStarted,
@@ -53,6 +56,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.RequestAnswered,
         e.NoticeDue,
         e.NoticeAttempted,
+        e.ServerPaused,
+        e.ServerResumed,
     )
 }
 
@@ -79,6 +84,8 @@ def stream_of(event: e.Event) -> str:
         return REQUESTS_STREAM
     if isinstance(event, e.NoticeEvent):
         return NOTICES_STREAM
+    if isinstance(event, e.ServerEvent):
+        return SERVER_STREAM
     return job_stream(event.job)
 
 

@@ -67,6 +67,14 @@ MIN_INTERVAL_SECONDS: Final = 0.1
 MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600
+CATCH_UP_SPACING_SECONDS: Final = 1.0
+"""Between the starts of a job's runs that `catch_up: all` makes up (half its interval, if that is shorter)."""
+MAX_CATCH_UP_RUNS: Final = 1_000
+"""Of more passed ticks `catch_up: all` makes up the newest."""
+CATCH_UP_STARTS_PER_SECOND: Final = 200
+"""Jobs whose passed ticks are answered, over the whole node; the others wait their turn."""
+MAX_REASON_CHARS: Final = 1_000
+"""Of a pause; a longer one is refused (400)."""
 MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
 """Between an attempt's end and its retry, whatever the back-off makes of it."""
 MAX_RETRY_BACKOFF: Final = 100

@@ -58,6 +58,7 @@ from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import inherit, replay, resume, unanswered
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.scheduler import CheckAccount, Parts, Rules, Scheduler
+from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import OnStop, Settings
@@ -152,38 +153,45 @@ class Node:
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
-        site = Site(
+        self.registry = Registry(self._site(nursery))
+        self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
+        self.line = AgentLine(
+            outside.link, self.book, hello=self._hello, take=self.inbox.take, complain=outside.complain
+        )
+        self.pause = ServerPause(self.folds, clock=clock, writer=self.writer, timetable=self.timetable)
+        self.scheduler = Scheduler(self._parts(rules))
+
+    def _site(self, nursery: trio.Nursery) -> Site:
+        """What the jobs' actors share."""
+        return Site(
             nursery=nursery,
-            clock=clock,
-            log=storage.log,
+            clock=self.outside.clock,
+            log=self.storage.log,
             writer=self.writer,
             folds=self.folds,
             timetable=self.timetable,
             act=self.orders.act,
             settle=self.book.settle,
-            complain=outside.complain,
+            complain=self.outside.complain,
             again=lambda ask: self.registry.again(ask),
             notices=self.notices.of,
-            **({"decide": outside.decide} if outside.decide else {}),
+            **({"decide": self.outside.decide} if self.outside.decide else {}),
         )
-        self.registry = Registry(site)
-        self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
-        self.line = AgentLine(
-            outside.link, self.book, hello=self._hello, take=self.inbox.take, complain=outside.complain
-        )
-        self.scheduler = Scheduler(
-            Parts(
-                clock=clock,
-                log=storage.log,
-                folds=self.folds,
-                registry=self.registry,
-                projector=self.projector,
-                broadcaster=self.broadcaster,
-                timetable=self.timetable,
-                validate=self._validate,
-                check_account=outside.check_account,
-                rules=rules,
-            )
+
+    def _parts(self, rules: Rules) -> Parts:
+        """What the scheduler is made of."""
+        return Parts(
+            clock=self.outside.clock,
+            log=self.storage.log,
+            folds=self.folds,
+            registry=self.registry,
+            projector=self.projector,
+            broadcaster=self.broadcaster,
+            timetable=self.timetable,
+            pause=self.pause,
+            validate=self._validate,
+            check_account=self.outside.check_account,
+            rules=rules,
         )
 
     def _hello(self) -> Hello:
@@ -238,9 +246,12 @@ class Node:
         for command in repeated:
             self.registry.tell(command)
         await self._settle()
-        await resume(self.folds, self.timetable, clock=self.outside.clock, tell=self.registry.tell)
+        await self.pause.end_if_over()
+        await resume(self.folds, self.timetable, clock=self.outside.clock, late=self.registry.begin_late)
         await self._settle()
         nursery.start_soon(self.timetable.run)
+        nursery.start_soon(self.registry.turns.run)
+        nursery.start_soon(self.pause.run)
 
     async def _settle(self) -> None:
         """Until what was told is done, or that takes too long to wait for."""

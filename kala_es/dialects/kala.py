@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from kala_es import limits
-from kala_es.dialects import go_json, kala_own
+from kala_es.dialects import go_json, kala_own, kala_ticks
 from kala_es.dialects.go_json import Malformed, dumps, struct
 from kala_es.dialects.go_json import instant_text as instant_text
 from kala_es.domain import errors
@@ -20,6 +20,7 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome, RemoteCall
 from kala_es.domain.template_functions import Value
+from kala_es.domain.tick_policy import Covered
 
 INIT_PREFIX: Final = "Error occurred when initializing the job"
 """How the original begins the text when its rules refuse a job."""
@@ -181,6 +182,8 @@ class _RunView(Protocol):
     def stderr_dropped(self) -> int: ...
     @property
     def retry_at(self) -> Instant | None: ...
+    @property
+    def covers(self) -> Covered | None: ...
 
 
 class _StatsView(Protocol):
@@ -202,6 +205,8 @@ def job_json(job: Job, dependents: Sequence[JobId]) -> bytes:
     """A job. `dependents` are those it names and its children."""
     fields = _fields(job, dependents, instant_text)
     fields.update(kala_own.additions(job.spec))
+    if job.pause is not None:
+        fields["paused"] = kala_ticks.pause_fields(job.pause)
     return dumps(fields)
 
 
@@ -267,6 +272,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "output_truncated": truncated or run.stdout_dropped + run.stderr_dropped > 0,
             "output_dropped_bytes": run.stdout_dropped + run.stderr_dropped,
             "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
+            "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
         }
     )
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kala_es.dialects import go_json, kala_terms, notices
+from kala_es.dialects import go_json, kala_terms, kala_ticks, notices
 from kala_es.dialects.go_json import Reader
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import Notify
 from kala_es.domain.terms import AttemptTerms
+from kala_es.domain.tick_policy import TickPolicy
 from kala_es.domain.values import Value
 
 
@@ -48,11 +49,12 @@ KEYS: Final = (
     Key("stdin", "stdin", go_json.text),
     Key("timeout", "timeout", go_json.text),
     Key("dependency_policy", "dependency_policy", _policy),
+    *(Key(name, name, read, "ticks") for name, read in kala_ticks.READERS),
     *(Key(name, name, read, "terms") for name, read in kala_terms.READERS.items()),
     Key("notify", "targets", notices.read_targets, group="notify", write=notices.write_targets),
     Key("expected_duration", "expected_duration", go_json.text, group="notify"),
 )
-_GROUPS: Final[Mapping[str, type[Value]]] = {"terms": AttemptTerms, "notify": Notify}
+_GROUPS: Final[Mapping[str, type[Value]]] = {"ticks": TickPolicy, "terms": AttemptTerms, "notify": Notify}
 _DEFAULTS: Final = JobSpec(name="")
 
 

@@ -1,8 +1,11 @@
-"""The requests to a job's actor. Each brings its own time and ids: deciding draws on nothing else."""
+"""The requests to a job's actor. Each brings its own time and ids: deciding draws on nothing else.
+
+Those that may answer ticks are told whether the server is paused (`under`).
+"""
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobSpec, MissReason, Outcome
-from kala_es.domain.values import Value
+from kala_es.domain.values import Value, replace
 
 
 class CreateJob(Value, frozen=True):
@@ -13,6 +16,7 @@ class CreateJob(Value, frozen=True):
     spec: JobSpec
     disabled: bool = False
     counters: Counters = NOTHING_DONE
+    server_paused: bool = False
 
 
 class UpdateJob(Value, frozen=True):
@@ -22,6 +26,7 @@ class UpdateJob(Value, frozen=True):
     at: Instant
     spec: JobSpec
     disabled: bool = False
+    server_paused: bool = False
 
 
 class ReplaceBody(Value, frozen=True):
@@ -37,6 +42,7 @@ class EnableJob(Value, frozen=True):
 
     job: JobId
     at: Instant
+    server_paused: bool = False
 
 
 class DisableJob(Value, frozen=True):
@@ -44,6 +50,25 @@ class DisableJob(Value, frozen=True):
 
     job: JobId
     at: Instant
+
+
+class PauseJob(Value, frozen=True):
+    """Skip the job's ticks until `until`; None: until someone resumes it."""
+
+    job: JobId
+    at: Instant
+    until: Instant | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class ResumeJob(Value, frozen=True):
+    """End the job's pause, and make up what it skipped by the job's policy."""
+
+    job: JobId
+    at: Instant
+    by: str = ""
+    server_paused: bool = False
 
 
 class DeleteJob(Value, frozen=True):
@@ -68,6 +93,7 @@ class AnswerTicks(Value, frozen=True):
     job: JobId
     at: Instant
     gap: MissReason | None = None
+    server_paused: bool = False
 
 
 class StartRun(Value, frozen=True):
@@ -128,6 +154,8 @@ Command = (
     | ReplaceBody
     | EnableJob
     | DisableJob
+    | PauseJob
+    | ResumeJob
     | DeleteJob
     | ForgetParent
     | AnswerTicks
@@ -137,3 +165,10 @@ Command = (
     | ReportStatus
     | RecordCrash
 )
+
+
+def under(command: Command, *, server_paused: bool) -> Command:
+    """The command, told whether the server is paused."""
+    if server_paused and isinstance(command, CreateJob | UpdateJob | EnableJob | ResumeJob | AnswerTicks):
+        return replace(command, server_paused=True)
+    return command

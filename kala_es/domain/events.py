@@ -6,6 +6,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
 from kala_es.domain.notify import NoticeId, Occasion
+from kala_es.domain.tick_policy import Covered
 from kala_es.domain.values import Value
 
 
@@ -50,8 +51,26 @@ class JobDeleted(Value, frozen=True):
     cause: JobId | None = None
 
 
+class JobPaused(Value, frozen=True):
+    """Until `until` (none: until someone resumes it) the job's ticks are skipped."""
+
+    job: JobId
+    at: Instant
+    until: Instant | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class JobResumed(Value, frozen=True):
+    """The job's pause is over: its end came, or someone ended it."""
+
+    job: JobId
+    at: Instant
+    by: str = ""
+
+
 class RunStarted(Value, frozen=True):
-    """A run began with its first attempt. `tick` is the due time that it answers."""
+    """A run began with its first attempt. `tick` is the due time that it answers, `covers` all that it stands for."""
 
     job: JobId
     at: Instant
@@ -61,6 +80,7 @@ class RunStarted(Value, frozen=True):
     tick: Instant | None = None
     after: RunId | None = None
     kind: JobKind = "local"
+    covers: Covered | None = None
 
 
 class AttemptFailed(Value, frozen=True):
@@ -92,11 +112,12 @@ class AttemptStarted(Value, frozen=True):
 
 
 class CancelRequested(Value, frozen=True):
-    """Someone asked for the run's end."""
+    """Someone asked for the run's end; or, with overlap `replace`, the `tick` did whose run takes its place."""
 
     job: JobId
     at: Instant
     run: RunId
+    tick: Instant | None = None
 
 
 class OutputChunk(Value, frozen=True):
@@ -232,12 +253,30 @@ class NoticeAttempted(Value, frozen=True):
     next_at: Instant | None = None
 
 
+class ServerPaused(Value, frozen=True):
+    """Until `until` (none: until someone resumes it) the ticks of all jobs are skipped."""
+
+    at: Instant
+    until: Instant | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class ServerResumed(Value, frozen=True):
+    """The server's pause is over: its end came, or someone ended it."""
+
+    at: Instant
+    by: str = ""
+
+
 JobEvent = (
     JobCreated
     | JobUpdated
     | JobEnabled
     | JobDisabled
     | JobDeleted
+    | JobPaused
+    | JobResumed
     | RunStarted
     | AttemptFailed
     | AttemptStarted
@@ -251,4 +290,5 @@ JobEvent = (
 """What a job's actor decides, and what its state is folded from."""
 NoticeEvent = NoticeDue | NoticeAttempted
 """What becomes of notices; no job's state depends on it."""
-Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent
+ServerEvent = ServerPaused | ServerResumed
+Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent | ServerEvent

@@ -19,6 +19,11 @@ def run_for_tick(job: JobId, planned: Instant, tick: Instant) -> RunId:
     return RunId(str(uuid5(_RUNS, f"tick {planned} {tick} {job}")))
 
 
+def run_made_up(job: JobId, planned: Instant, tick: Instant) -> RunId:
+    """The run that makes up such a tick, which was skipped at its time."""
+    return RunId(str(uuid5(_RUNS, f"made up {planned} {tick} {job}")))
+
+
 def run_after(run: RunId, job: JobId, cause: str) -> RunId:
     """The run of `job` that `run`'s end causes."""
     return RunId(str(uuid5(_RUNS, f"{cause} {run} {job}")))

@@ -3,7 +3,8 @@
 1. `decide` refuses (raises a Refusal) or names facts; it changes nothing.
 2. `evolve` accepts every fact that was ever decided; it refuses nothing.
 3. A command that repeats what is already so decides nothing.
-4. A tick is answered exactly once: `answered` only rises, and only ticks after it start runs.
+4. A tick is answered exactly once: `answered` only rises, and only ticks after it start runs, and those that a pause
+   skipped (ticks.py).
 """
 
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from typing import assert_never
 from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain import events as e
-from kala_es.domain.errors import Conflict, NotFound, Overloaded
-from kala_es.domain.ids import Instant, RunId, run_for_tick
-from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Run, SkipReason
+from kala_es.domain import starts, ticks
+from kala_es.domain.errors import Conflict, Invalid, NotFound
+from kala_es.domain.ids import Instant, RunId
+from kala_es.domain.model import Counters, Job, JobSpec, Run
 from kala_es.domain.plan import check, check_start, schedule_of
 from kala_es.domain.retry import may_retry, retry_at
+from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import replace
 from kala_es.domain.waiting import begin_due, give_all_up, give_up
 
@@ -55,17 +58,22 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
             same = spec == job.spec
             return () if same else (e.JobUpdated(job=job.id, at=at, spec=spec, disabled=job.disabled),)
         case c.EnableJob():
-            return _then_answer(job, e.JobEnabled(job=job.id, at=at)) if job.disabled else ()
+            return _then_answer(job, e.JobEnabled(job=job.id, at=at), command) if job.disabled else ()
         case c.DisableJob():
             return () if job.disabled else (e.JobDisabled(job=job.id, at=at),)
+        case c.PauseJob():
+            return _pause(job, command)
+        case c.ResumeJob():
+            return _resume(job, command)
         case c.DeleteJob():
             return (e.JobDeleted(job=job.id, at=at, cause=command.cause), *give_all_up(job, at))
         case c.ForgetParent():
             return _forget_parent(job, command)
         case c.AnswerTicks():
-            return (*begin_due(job, at), *_answer(job, at, command.gap))
+            answers = ticks.answer(job, at, command.gap, server_paused=command.server_paused)
+            return (*begin_due(job, at, answers), *answers)
         case c.StartRun():
-            return _start(job, command)
+            return starts.start(job, command)
         case c.CreateJob() | c.ReportStatus() | c.RecordCrash() | c.EndAttempt() | c.CancelRun():
             raise AssertionError("decided before")
         case _:
@@ -75,7 +83,7 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
 def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
     if job is not None and not job.deleted:
         update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
-        return _update(job, update)
+        return _update(job, replace(update, server_paused=command.server_paused))
     check(command.spec)
     check_start(command.spec, command.at)
     return (
@@ -99,7 +107,7 @@ def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
         edited = _leave_plan(job, command)
     updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
     if job.disabled and not command.disabled:
-        return edited + _then_answer(job, updated)
+        return edited + _then_answer(job, updated, command)
     return (*edited, updated)
 
 
@@ -108,18 +116,43 @@ def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     schedule = schedule_of(command.spec, command.at)
     before = Instant(command.at - 1)
     own = schedule is not None and schedule.next_after(before) == command.at
-    return _miss(job, before if own else command.at, reason="the job was edited", now=command.at)
+    return ticks.miss(job, before if own else command.at, reason="the job was edited", now=command.at)
 
 
 def _replans(old: JobSpec, new: JobSpec) -> bool:
     return (old.schedule, old.timezone, bool(old.parents)) != (new.schedule, new.timezone, bool(new.parents))
 
 
-def _then_answer(job: Job, event: e.JobEnabled | e.JobUpdated) -> tuple[e.JobEvent, ...]:
+def _then_answer(
+    job: Job, event: e.JobEnabled | e.JobUpdated, command: c.EnableJob | c.UpdateJob
+) -> tuple[e.JobEvent, ...]:
     """The event, and the answers to the ticks that passed while the job was disabled."""
     after = evolve(job, event)
     assert after is not None
-    return (event, *_answer(after, event.at, "the job was disabled"))
+    return (event, *ticks.answer(after, event.at, "the job was disabled", server_paused=command.server_paused))
+
+
+def _pause(job: Job, command: c.PauseJob) -> tuple[e.JobEvent, ...]:
+    check_pause(command.reason, command.until, command.at)
+    if job.pause is not None and (job.pause.reason, job.pause.until) == (command.reason, command.until):
+        return ()
+    return (e.JobPaused(job=job.id, at=command.at, until=command.until, reason=command.reason, by=command.by),)
+
+
+def check_pause(reason: str, until: Instant | None, at: Instant) -> None:
+    """Raise Invalid unless something can be paused like this."""
+    if len(reason) > limits.MAX_REASON_CHARS:
+        raise Invalid("reason", f"longer than {limits.MAX_REASON_CHARS} characters")
+    if until is not None and until <= at:
+        raise Invalid("until", "must lie ahead")
+
+
+def _resume(job: Job, command: c.ResumeJob) -> tuple[e.JobEvent, ...]:
+    if job.pause is None:
+        return ()
+    resumed = e.JobResumed(job=job.id, at=command.at, by=command.by)
+    after = replace(job, pause=None)
+    return (resumed, *ticks.answer(after, command.at, server_paused=command.server_paused))
 
 
 def _forget_parent(job: Job, command: c.ForgetParent) -> tuple[e.JobEvent, ...]:
@@ -131,83 +164,6 @@ def _forget_parent(job: Job, command: c.ForgetParent) -> tuple[e.JobEvent, ...]:
         deleted = e.JobDeleted(job=job.id, at=command.at, cause=command.parent)
         return (deleted, *give_all_up(job, command.at))
     return (e.JobUpdated(job=job.id, at=command.at, spec=replace(job.spec, parents=rest), disabled=job.disabled),)
-
-
-def _answer(job: Job, at: Instant, gap: MissReason | None) -> tuple[e.JobEvent, ...]:
-    """Answer the due ticks: the last one starts a run, which stands for those before it."""
-    if job.disabled or job.next_tick is None or job.next_tick > at:
-        return ()
-    schedule = schedule_of(job.spec, job.planned)
-    due = schedule.between(job.answered, at) if schedule else None
-    if schedule is None or due is None:
-        return ()
-    if gap and job.spec.resume_at_next_tick and schedule.next_after(due.last) is not None:
-        return _miss(job, at, reason=gap)
-    earlier: tuple[e.JobEvent, ...] = ()
-    if due.count > 1:
-        earlier = _miss(job, Instant(due.last - 1), reason=gap or "the server was late", made_up=due.last, now=at)
-    cause: Cause = "catch-up" if gap or earlier else "schedule"
-    run = run_for_tick(job.id, job.planned, due.last)
-    return (*earlier, _begin(job, c.StartRun(job=job.id, at=at, run=run, cause=cause, root=run), tick=due.last))
-
-
-def _miss(
-    job: Job, until: Instant, *, reason: MissReason, made_up: Instant | None = None, now: Instant | None = None
-) -> tuple[e.JobEvent, ...]:
-    """The unanswered ticks up to `until` start nothing."""
-    schedule = schedule_of(job.spec, job.planned)
-    due = schedule.between(job.answered, until) if schedule else None
-    if due is None:
-        return ()
-    return (
-        e.TickMissed(
-            job=job.id,
-            at=until if now is None else now,
-            first=due.first,
-            last=due.last,
-            count=due.count,
-            reason=reason,
-            made_up=made_up,
-        ),
-    )
-
-
-def _start(job: Job, command: c.StartRun) -> tuple[e.JobEvent, ...]:
-    if job.run(command.run) is not None:
-        return ()
-    if command.cause == "manual" and not job.disabled and len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
-        raise Overloaded(f"{limits.MAX_RUNS_IN_FLIGHT} runs of the job {job.id!r} are in flight")
-    return (_begin(job, command, tick=None),)
-
-
-def _begin(job: Job, command: c.StartRun, *, tick: Instant | None) -> e.JobEvent:
-    """The run starts, or is skipped with the reason."""
-    reason: SkipReason | None = None
-    if job.disabled:
-        reason = "disabled"
-    elif len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
-        reason = "too many runs in flight"
-    if reason is not None:
-        return e.RunSkipped(
-            job=job.id,
-            at=command.at,
-            run=command.run,
-            cause=command.cause,
-            reason=reason,
-            root=command.root,
-            tick=tick,
-            after=command.after,
-        )
-    return e.RunStarted(
-        job=job.id,
-        at=command.at,
-        run=command.run,
-        cause=command.cause,
-        root=command.root,
-        tick=tick,
-        after=command.after,
-        kind=job.spec.kind,
-    )
 
 
 def _cancel(job: Job | None, command: c.CancelRun) -> tuple[e.JobEvent, ...]:
@@ -275,13 +231,18 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return replace(job, disabled=False)
         case e.JobDisabled():
             return replace(job, disabled=True)
+        case e.JobPaused():
+            pause = Pause(since=event.at, until=event.until, reason=event.reason, by=event.by)
+            return replace(job, pause=pause)
+        case e.JobResumed():
+            return replace(job, pause=None)
         case e.JobDeleted():
             return replace(job, deleted=True, next_tick=None) if job.runs else None
         case e.RunSkipped():
             counters = replace(job.counters, last_attempted_run=event.at)
-            return _answered(replace(job, counters=counters), event.tick)
+            return ticks.answered(replace(job, counters=counters), event)
         case e.TickMissed():
-            return _answered(job, event.last)
+            return ticks.answered(job, event)
         case e.AttemptFailed():
             return _attempt_failed(job, event)
         case e.AttemptStarted():
@@ -313,7 +274,8 @@ def _created(job: Job | None, event: e.JobCreated) -> Job:
 
 def _updated(job: Job, event: e.JobUpdated) -> Job:
     if not _replans(job.spec, event.spec):
-        return replace(job, spec=event.spec, disabled=event.disabled)
+        owed = None if ticks.catch_up_of(event.spec) == "none" else job.owed
+        return replace(job, spec=event.spec, disabled=event.disabled, owed=owed)
     answered = event.at if job.answered == event.at else Instant(event.at - 1)
     planned = Instant(answered + 1)
     schedule = schedule_of(event.spec, planned)
@@ -324,20 +286,15 @@ def _updated(job: Job, event: e.JobUpdated) -> Job:
         planned=planned,
         answered=answered,
         next_tick=schedule.next_after(answered) if schedule else None,
+        owed=None,
+        not_before=None,
     )
-
-
-def _answered(job: Job, tick: Instant | None) -> Job:
-    if tick is None or tick <= job.answered:
-        return job
-    schedule = schedule_of(job.spec, job.planned)
-    return replace(job, answered=tick, next_tick=schedule.next_after(tick) if schedule else None)
 
 
 def _started(job: Job, event: e.RunStarted) -> Job:
     run = Run(id=event.run, cause=event.cause, root=event.root, started=event.at, tick=event.tick, after=event.after)
     counters = replace(job.counters, last_attempted_run=event.at)
-    return _answered(replace(job, runs=(*job.runs, run), counters=counters), event.tick)
+    return ticks.answered(replace(job, runs=(*job.runs, run), counters=counters), event)
 
 
 def _change_run(job: Job, run: RunId, change: Callable[[Run], Run]) -> Job:
@@ -361,4 +318,4 @@ def _finished(job: Job, event: e.RunFinished) -> Job | None:
     done: Counters = replace(job.counters, finished_runs=job.counters.finished_runs + 1)
     if event.outcome == "succeeded":
         done = replace(done, success_count=done.success_count + 1, last_success=event.at)
-    return replace(job, runs=runs, counters=done)
+    return starts.freed(replace(job, runs=runs, counters=done), event.at)

@@ -1,7 +1,7 @@
 """The lives of a job, a run and an attempt: every state and every arrow, as a table. `docs/lifecycle.md` is made of it.
 
-1. A job is enabled or disabled, and either kind may have runs in flight, ticks ahead, both or neither: those are
-   figures of the job and no states. Only an enabled job's ticks and asks start runs.
+1. A job is enabled or disabled, and either kind may have runs in flight, ticks ahead, both or neither, and may be
+   paused: those are figures of the job and no states. Only an enabled job's ticks and asks start runs.
 2. Deletion does not end runs. A job that is deleted while a run of it is in flight stays until the last has ended; a
    namesake that is created meanwhile takes them over. A job that is gone leaves nothing but its records.
 3. A run is begun or skipped, once. Whatever happens to its job, a run that has begun ends, with one outcome, and stays
@@ -150,6 +150,8 @@ _JOB: Final[tuple[_Row, ...]] = (
     ("enabled", e.JobUpdated, NOT_DISABLED, "enabled"),
     ("enabled", e.JobUpdated, DISABLED, "disabled"),
     ("enabled", e.JobDisabled, ALWAYS, "disabled"),
+    ("enabled", e.JobPaused, ALWAYS, "enabled"),
+    ("enabled", e.JobResumed, ALWAYS, "enabled"),
     ("enabled", e.JobDeleted, NONE_IN_FLIGHT, "absent"),
     ("enabled", e.JobDeleted, SOME_IN_FLIGHT, "deleted"),
     ("enabled", e.RunStarted, ALWAYS, "enabled"),
@@ -162,6 +164,8 @@ _JOB: Final[tuple[_Row, ...]] = (
     ("disabled", e.JobUpdated, NOT_DISABLED, "enabled"),
     ("disabled", e.JobUpdated, DISABLED, "disabled"),
     ("disabled", e.JobEnabled, ALWAYS, "enabled"),
+    ("disabled", e.JobPaused, ALWAYS, "disabled"),
+    ("disabled", e.JobResumed, ALWAYS, "disabled"),
     ("disabled", e.JobDeleted, NONE_IN_FLIGHT, "absent"),
     ("disabled", e.JobDeleted, SOME_IN_FLIGHT, "deleted"),
     ("disabled", e.RunSkipped, ALWAYS, "disabled"),
@@ -210,16 +214,19 @@ MOVES_NOTHING: Final[Mapping[Machine, tuple[type[e.JobEvent], ...]]] = {
 }
 """Events that meet such a thing and leave it where it is, whatever its state."""
 
+_ANSWERS: Final = (e.JobResumed, e.TickMissed, e.RunStarted, e.RunSkipped, e.CancelRequested, e.RunFinished)
 DECIDES: Final[Mapping[type[c.Command], tuple[type[e.JobEvent], ...]]] = {
-    c.CreateJob: (e.JobCreated, e.JobUpdated, e.TickMissed, e.RunStarted, e.RunSkipped),
-    c.UpdateJob: (e.JobUpdated, e.TickMissed, e.RunStarted, e.RunSkipped),
+    c.CreateJob: (e.JobCreated, e.JobUpdated, *_ANSWERS),
+    c.UpdateJob: (e.JobUpdated, *_ANSWERS),
     c.ReplaceBody: (e.JobUpdated,),
-    c.EnableJob: (e.JobEnabled, e.TickMissed, e.RunStarted, e.RunSkipped),
+    c.EnableJob: (e.JobEnabled, *_ANSWERS),
     c.DisableJob: (e.JobDisabled,),
+    c.PauseJob: (e.JobPaused,),
+    c.ResumeJob: _ANSWERS,
     c.DeleteJob: (e.JobDeleted, e.RunFinished),
     c.ForgetParent: (e.JobUpdated, e.JobDeleted, e.RunFinished),
-    c.AnswerTicks: (e.AttemptStarted, e.RunStarted, e.RunSkipped, e.TickMissed),
-    c.StartRun: (e.RunStarted, e.RunSkipped),
+    c.AnswerTicks: (e.AttemptStarted, *_ANSWERS),
+    c.StartRun: (e.RunStarted, e.RunSkipped, e.CancelRequested, e.RunFinished),
     c.CancelRun: (e.CancelRequested, e.RunFinished),
     c.EndAttempt: (e.AttemptFailed, e.RunFinished),
     c.ReportStatus: (e.StatusReported,),

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.notify import NOTHING_SAID, Notify
 from kala_es.domain.terms import USUAL, AttemptTerms
+from kala_es.domain.tick_policy import Pause, TickPolicy
 from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
@@ -17,8 +18,18 @@ Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure"]
 """Why a run began. Further attempts of a run are retries; they begin no run."""
 Outcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
 RunStatus = Literal["running", "cancelling"]
-SkipReason = Literal["disabled", "too many runs in flight"]
-MissReason = Literal["the server was down", "the job was disabled", "the server was late", "the job was edited"]
+SkipReason = Literal["disabled", "too many runs in flight", "overlap", "paused"]
+MissReason = Literal[
+    "the server was down",
+    "the job was disabled",
+    "the server was late",
+    "the job was edited",
+    "paused",
+    "a run was in flight",
+    "the starting deadline passed",
+    "older than the catch-up window",
+    "too many to make up",
+]
 
 
 class RemoteCall(Value, frozen=True):
@@ -61,6 +72,7 @@ class JobSpec(Value, frozen=True):
     cwd: str = ""
     stdin: str = ""
     timeout: str = ""
+    ticks: TickPolicy = TickPolicy()
     terms: AttemptTerms = USUAL
     notify: Notify = NOTHING_SAID
 
@@ -99,7 +111,9 @@ class Run(Value, frozen=True):
 class Job(Value, frozen=True):
     """A job's state. Every tick up to and including `answered` has its answer in the log.
 
-    `planned` is when the present schedule was set; `next_tick` the first unanswered tick.
+    `planned` is when the present schedule was set; `next_tick` the first unanswered tick. From `owed` on, the answer of
+    the ticks up to `answered` is that a pause skipped them, and they are to be made up. Nothing is made up before
+    `not_before`. With an overlap that lets ticks wait, `freed` is when the last run in flight ended.
     """
 
     id: JobId
@@ -112,6 +126,10 @@ class Job(Value, frozen=True):
     deleted: bool = False
     counters: Counters = NOTHING_DONE
     runs: tuple[Run, ...] = ()
+    pause: Pause | None = None
+    owed: Instant | None = None
+    not_before: Instant | None = None
+    freed: Instant | None = None
 
     def run(self, run: RunId) -> Run | None:
         """The run in flight with this id."""
@@ -120,7 +138,8 @@ class Job(Value, frozen=True):
     @property
     def is_done(self) -> bool:
         """It has run, nothing runs, and nothing more is due."""
-        return not self.runs and self.next_tick is None and self.counters.finished_runs > 0
+        due = self.next_tick if self.owed is None else self.owed
+        return not self.runs and due is None and self.counters.finished_runs > 0
 
 
 class JobDraft(Value, frozen=True):

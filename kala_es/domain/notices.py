@@ -24,7 +24,7 @@ from kala_es.domain.notify import MAIL, OWNER, NoticeId, Notify, Occasion, Targe
 from kala_es.domain.values import Value, replace
 
 _NOTICES: Final = UUID("9d0f2c4e-8f1b-4c58-a4d5-0f7f0c2b7a11")
-_ASKED_FOR: Final = ("disabled", "the job was disabled", "the job was edited")
+_ASKED_FOR: Final = ("disabled", "paused", "the job was disabled", "the job was edited")
 _TOO_MANY: Final = f"{limits.MAX_NOTICES_WAITING} notices wait already"
 
 

@@ -11,6 +11,7 @@ from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
 from kala_es.domain.schedule import Once, Schedule
 from kala_es.domain.terms import check_terms
+from kala_es.domain.tick_policy import check_policy
 
 _ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
 _BEGINNING: Final = Instant(-(1 << 62))
@@ -51,6 +52,7 @@ def check(spec: JobSpec) -> None:
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
+    check_policy(spec.ticks)
     check_terms(spec.terms)
     _check_templates(spec)
     check_notify(spec.notify, spec.owner)

@@ -8,6 +8,9 @@ one run at a time, dependents in the order in which they came:
 A child of several parents is due when each has ended at least once since it was last due, and the newest end of
 each was a success; `dependency_policy: any` makes it due after each success.
 
+A step whose job has to wait for the end of another run (its overlap is `queue` or `replace`) stays due, and is asked
+for again at each such end.
+
 The state says which command is outstanding (`Tree.current` not yet started), so a restart repeats exactly that:
 its run id is derived from its cause, and the child's actor recognises a repetition.
 """
@@ -20,6 +23,7 @@ from kala_es.domain.commands import ForgetParent, StartRun
 from kala_es.domain.graph import Graph, dependents
 from kala_es.domain.ids import Instant, JobId, RunId, run_after
 from kala_es.domain.model import Cause, Job, JobSpec
+from kala_es.domain.starts import lets_wait
 from kala_es.domain.values import Value, replace
 
 
@@ -61,7 +65,7 @@ def react(trees: Trees, event: e.Event, known: Known) -> tuple[Reaction, ...]:
         case e.RunStarted():
             return _started(trees, event)
         case e.RunFinished():
-            return _advance(trees, event, _after_end(trees, event, known))
+            return (*_advance(trees, event, _after_end(trees, event, known)), *_waiting(trees, event, known))
         case e.RunSkipped():
             refused = event.reason == "disabled" and event.tick is None
             return _advance(trees, event, _handler(event, known) if refused else ())
@@ -69,7 +73,8 @@ def react(trees: Trees, event: e.Event, known: Known) -> tuple[Reaction, ...]:
             return (*_forget(trees, event), *_orphans(event, known))
         case e.JobCreated() | e.JobUpdated():
             trees.joins.pop(event.job, None)  # its parents may be others now: a new round
-            return tuple(_lost_parents(event.job, event.spec, (known, event.at)))
+            waiting = _waiting(trees, event, known) if isinstance(event, e.JobUpdated) else ()
+            return (*_lost_parents(event.job, event.spec, (known, event.at)), *waiting)
         case _:
             return ()
 
@@ -96,6 +101,15 @@ def _ask(root: RunId, tree: Tree, at: Instant) -> tuple[StartRun, ...]:
     if step is None or tree.started:
         return ()
     return (StartRun(job=step.job, at=at, run=step.run, cause=step.cause, root=root, after=step.after),)
+
+
+def _waiting(trees: Trees, event: e.RunFinished | e.JobUpdated, known: Known) -> tuple[StartRun, ...]:
+    """The job's steps that may have waited for this, by its overlap (starts.py). To ask once more does no harm."""
+    job = known[0].get(event.job)
+    if job is None or (isinstance(event, e.RunFinished) and not lets_wait(job)):
+        return ()
+    due = [root for root, tree in trees.open.items() if tree.current is not None and tree.current.job == event.job]
+    return tuple(ask for root in due for ask in _ask(root, trees.open[root], event.at))
 
 
 def _orphans(event: e.JobDeleted, known: Known) -> tuple[ForgetParent, ...]:

@@ -5,12 +5,13 @@ from kala_es.domain.ids import Instant
 from kala_es.domain.model import Job, Run
 
 
-def begin_due(job: Job, at: Instant) -> tuple[e.AttemptStarted, ...]:
-    """The attempts whose time has come."""
+def begin_due(job: Job, at: Instant, beside: tuple[e.JobEvent, ...]) -> tuple[e.AttemptStarted, ...]:
+    """The attempts whose time has come, but for the runs that end by the events beside it."""
+    over = {event.run for event in beside if isinstance(event, e.RunFinished)}
     return tuple(
         e.AttemptStarted(job=job.id, at=at, run=run.id, attempt=run.attempt + 1)
         for run in job.runs
-        if run.retry_at is not None and run.retry_at <= at
+        if run.retry_at is not None and run.retry_at <= at and run.id not in over
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from kala_es.domain import events as e
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
+from kala_es.domain.tick_policy import Pause
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
 from kala_es.projections.jobs import Jobs
@@ -27,7 +28,14 @@ _FORM: Final = b"2"
 _OURS: Final = b"gjknortvw"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
-OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk, e.NoticeDue, e.NoticeAttempted)
+OF_NO_JOB: Final = (
+    e.RequestAnswered,
+    e.OutputChunk,
+    e.NoticeDue,
+    e.NoticeAttempted,
+    e.ServerPaused,
+    e.ServerResumed,
+)
 """These change no job's state."""
 
 
@@ -44,6 +52,7 @@ class Folds:
         self.stats = Stats()
         self.busy = Busy()
         self.trees = Trees()
+        self.server_pause: Pause | None = None
         self.runs = Runs(store, self._changes)
         self.output = Output(store, self._changes)
         self.receipts = Receipts(store, self._changes)
@@ -77,6 +86,8 @@ class Folds:
         self.runs.apply(recorded, sizes)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
+        if isinstance(event, e.ServerEvent):
+            self.server_pause = _pause_after(event)
         if isinstance(event, OF_NO_JOB):
             note(self.watch, event, None)
             return ()
@@ -105,3 +116,10 @@ class Folds:
                 self._store.write((key, None) for key, _ in rows)
         self._store.write([(_STORED, None)])
         self.stored = 0
+
+
+def _pause_after(event: e.ServerEvent) -> Pause | None:
+    """The server's pause as the event leaves it."""
+    if isinstance(event, e.ServerResumed):
+        return None
+    return Pause(since=event.at, until=event.until, reason=event.reason, by=event.by)

@@ -12,6 +12,7 @@ from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
+from kala_es.domain.tick_policy import Covered
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -53,6 +54,7 @@ class RunSummary(Value, frozen=True):
     retry_at: Instant | None = None
     stdout_dropped: int = 0
     stderr_dropped: int = 0
+    covers: Covered | None = None
 
 
 class Runs:
@@ -93,6 +95,7 @@ class Runs:
             after=event.after,
             kind=event.kind,
             principal=recorded.principal,
+            covers=event.covers,
         )
         self._live[run.id] = run
         self._changes[_job_key(run)] = run.id.encode()

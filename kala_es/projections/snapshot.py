@@ -1,7 +1,7 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "anchor", "jobs" (how many), "graph", "trees", "joins", "attempted",
-"busy", "failing", "notices"}, lists of jobs, and the BLAKE2b digest of all that.
+"busy", "failing", "notices", "pause"}, lists of jobs, and the BLAKE2b digest of all that.
 """
 
 import os
@@ -19,6 +19,7 @@ from kala_es.domain.model import Job
 from kala_es.domain.notices import Waiting
 from kala_es.domain.notify import NoticeId
 from kala_es.domain.reactions import Tree
+from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.projections.folds import Folds
 
@@ -47,6 +48,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "busy": [run.id for _, run in folds.busy],
         "failing": sorted(folds.watch.failing),
         "notices": {notice: to_plain(waiting) for notice, waiting in folds.watch.waiting.items()},
+        "pause": to_plain(folds.server_pause) if folds.server_pause else None,
     }
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
@@ -104,5 +106,6 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     folds.stats.last_attempted_run = top["attempted"]
     folds.watch.failing.update(failing)
     folds.watch.waiting.update(notices)
+    folds.server_pause = from_plain(Pause, top["pause"]) if top.get("pause") else None
     folds.position = top["position"]
     return True

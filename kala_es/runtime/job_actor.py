@@ -17,7 +17,7 @@ from kala_es import codec, limits
 from kala_es.actor import Actor, Reply
 from kala_es.clock import Clock
 from kala_es.domain import events as e
-from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash, StartRun
+from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash, StartRun, under
 from kala_es.domain.due import wake_at
 from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
@@ -118,14 +118,14 @@ class JobActor:
             ask.reply.fail(refusal)
         elif isinstance(ask.command, AnswerTicks) and isinstance(refusal, LogFull):
             self._site.timetable.hold(self._job, _FULL_PAUSE_SECONDS)
-            plan(self._site.timetable, self._job, self._site.folds.jobs.by_id.get(self._job))
+            plan(self._site.timetable, self._site.folds, self._job)
         else:
             self._site.complain(f"job {self._job!r}: {type(ask.command).__name__} refused: {refusal.reason}")
 
     async def _carry_out(self, ask: Ask) -> Done:
         site = self._site
         before = site.folds.jobs.by_id.get(self._job)
-        events = site.decide(before, ask.command)
+        events = site.decide(before, under(ask.command, server_paused=site.folds.server_pause is not None))
         facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
         facts = (*facts, ask.receipt) if ask.receipt else facts
         position = site.folds.position
@@ -137,7 +137,7 @@ class JobActor:
         if job is not None and events:
             self._act(job, events, position)
         if isinstance(ask.command, AnswerTicks):
-            plan(site.timetable, self._job, job)
+            plan(site.timetable, site.folds, self._job)
         elif isinstance(ask.command, EndAttempt):
             site.settle((ask.command.run, ask.command.attempt))
         return Done(position, events)
@@ -193,12 +193,14 @@ class JobActor:
         while page := await site.log.read(position, limit=_READ_PAGE, stream=codec.job_stream(self._job)):
             for record in page:
                 event = codec.decode(record)
-                assert not isinstance(event, e.OutputChunk | e.RequestAnswered | e.NoticeEvent)
+                assert isinstance(event, e.JobEvent)
                 state = evolve(state, event)
             position = page[-1].position
         site.folds.jobs.put(self._job, site.folds.jobs.by_id.get(self._job), state)
 
 
-def plan(timetable: Timetable, job_id: JobId, job: Job | None) -> None:
+def plan(timetable: Timetable, folds: Folds, job_id: JobId) -> None:
     """Put the job's next moment into the timetable, or take it out."""
-    timetable.plan(job_id, None if job is None else wake_at(job))
+    job = folds.jobs.by_id.get(job_id)
+    paused = folds.server_pause is not None
+    timetable.plan(job_id, None if job is None else wake_at(job, server_paused=paused))

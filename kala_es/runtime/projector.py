@@ -41,7 +41,7 @@ class Projector:
         """Fold a durable batch and pass it on."""
         reactions = self._folds.apply(batch)
         for job in self._jobs_of(batch):
-            plan(self._timetable, job, self._folds.jobs.by_id.get(job))
+            plan(self._timetable, self._folds, job)
         self._broadcaster.publish(batch)
         self.follow(batch)
         for reaction in reactions:

@@ -4,12 +4,12 @@
 2. Every run that was in flight goes on where the agent has it, is ordered where the agent cannot have had it, and
    ends as lost (or is retried) where its agent is gone: the order book and the agent's list say which.
    One that waits for its next attempt goes on waiting.
-3. Every tick that passed is answered by the job's policy.
+3. Every tick that passed is answered by the job's policy, so many jobs a second.
 4. Every command that an event made due, and that no event answers, is repeated.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import trio
 
 from kala_es import codec
 from kala_es.clock import Clock
-from kala_es.domain.commands import AnswerTicks, Command
+from kala_es.domain.commands import Command
 from kala_es.domain.due import wake_at
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.reactions import outstanding
@@ -83,16 +83,17 @@ def unanswered(folds: Folds, now: Instant) -> list[Command]:
     return list(outstanding(folds.trees, (folds.jobs.by_id, folds.jobs.graph), now))
 
 
-async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, tell: Callable[[Command], None]) -> None:
-    """Answer the ticks that have passed, and plan what lies ahead."""
+async def resume(folds: Folds, timetable: Timetable, *, clock: Clock, late: Callable[[Sequence[JobId]], None]) -> None:
+    """Plan what lies ahead. `late` takes the jobs whose ticks have passed."""
     now = clock.now()
-    breath = time.monotonic()
+    breath, passed = time.monotonic(), list[JobId]()
     for job_id, state in list(folds.jobs.by_id.items()):
-        wake = wake_at(state)
+        wake = wake_at(state, server_paused=folds.server_pause is not None)
         if wake is not None and wake <= now:
-            tell(AnswerTicks(job=job_id, at=now, gap="the server was down"))
+            passed.append(job_id)
         else:
-            plan(timetable, job_id, state)
+            plan(timetable, folds, job_id)
         if time.monotonic() - breath > _BREATH_SECONDS:
             await trio.lowlevel.checkpoint()
             breath = time.monotonic()
+    late(passed)

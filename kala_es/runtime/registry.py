@@ -13,14 +13,21 @@ import trio
 from kala_es import limits
 from kala_es.actor import Reply
 from kala_es.domain import commands as c
+from kala_es.domain.due import wake_at
 from kala_es.domain.errors import Conflict, Invalid, NotFound, Overloaded, Unavailable
 from kala_es.domain.events import JobEvent, RequestAnswered
 from kala_es.domain.graph import check_links, edges, has_edges
-from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.model import Job
 from kala_es.domain.reactions import Reaction
 from kala_es.runtime.job_actor import Ask, Done, JobActor, Site
+from kala_es.runtime.turns import Turns
 
 Result = TypeVar("Result")
+_BEGINNING = c.CreateJob | c.StartRun | c.UpdateJob | c.EnableJob | c.ResumeJob
+"""These may start runs, and are refused while stopping."""
+_ENDING = c.DeleteJob | c.DisableJob | c.PauseJob | c.CancelRun | c.ReportStatus
+"""These are taken also when the disk has no room for new work."""
 _SLICE = 500
 """So many jobs are deleted before others get their turn."""
 
@@ -34,6 +41,7 @@ class Registry:
         self._links = trio.Lock()
         self._parked = trio.Event()
         self._creating: dict[JobId, trio.Event] = {}
+        self.turns = Turns(self._answer_ticks)
         self.stopping = False
 
     @property
@@ -63,14 +71,14 @@ class Registry:
             return await self._ask(command, principal, receipt)
 
     async def _ask(self, command: c.Command, principal: str, receipt: RequestAnswered | None) -> Done:
-        if self.stopping and isinstance(command, c.CreateJob | c.StartRun | c.UpdateJob | c.EnableJob):
+        if self.stopping and isinstance(command, _BEGINNING):
             raise Unavailable("the node is stopping")
         while command.job in self._creating:
             await self._creating[command.job].wait()
         if isinstance(command, c.CreateJob) and self._site.folds.stats.jobs >= limits.MAX_JOBS:
             raise Overloaded(f"there are {limits.MAX_JOBS} jobs already")
         reply: Reply[Done] = Reply()
-        new_work = not isinstance(command, c.DeleteJob | c.DisableJob | c.CancelRun | c.ReportStatus)
+        new_work = not isinstance(command, _ENDING)
         self.put(Ask(command=command, principal=principal, receipt=receipt, needs_reserve=new_work, reply=reply))
         return await reply.wait()
 
@@ -79,9 +87,29 @@ class Registry:
         self.put(Ask(command=command))
 
     def tick(self, job: JobId) -> None:
-        """A tick of the job is due. While stopping it is left to the next start, which makes it up."""
-        if not self.stopping:
-            self.put(Ask(command=c.AnswerTicks(job=job, at=self._site.clock.now()), needs_reserve=True))
+        """A tick of the job is due. One that has passed long ago waits for its job's turn."""
+        state = self._site.folds.jobs.by_id.get(job)
+        if state is not None and not self.stopping:
+            self.turns.take(state, self._due(state), self._site.clock.now())
+
+    def _due(self, job: Job) -> Instant:
+        paused = self._site.folds.server_pause is not None
+        return wake_at(job, server_paused=paused) or self._site.clock.now()
+
+    def _answer_ticks(self, job: JobId) -> None:
+        """While stopping it is left to the next start, which makes it up."""
+        state = self._site.folds.jobs.by_id.get(job)
+        if state is None or self.stopping:
+            return
+        gap = self.turns.gap(job, self._due(state))
+        command = c.AnswerTicks(job=job, at=self._site.clock.now(), gap=gap)
+        self.put(Ask(command=command, needs_reserve=gap is None))
+
+    def begin_late(self, jobs: Sequence[JobId]) -> None:
+        """The node starts, and the last stop left ticks of these jobs open: they are answered in turn."""
+        self.turns.begin(self._site.clock.now(), jobs)
+        for job in jobs:
+            self.tick(job)
 
     def cancel_for_stop(self, job: JobId, run: RunId) -> None:
         """End a run because the node stops."""

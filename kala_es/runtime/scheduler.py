@@ -15,12 +15,14 @@ from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.errors import Forbidden, Invalid, NotFound
-from kala_es.domain.events import OutputChunk, RequestAnswered
+from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
 from kala_es.domain.terms import AttemptTerms
+from kala_es.domain.tick_list import TickList, TickOutcome
+from kala_es.domain.tick_policy import PauseDraft
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
@@ -29,6 +31,8 @@ from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
+from kala_es.runtime.server_pause import ServerPause
+from kala_es.runtime.tick_reader import read_ticks
 from kala_es.runtime.timetable import Timetable
 
 _READ_PAGE = 256
@@ -94,6 +98,7 @@ class Parts:
     projector: Projector
     broadcaster: Broadcaster
     timetable: Timetable
+    pause: ServerPause
     validate: Validate
     check_account: CheckAccount
     rules: Rules
@@ -174,6 +179,23 @@ class Scheduler:
     async def disable(self, job: JobId, origin: Origin) -> Done:
         """Let nothing start the job. Idempotent."""
         return await self._ask(c.DisableJob(job=job, at=self.clock.now()), origin)
+
+    async def pause(self, job: JobId | None, asked: PauseDraft, origin: Origin) -> None:
+        """Skip the ticks of the job, or (None) of all jobs. Idempotent."""
+        at, by = self.clock.now(), origin.principal
+        if job is None:
+            event = ServerPaused(at=at, until=asked.until, reason=asked.reason, by=by)
+            await self._parts.pause.pause(event, self._receipt(origin))
+        else:
+            await self._ask(c.PauseJob(job=job, at=at, until=asked.until, reason=asked.reason, by=by), origin)
+
+    async def resume(self, job: JobId | None, origin: Origin) -> None:
+        """End the pause of the job, or (None) of the server. Idempotent."""
+        at, by = self.clock.now(), origin.principal
+        if job is None:
+            await self._parts.pause.resume(ServerResumed(at=at, by=by), self._receipt(origin))
+        else:
+            await self._ask(c.ResumeJob(job=job, at=at, by=by), origin)
 
     async def delete(self, job: JobId, origin: Origin) -> Done:
         """Delete the job, with the children that have no other parent."""
@@ -280,6 +302,11 @@ class Scheduler:
             ticks.append(tick)
             tick = schedule.next_after(tick)
         return ticks
+
+    async def ticks(self, job: JobId, *, within: tuple[Instant, Instant], most: int) -> list[TickOutcome]:
+        """The job's ticks t with since <= t < until, the first `most`, each with its outcome."""
+        wanted = TickList(since=within[0], until=within[1], most=most)
+        return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
 
     def first_tick(self) -> Instant | None:
         """When the next run or attempt of all is due."""

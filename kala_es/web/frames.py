@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
+from kala_es.dialects import kala_ticks
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain import events as e
 from kala_es.domain.values import to_plain
 from kala_es.projections.recorded import Recorded
 
-_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "started", "ended", "next_at", "retry_at")
+_INSTANTS: Final = ("at", "tick", "first", "last", "made_up", "started", "ended", "next_at", "retry_at", "until")
 _DROPPED: Final = ("stdout_dropped", "stderr_dropped")
 _END: Final = ("outcome", "exit_code", "signal", "reason")
 
@@ -79,6 +80,8 @@ def event_frame(recorded: Recorded) -> bytes:
     fields = to_plain(event)
     for part in (fields, fields.get("about", {})):
         part |= {name: instant_text(part[name]) for name in _INSTANTS if name in part}
+    if isinstance(event, e.RunStarted) and event.covers is not None:
+        fields["covers"] = kala_ticks.covers_json(event.covers)
     if isinstance(event, e.OutputChunk):
         fields |= text_of(fields.pop("content", b""))
     return frame(recorded.position, kind, {"position": recorded.position, "type": kind, **fields})

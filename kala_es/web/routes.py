@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import job_list, jobs, meta, notices, output, runs, stream
+from kala_es.web import job_list, jobs, meta, notices, output, runs, stream, ticks
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -160,6 +160,7 @@ _OF_JOBS: Final = (
             Reply(status=202, about="Started; Location names the run."),
             Reply(status=204, about="The run, and all that its end caused, are over."),
             _NO_JOB,
+            Reply(status=409, about="A run is in flight, and the job's runs must not overlap.", schema="Error"),
             _KEY_USED,
             *_CHANGE,
         ),
@@ -188,6 +189,62 @@ _OF_JOBS: Final = (
         summary="List the runs of a job in the shape of Kala, NextKala's parent",
         parameters=(_LIMIT, _AFTER_RUN),
         replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), _WRONG, _NO_JOB),
+    ),
+)
+
+_OF_TICKS: Final = (
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/ticks/",
+        handler=ticks.list_ticks,
+        summary="List the job's due moments, each with what became of it",
+        parameters=(
+            Parameter(name="from", kind="string", about="RFC 3339; a day ago if not given."),
+            Parameter(name="to", kind="string", about="RFC 3339, exclusive; a day ahead if not given."),
+            _LIMIT,
+        ),
+        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), _WRONG, _NO_JOB),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/pause/{{id}}/",
+        handler=ticks.pause_job,
+        summary="Skip the job's ticks, for a reason, until a time or until it is resumed",
+        parameters=(_KEY,),
+        takes="PauseDraft",
+        replies=(_DONE, _WRONG, _NO_JOB, _LARGE, _KEY_USED, _BUSY),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/resume/{{id}}/",
+        handler=ticks.resume_job,
+        summary="End the job's pause; what it skipped is made up by the job's policy",
+        parameters=(_KEY,),
+        replies=(_DONE, _NO_JOB, _KEY_USED, *_CHANGE),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/pause/",
+        handler=ticks.get_pause,
+        summary="Read whether the server is paused",
+        replies=(Reply(status=200, about="Its pause, or null.", schema="ServerPause"),),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/pause/",
+        handler=ticks.pause_server,
+        summary="Skip the ticks of all jobs, for a reason, until a time or until the server is resumed",
+        parameters=(_KEY,),
+        takes="PauseDraft",
+        replies=(_DONE, _WRONG, _LARGE, _KEY_USED, *_CHANGE),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/resume/",
+        handler=ticks.resume_server,
+        summary="End the server's pause; what it skipped is made up by each job's policy, in turn",
+        parameters=(_KEY,),
+        replies=(_DONE, _KEY_USED, *_CHANGE),
     ),
 )
 
@@ -320,4 +377,4 @@ _OF_THE_SERVER: Final = (
     ),
 )
 
-ROUTES: Final = (*_OF_JOBS, *_OF_RUNS, *_OF_THE_SERVER)
+ROUTES: Final = (*_OF_JOBS, *_OF_TICKS, *_OF_RUNS, *_OF_THE_SERVER)

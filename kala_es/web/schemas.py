@@ -4,6 +4,7 @@ from typing import Any, Final, get_args
 
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
+from kala_es.domain.tick_policy import Overlap
 from kala_es.projections.notices import NoticeState
 from kala_es.web.terms_schema import TERMS
 
@@ -107,6 +108,21 @@ _OURS: Final[Schema] = {
     **TERMS,
     "notify": {**_list(_TARGET), "description": "Who is told of what; [] for nobody."},
     "expected_duration": {**_TEXT, "description": "An ISO 8601 duration; a longer run is overdue."},
+    "overlap": {"type": "string", "enum": [*get_args(Overlap)]},
+    "catch_up": {"type": "string", "enum": ["one", "none", "all"]},
+    "catch_up_window": {**_TEXT, "description": "An ISO 8601 duration: how old a tick may be that is made up."},
+    "jitter": {**_TEXT, "description": "An ISO 8601 duration over which jobs are spread."},
+    "starting_deadline": {**_TEXT, "description": "An ISO 8601 duration after which a tick starts nothing."},
+}
+_PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
+_COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})
+_TICK: Final[Schema] = {
+    "tick": _TIME,
+    "outcome": {"enum": ["started", "skipped", "missed", "waiting", "coming"]},
+    "at": _SOME_TIME,
+    "run": {"type": ["string", "null"]},
+    "reason": _TEXT,
+    "made_up_by": {"type": ["string", "null"]},
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,
@@ -128,6 +144,7 @@ _RUN: Final[Schema] = {
     "output_truncated": _FLAG,
     "output_dropped_bytes": _COUNT,
     "retry_at": _SOME_TIME,
+    "covers": {"anyOf": [_COVERS, {"type": "null"}]},
 }
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,
@@ -148,7 +165,7 @@ _LEGACY_RUN: Final[Schema] = {
 }
 
 SCHEMAS: Final[Schema] = {
-    "Job": _object({**_ORIGINAL, **_OURS}, optional=tuple(_OURS)),
+    "Job": _object({**_ORIGINAL, **_OURS, "paused": _PAUSE}, optional=(*_OURS, "paused")),
     "JobDraft": {
         **_object({**_ORIGINAL, **_OURS}, optional=tuple(name for name in {**_ORIGINAL, **_OURS} if name != "name")),
         "description": "Keys in any letter case; what is unknown is ignored.",
@@ -165,6 +182,9 @@ SCHEMAS: Final[Schema] = {
     "Stats": _object({"Stats": _object(_STATS)}),
     "Notices": _object({"notices": _list(_object(_NOTICE))}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
+    "Ticks": _object({"ticks": _list(_object(_TICK))}),
+    "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
+    "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
     "Health": _object({"status": _TEXT}),
     "Error": _object({"error": _TEXT, "field": _TEXT}, optional=("field",)),

@@ -30,7 +30,9 @@ _RUN_PAGE: Final = 16
 _PAGE: Final = 64
 """The same of all jobs together, most of which are small."""
 _LAST_POSITION: Final = (1 << 63) - 1
-EVENT_TYPES: Final = tuple(kind.__name__ for kind in get_args(e.JobEvent | e.OutputChunk | e.NoticeEvent))
+EVENT_TYPES: Final = tuple(
+    kind.__name__ for kind in get_args(e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent)
+)
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"
 _HEADERS: Final = (
@@ -131,7 +133,7 @@ class AllSource:
         """What the filters let through."""
         if isinstance(event, e.RequestAnswered) or self._kind not in (None, type(event).__name__):
             return False
-        return self._job in (None, event.job)
+        return self._job in (None, getattr(event, "job", None))
 
     def encode(self, recorded: Recorded) -> bytes:
         """The event, whole."""

@@ -130,6 +130,8 @@ COMMANDS: dict[str, c.Command] = {
     "body": c.ReplaceBody(job=J, at=at(150), body="b"),
     "enable": enable(150),
     "disable": disable(150),
+    "pause": c.PauseJob(job=J, at=at(150), reason="r"),
+    "resume": c.ResumeJob(job=J, at=at(150)),
     "delete": delete(150),
     "forget": c.ForgetParent(job=J, at=at(150), parent=P),
     "ticks": ticks(150),
@@ -146,6 +148,8 @@ update  NotFound       JobUpdated     updated+run    JobUpdated     JobUpdated  
 body    NotFound       JobUpdated     JobUpdated     JobUpdated     JobUpdated     JobUpdated     NotFound
 enable  NotFound       -              enabled+run    -              -              enabled+run    NotFound
 disable NotFound       JobDisabled    -              JobDisabled    JobDisabled    -              NotFound
+pause   NotFound       JobPaused      JobPaused      JobPaused      JobPaused      JobPaused      NotFound
+resume  NotFound       -              -              -              -              -              NotFound
 delete  NotFound       JobDeleted     JobDeleted     JobDeleted     JobDeleted     JobDeleted     NotFound
 forget  -              -              -              -              -              -              -
 ticks   -              RunStarted     -              RunStarted     RunStarted     -              -

@@ -38,6 +38,7 @@ from kala_es.domain.lifecycle import (
 from kala_es.domain.model import Job, JobSpec, Outcome, Run
 from kala_es.domain.plan import schedule_of
 from kala_es.domain.terms import AttemptTerms
+from kala_es.domain.tick_policy import TickPolicy
 from kala_es.domain.values import replace
 from tests.domain.test_reactions import STEPS, Step, played
 from tools.generate_docs import main, pages
@@ -219,7 +220,34 @@ LATE_CHILD = replace(LATER, spec=replace(LATER.spec, schedule="", parents=(JobId
 CHILD = replace(create(0), spec=replace(SPEC, schedule="", parents=(JobId("p"), JobId("q"))))
 FORGET = [c.ForgetParent(job=J, at=at(500), parent=JobId(parent)) for parent in "pq"]
 
+REPLACED = replace(create(0), spec=replace(create(0).spec, ticks=TickPolicy(overlap="replace")))
+PAUSE, RESUME = c.PauseJob(job=J, at=at(100), until=at(450)), c.ResumeJob(job=J, at=at(500))
+LATE = replace(update(501, disabled=False), spec=replace(REPLACED.spec, retries=1))
+HELD: list[c.Command] = [REPLACED, start(1), PAUSE]
+REPLACED_LATER = replace(REPLACED, spec=replace(REPLACED.spec, retries=1, terms=AttemptTerms(retry_delay="PT1H")))
+WAITING: list[c.Command] = [REPLACED_LATER, start(1), end(2, "failed")]
+EDITED_LATER = replace(LATE, spec=replace(REPLACED_LATER.spec, schedule=LATE.spec.schedule))
+
 CASES: dict[str, Sequence[c.Command]] = {
+    "paused": [create(0), PAUSE, replace(TICKS, at=at(400)), RESUME],
+    "paused while disabled": [create(0, disabled=True), PAUSE, TICKS],
+    "resumed while disabled": [create(0, disabled=True), PAUSE, RESUME],
+    "the pause is over": [create(0), PAUSE, TICKS],
+    "replaced": [REPLACED, start(1), TICKS],
+    "replaced by a dependent's": [REPLACED, start(1), replace(start(2, "s"), cause="parent")],
+    "replaced on resuming": [*HELD, RESUME],
+    "resumed while full of ticks": [replace(create(0), spec=replace(REPLACED.spec, ticks=TickPolicy(overlap="skip"))),
+                                    start(1), replace(PAUSE, at=at(300), until=None), RESUME],
+    "replaced on enabling": [*HELD, DISABLE, ENABLE],
+    "replaced on an edit": [*HELD, DISABLE, LATE],
+    "replaced on creating again": [*HELD, DISABLE, replace(REPLACED, at=at(501), spec=LATE.spec)],
+    "replaced while it waits": [*WAITING, TICKS],
+    "replaced while it waits, by a dependent's": [*WAITING, replace(start(3, "s"), cause="parent")],
+    "replaced while it waits, on resuming": [*WAITING, PAUSE, RESUME],
+    "replaced while it waits, on enabling": [*WAITING, PAUSE, DISABLE, ENABLE],
+    "replaced while it waits, on an edit": [*WAITING, PAUSE, DISABLE, EDITED_LATER],
+    "replaced while it waits, on creating again": [*WAITING, PAUSE, DISABLE,
+                                                   replace(REPLACED_LATER, at=at(501), spec=EDITED_LATER.spec)],
     "edited": [create(0), update(1, disabled=False), update(400, disabled=True), update(401, disabled=True), BODY],
     "edited and enabled": [create(0, disabled=True), update(400, disabled=False), create(401), create(402)],
     "edited while disabled": [create(0, disabled=True), update(400, disabled=True), ENABLE, DISABLE, DELETE],

@@ -140,6 +140,7 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
         e.NoticeDue: "notices",
         e.NoticeAttempted: "notices",
     }
+    streams |= {e.ServerPaused: "server", e.ServerResumed: "server"}
     expected = streams.get(kind, "job:J")
     assert codec.stream_of(event) == codec.encode(event).stream == expected
 

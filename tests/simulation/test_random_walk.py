@@ -7,7 +7,7 @@ WALK_SEED=n repeats one walk. `make soak` takes many of them, SOAK_ROUNDS bounds
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from kala_es.domain.job import decide
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.notify import OCCASIONS, Notify, Target
 from kala_es.domain.terms import AttemptTerms
+from kala_es.domain.tick_policy import CatchUp, Overlap, PauseDraft, TickPolicy
 from kala_es.fold_store import FoldStore
 from kala_es.node import Storage
 from kala_es.notifier import Sent
@@ -147,6 +148,8 @@ class Walk:
             self.plant_bugs: 2,
             self.crash: 3,
             self.create_some: 2,
+            self.pause: 3,
+            self.resume: 4,
             self.stop: 1,
             self.delete_all: 0.3,
         }
@@ -201,7 +204,33 @@ class Walk:
         fields["epsilon"] = self.random.choice(("", "PT10S"))
         fields["resume_at_next_tick"] = chance() < 0.3
         fields["dependency_policy"] = self.random.choice(("all", "any"))
+        fields["ticks"] = self.policy()
         return JobDraft(id=job, spec=spec(**fields), disabled=chance() < 0.1)
+
+    def policy(self) -> TickPolicy:
+        catch_ups: Sequence[CatchUp] = ("", "", "one", "none", "all")
+        catch_up = self.random.choice(catch_ups)
+        overlaps: Sequence[Overlap] = ("allow", "allow", "skip", "queue", "replace")
+        if catch_up == "all":
+            overlaps = ("allow", "queue")
+        return TickPolicy(
+            overlap=self.random.choice(overlaps),
+            catch_up=catch_up,
+            catch_up_window=self.random.choice(("", "PT1M")) if catch_up == "all" else "",
+            jitter=self.random.choice(("", "", "PT3S")),
+            starting_deadline=self.random.choice(("", "", "PT30S")),
+        )
+
+    async def pause(self) -> None:
+        """A job, or now and then the server."""
+        job = None if self.random.random() < 0.2 else self.job()
+        until = Instant(self.clock.now() + round(self.random.random() * 120 * SECOND))
+        draft = PauseDraft(reason="a walk", until=self.random.choice((None, until)))
+        self.ask(partial(done, partial(self.node.scheduler.pause, job, draft, Origin())))
+
+    async def resume(self) -> None:
+        job = None if self.random.random() < 0.4 else self.job()
+        self.ask(partial(done, partial(self.node.scheduler.resume, job, Origin())))
 
     async def create(self) -> None:
         self.ask(partial(self.node.scheduler.create, self.draft(self.job()), Origin()))
@@ -341,6 +370,12 @@ class Walk:
             assert all(first.get(event, done.position + 1) <= done.position for event in done.events)
         for key in self.granted - {""}:
             assert node.scheduler.answered(Key.of(key, self.keys[key].encode())) == GRANTED
+
+
+async def done(command: Callable[[], Awaitable[None]]) -> Done:
+    """A command that tells nothing but that it was carried out."""
+    await command()
+    return Done(0, ())
 
 
 def before_end(node: RunningNode, head: int) -> set[RunId]:

@@ -28,6 +28,10 @@ def request_for(name: str) -> tuple[str, bytes]:
         "start_job": ("/job/start/j/", b""),
         "enable_job": ("/job/enable/j/", b""),
         "disable_job": ("/job/disable/j/", b""),
+        "pause_job": ("/job/pause/j/", b'{"reason": "r"}'),
+        "resume_job": ("/job/resume/j/", b""),
+        "pause_server": ("/pause/", b""),
+        "resume_server": ("/resume/", b""),
     }[name]
 
 
