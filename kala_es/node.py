@@ -216,8 +216,8 @@ class Node:
             await trio.lowlevel.checkpoint()
         try:
             await trio.to_thread.run_sync(snapshot.write, self.storage.snapshot, parts)
-        except OSError as error:
-            self.outside.complain(f"the snapshot could not be saved: {error.strerror}")
+        except (OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
+            self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
 
     async def save_snapshots(self) -> None:
         """Save one now and then, when there is much to replay without it."""

@@ -138,8 +138,7 @@ def read_format(env: lmdb.Environment) -> bytes | None:
 
 
 def begin(directory: Path) -> None:
-    """Begin a log in `directory`, if nothing is there yet. Raises LogDamaged if there has been one, LogIsFull,
-    lmdb.Error, OSError.
+    """Begin a log in `directory`, if nothing is there. Raises LogDamaged (it is gone), LogIsFull, lmdb.Error, OSError.
 
     It is made under another name and gets its own when it is durable: a crash of the machine leaves a log or none.
     """

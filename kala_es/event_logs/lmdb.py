@@ -177,7 +177,11 @@ class LmdbEventLog:
             pairs.append((first.to_bytes(8, "big"), value))
             first += count
         try:
-            await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
+            try:
+                await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
+            except RuntimeError:
+                # The system has no thread to spare, so nothing was put. Then the loop itself waits for the disk.
+                self._file.put(pairs)
         except Exception as error:
             raise self._failed(error, sum(len(value) for _, value in values)) from error
 

@@ -293,6 +293,25 @@ async def test_after_another_write_error_reads_go_on(tmp_path: Path) -> None:
     await log.close()
 
 
+NO_THREAD = """
+import threading
+async def main():
+    log = open_log(directory, open_folds(directory))
+    threading.stack_size(1 << 47)  # more than there are addresses
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError as error:
+        refusal = str(error)
+    print(json.dumps([refusal, await log.append([new()]), await log.append([new()])]))
+    await log.close()
+trio.run(main)
+"""
+
+
+def test_an_append_needs_no_thread(tmp_path: Path) -> None:
+    assert answer(NO_THREAD, tmp_path) == ["can't start new thread", 1, 2]
+
+
 # Damaged, after a crash of the machine
 
 
