@@ -37,6 +37,7 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
+from kala_es.runtime.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
@@ -234,9 +235,11 @@ async def run_node(
 ) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
+    print_no_stacks_of_rust()
     files = raise_open_files_limit()
     outside = outside or Outside(places=_places(files))
     async with open_storage(settings) as storage, trio.open_nursery() as nursery:
+        nursery.start_soon(end_in_time)
         listeners = await open_listeners(settings.interface, settings.port)
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         await node.start(nursery)
