@@ -5,16 +5,18 @@ thousand; `make soak` opens 10,000 a round (`SOAK_ROUNDS`, 10).
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from random import randrange
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.system.crash_images import ROOT, capture, strace
+from tests.system.lives import JOB, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 PARTS: Final = 2
@@ -69,6 +71,35 @@ def test_a_disk_that_lies_about_its_syncs_is_found_out(captured: Captured) -> No
     opened, wrong = check("lies", captured, 40)
     assert opened
     assert len(wrong) > 10
+
+
+def answers(lives: Lives) -> list[Any]:
+    """What the server says of all its jobs and their runs."""
+    listed = lives.call("GET", JOB)[1]["jobs"]
+    return [
+        listed,
+        *(lives.runs(job) for job in sorted(listed)),
+        lives.call("GET", "/api/v1/stats/")[1]["Stats"]["jobs"],
+    ]
+
+
+def test_folds_of_another_time_are_caught_up_or_thrown_away(tmp_path: Path) -> None:
+    told: dict[str, list[Any]] = {}
+    for time in ("old", "new"):
+        with Lives(tmp_path / "server") as lives:
+            for number in range(3):
+                job = lives.make(id=f"{time}-{number}", command="echo $KALA_JOB_ID")
+                lives.run_now(job)
+                lives.run_now("old-0")
+            told[time] = answers(lives)
+        shutil.copytree(lives.data, tmp_path / time)
+    for log, folds in (("new", "old"), ("old", "new")):
+        mixed = tmp_path / f"{log} log" / "data"
+        shutil.copytree(tmp_path / log, mixed)
+        for name in ("folds/data.mdb", "folds/boot", "snapshot.cbor"):
+            shutil.copy(tmp_path / folds / name, mixed / name)
+        with Lives(mixed.parent) as lives:
+            assert answers(lives) == told[log], f"a log with {folds} folds"
 
 
 @pytest.mark.soak
