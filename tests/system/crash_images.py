@@ -90,7 +90,7 @@ def strace() -> str | None:
 def capture(directory: Path, seed: int) -> list[Step]:
     """Let a child append the workload of this seed to a new log in `directory`; what it wrote, synced and told."""
     trace = directory.with_suffix(".trace")
-    calls = "trace=openat,pwrite64,pwritev,writev,write,lseek,rename,fdatasync,fsync,msync,ftruncate"
+    calls = "trace=openat,write,writev,pwrite64,pwritev,lseek,ftruncate,fsync,fdatasync,msync,/^rename"
     command = [str(strace()), "-f", "-y", "-xx", "-s", "16777216", "-e", calls, "-e", "signal=none", "-o", str(trace)]
     child = [sys.executable, "-m", "tests.system.crash_workload", str(directory), str(seed)]
     subprocess.run([*command, *child], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
@@ -133,7 +133,7 @@ class _Trace:
     def steps(self, lines: Iterator[str]) -> Iterator[Step]:
         """What the calls did to the files that count."""
         for line in lines:
-            if line.startswith("rename("):
+            if line.startswith("rename"):
                 old, new = map(self._name, self._TEXT.findall(line))
                 yield Rename(old, new)
             found = self._CALL.match(line)

@@ -21,7 +21,7 @@ from tests.system.faults import disk, inject, limited
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = pytest.mark.system
-SPAWNS = ("clone", "clone3", "vfork", "fork")
+SPAWNS = ("clone", "clone3", "?vfork", "?fork")
 
 
 @pytest.fixture
