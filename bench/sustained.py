@@ -1,18 +1,25 @@
 """200 runs a second for so many seconds: how late they start, whether all are recorded, what memory does. JSON.
 
-200 jobs tick once a second each, spread evenly over the second. `--seconds 600` is the full form.
+200 jobs tick once a second each, spread evenly over the second. The figures are from the log: a tick is lost when
+nothing answers it, or when its run has no end. `--seconds 600` is the full form.
 """
 
 import argparse
 import json
 import time
-from datetime import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
 
 from bench.harness import JOB, Server, ask, cpu_seconds, instant, node_pids, percentile, resident_mib, server
+from kala_es.codec import decode
+from kala_es.domain.events import RunFinished, RunStarted, TickMissed
+from kala_es.event_log import Record
+from kala_es.event_logs.lmdb import open_log
+from kala_es.fold_stores.memory import MemoryFoldStore
 
 _SETTLE_SECONDS = 2.0
-_LAST_SECONDS = 60.0
-"""So long after the last tick a run that is not recorded counts as lost."""
 
 
 def make_jobs(target: Server, rate: int, seconds: int) -> float:
@@ -42,28 +49,36 @@ def watch_memory(target: Server, until: float) -> list[float]:
     return samples
 
 
-def ended_runs(target: Server) -> list[dict[str, str]]:
-    """All runs of all jobs that have ended."""
-    connection = target.connect()
-    found: list[dict[str, str]] = []
-    for job in json.loads(ask(connection, "GET", JOB)[1])["jobs"]:
-        listed = json.loads(ask(connection, "GET", f"{JOB}{job}/executions/")[1])["job_stats"]
-        found += [run for run in listed if run["outcome"]]
-    return found
+@dataclass
+class Answers:
+    """What the log says of the ticks."""
+
+    late_ms: list[float] = field(default_factory=list)
+    """From the tick to its run's start."""
+    missed: int = 0
+    """Ticks for which another tick's run stands, because the server was late."""
+    ended: int = 0
+
+    def take(self, record: Record) -> None:
+        """Note an event."""
+        event = decode(record)
+        if isinstance(event, RunStarted) and event.tick is not None:
+            self.late_ms.append((event.at - event.tick) / 1e3)
+        elif isinstance(event, TickMissed):
+            self.missed += event.count
+        elif isinstance(event, RunFinished):
+            self.ended += 1
 
 
-def settle(target: Server, expected: int) -> list[dict[str, str]]:
-    """The ended runs, once there are as many as expected, or when it is too late for more."""
-    until = time.time() + _LAST_SECONDS
-    while len(runs := ended_runs(target)) < expected and time.time() < until:
-        time.sleep(1)
-    return runs
-
-
-def late_ms(run: dict[str, str]) -> float:
-    """From the tick to the start, in milliseconds."""
-    started, tick = (datetime.fromisoformat(run[key].replace("Z", "+00:00")) for key in ("ran_at", "tick"))
-    return 1e3 * (started - tick).total_seconds()
+def read_answers(data: Path) -> Answers:
+    """Read the log of a server that has stopped."""
+    answers = Answers()
+    log = open_log(data, MemoryFoldStore())
+    for position in range(0, log.head, 1000):
+        for record in log.read_now(position, limit=1000):
+            answers.take(record)
+    trio.run(log.close)
+    return answers
 
 
 def measure(rate: int, seconds: int) -> dict[str, float]:
@@ -73,15 +88,17 @@ def measure(rate: int, seconds: int) -> dict[str, float]:
         used = cpu_seconds(target.pid)
         samples = watch_memory(target, until)
         used = cpu_seconds(target.pid) - used
-        runs = settle(target, rate * seconds)
-    late = [late_ms(run) for run in runs if run["cause"] == "schedule"]
+        time.sleep(_SETTLE_SECONDS)
+        target.stop()
+        answers = read_answers(target.data)
     return {
         "expected": rate * seconds,
-        "lost": rate * seconds - len({(run["job_id"], run["tick"]) for run in runs}),
-        "failed": sum(run["outcome"] != "succeeded" for run in runs),
-        "late_p50_ms": percentile(late, 0.5),
-        "late_p99_ms": percentile(late, 0.99),
-        "late_max_ms": max(late),
+        "started": len(answers.late_ms),
+        "missed": answers.missed,
+        "lost": rate * seconds - answers.missed - min(len(answers.late_ms), answers.ended),
+        "late_p50_ms": percentile(answers.late_ms, 0.5),
+        "late_p99_ms": percentile(answers.late_ms, 0.99),
+        "late_max_ms": max(answers.late_ms),
         "mib_early": percentile(samples[10:30], 0.5),
         "mib_late": percentile(samples[-20:], 0.5),
         "cpu_percent": 100 * used / seconds,
