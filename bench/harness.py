@@ -10,13 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 JOB = "/api/v1/job/"
+UNDER = "BENCH_UNDER"
+"""This variable has words to put before a server's command line, of a program that becomes the server."""
 FAR = "R/2099-01-01T00:00:00Z/P1D"
 
 
@@ -43,7 +45,8 @@ class Server:
     def start(self) -> None:
         """Start, and wait for the line that says where it listens."""
         began = time.perf_counter()
-        command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(self.data)]
+        under = os.environ.get(UNDER, "").split()
+        command = [*under, sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(self.data)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -135,6 +138,17 @@ def cpu_seconds(pid: int) -> float:
     """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def node_pids(pid: int) -> list[int]:
+    """A server and its agent, if that is a process of its own."""
+    found = [pid]
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            with suppress(OSError):  # it has ended
+                if b"\0agent\0" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def instant(moment: float) -> str:

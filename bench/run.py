@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -44,6 +45,11 @@ BIG_SCALE = Bench("scale", ("--jobs", "100000"), ("--jobs", "5000", "--idle", "1
 REPLAY = Bench("replay", (), ("--events", "20000"))
 COMMIT = Bench("commit", (), ("--seconds", "0.5"))
 CAPTURE = Bench("capture", (), ("--mib", "20", "--others", "5"))
+SUSTAINED = Bench("sustained", ("--seconds", "60"), ("--seconds", "5"))
+SLOW_SIXTEEN = Bench("slow_disk", ("creates", *SIXTEEN.arguments), ("creates", *SIXTEEN.short))
+SLOW_BURST = Bench("slow_disk", ("burst", *BURST.arguments), ("burst", *BURST.short))
+SLOW_COMMIT = Bench("slow_disk", ("commit", *COMMIT.arguments), ("commit", *COMMIT.short))
+SLOW_SUSTAINED = Bench("slow_disk", ("sustained", *SUSTAINED.arguments), ("sustained", *SUSTAINED.short))
 FANOUT = Bench("sse_fanout", (), ("--readers", "20"))
 
 FIGURES = (
@@ -82,6 +88,23 @@ FIGURES = (
     ),
     Figure("200 MiB printed: captured, MiB per s", CAPTURE, "mib_per_second", ">= 100"),
     Figure("200 MiB printed: other jobs' start delay, p99 ms", CAPTURE, "others_late_p99_ms", "<= 50"),
+    Figure("200 runs a second: start delay, p99 ms", SUSTAINED, "late_p99_ms", "<= 100"),
+    Figure("200 runs a second: ticks that are lost", SUSTAINED, "lost", "<= 0"),
+    Figure("200 runs a second: ticks that were too late to have a run", SUSTAINED, "missed", "<= 0"),
+    Figure("200 runs a second: resident after a tenth of the time, MiB", SUSTAINED, "mib_early", ""),
+    Figure("200 runs a second: resident at the end, MiB", SUSTAINED, "mib_late", ""),
+    Figure("5 ms a sync: durable creates, 16 connections, per s", SLOW_SIXTEEN, "per_second", ""),
+    Figure("5 ms a sync: durable creates, 16 connections, p99 ms", SLOW_SIXTEEN, "p99_ms", ""),
+    Figure("5 ms a sync: 500 due at once: due to start durable, p99 ms", SLOW_BURST, "start_p99", ""),
+    Figure(
+        "5 ms a sync: commit, loop saturated, 100 appenders, p99 ms",
+        SLOW_COMMIT,
+        "p99_ms",
+        "",
+        "",
+        {"appenders": 100, "saturated": True},
+    ),
+    Figure("5 ms a sync: 200 runs a second: start delay, p99 ms", SLOW_SUSTAINED, "late_p99_ms", "<= 100"),
     Figure("200 readers of a chatty run: chunk to reader, p99 ms", FANOUT, "latency_p99_ms", "<= 100"),
 )
 
@@ -99,6 +122,11 @@ def pick(figure: Figure, lines: Sequence[dict[str, Any]]) -> float:
     return float(fitting[0][figure.key])
 
 
+def is_possible(bench: Bench) -> bool:
+    """Whether this machine has what the benchmark needs."""
+    return bench.module != "slow_disk" or shutil.which("strace") is not None
+
+
 def main() -> None:
     """Run every benchmark so many times, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -106,7 +134,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", default="", help="the benchmarks whose module begins so")
     arguments = parser.parse_args()
-    figures = [f for f in FIGURES if f.bench.module.startswith(arguments.only)]
+    figures = [f for f in FIGURES if f.bench.module.startswith(arguments.only) and is_possible(f.bench)]
     values: dict[str, list[float]] = {figure.name: [] for figure in figures}
     for number in range(arguments.rounds):
         for bench in dict.fromkeys(f.bench for f in figures):

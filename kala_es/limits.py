@@ -55,6 +55,8 @@ DISK_RESERVE_BYTES: Final = 32 * 1024 * 1024
 """New work is refused (507) when less is free, so that ends can still be recorded."""
 LOG_MAP_BYTES: Final = 1 << 40
 """Address space for the log's file, at least; the file grows as it is written."""
+ENDING_SECONDS: Final = 60
+"""A process that has not ended so long after its last task was told to is ended by the system (SIGALRM)."""
 
 # Jobs
 MAX_JOBS: Final = 1_000_000

@@ -26,6 +26,7 @@ from kala_es.domain.graph import Graph
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
+from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.event_log import EventLog, LogInUse, Record
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.event_logs.memory import MemoryEventLog
@@ -281,8 +282,8 @@ class Node:
             await trio.lowlevel.checkpoint()
         try:
             await trio.to_thread.run_sync(snapshot.write, self.storage.snapshot, parts)
-        except OSError as error:
-            self.outside.complain(f"the snapshot could not be saved: {error.strerror}")
+        except (OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
+            self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
 
     async def save_snapshots(self) -> None:
         """Save one now and then, when there is much to replay without it."""
@@ -307,8 +308,10 @@ async def _agent_place(settings: Settings) -> AsyncIterator[Path]:
 async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
+    print_no_stacks_of_rust()
     usual, _ = raise_open_files_limit()
     async with open_storage(settings) as storage, _agent_place(settings) as place, trio.open_nursery() as nursery:
+        nursery.start_soon(end_in_time)
         listeners = await open_listeners(settings.interface, settings.port)
         outside = Outside(
             link=ProcessLink(place),

@@ -15,6 +15,7 @@ from kala_es import limits
 from kala_es.agent.attempts import Agent, raise_open_files_limit
 from kala_es.agent.serving import Serving
 from kala_es.clock import SystemClock
+from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.executors.group_register import GroupRegister, end_left
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _run(directory: Path, connected: int | None) -> int:
+    print_no_stacks_of_rust()
     held = await _locked(directory)
     if held is None:
         print(f"kala-es agent: another agent is at work in {directory}", file=sys.stderr)
@@ -49,6 +51,7 @@ async def _run(directory: Path, connected: int | None) -> int:
     listener = trio.socket.from_stdlib_socket(listen(directory))
     first = None if connected is None else _inherited(connected)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_in_time)
         await nursery.start(_watch_signals, serving.stop)
         await serving.serve(listener, first)
         nursery.cancel_scope.cancel()

@@ -2,8 +2,9 @@
 
 `log/data.mdb` is the LMDB file: in the database "meta" the `format` and the log's `id`, in "records" the values. A
 value is CBOR, [1, record...], a record [stream, type, version, time, principal, body]; then 4 bytes of CRC-32. Its key
-is the position of its first record (8 bytes, big-endian). `opened` says "closed", or names the machine's boot while the
-log is open. `lock` is locked meanwhile and holds a process id.
+is the position of its first record (8 bytes, big-endian). A crash may leave `log/begun.mdb`, half of an empty log.
+`opened` says "closed", or names the machine's boot while the log is open. `lock` is locked meanwhile and holds a
+process id.
 
 `python -m kala_es.event_logs.check DIRECTORY` prints a sentence and exits 0 (whole), 1 (damaged) or 3 (newer). It is a
 process of its own, because LMDB maps the file: a page that is missing is met as a signal, which no `except` catches.
@@ -26,7 +27,7 @@ import cbor2
 import lmdb
 import lmdb.verify
 
-from kala_es.event_log import LogDamaged, LogError, LogIsNewer, NewRecord, Record
+from kala_es.event_log import LogDamaged, LogError, LogIsFull, LogIsNewer, NewRecord, Record
 from kala_es.limits import LOG_MAP_BYTES
 
 FORMAT: Final = 1
@@ -136,20 +137,45 @@ def read_format(env: lmdb.Environment) -> bytes | None:
     return log_id
 
 
-def begin(env: lmdb.Environment, directory: Path) -> bytes:
-    """Make `env`, which is empty, the log in `directory`, and give its id. Raises LogDamaged if there has been one."""
+def begin(directory: Path) -> None:
+    """Begin a log in `directory`, if nothing is there. Raises LogDamaged (it is gone), LogIsFull, lmdb.Error, OSError.
+
+    It is made under another name and gets its own when it is durable: a crash of the machine leaves a log or none.
+    """
+    data = data_file(directory)
+    if data.exists() and data.stat().st_size:
+        return
     if (directory / "opened").exists():
-        raise LogDamaged(f"The log in {directory} is gone: it has been open before, and now there is nothing in it.")
-    log_id = uuid4().bytes
-    with env.begin(write=True) as txn:
+        raise gone(directory)
+    begun = data.with_name("begun.mdb")
+    begun.unlink(missing_ok=True)
+    try:
+        _write_empty(begun)
+    except lmdb.Error as error:
+        if says_full(error, begun, 8192):
+            raise LogIsFull(f"There is no room to open the log in {directory}: {error}.") from error
+        raise
+    begun.replace(data)
+    for parent in (data.parent, directory, directory.absolute().parent):
+        _sync_names(parent)
+    say(directory, boot_id())
+    _sync_names(directory)
+
+
+def gone(directory: Path) -> LogDamaged:
+    """The log has been here."""
+    return LogDamaged(f"The log in {directory} is gone: it has been open before, and now there is nothing in it.")
+
+
+def _write_empty(file: Path) -> None:
+    with (
+        lmdb.open(os.fspath(file), subdir=False, lock=False, mode=0o600, max_dbs=4) as env,
+        env.begin(write=True) as txn,
+    ):
         env.open_db(b"records", txn=txn)
         meta = env.open_db(b"meta", txn=txn)
         txn.put(b"format", str(FORMAT).encode(), db=meta)
-        txn.put(b"id", log_id, db=meta)
-    say(directory, boot_id())
-    for parent in (directory / "log", directory, directory.absolute().parent):
-        _sync_names(parent)
-    return log_id
+        txn.put(b"id", uuid4().bytes, db=meta)
 
 
 def _sync_names(directory: Path) -> None:

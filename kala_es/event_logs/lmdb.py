@@ -34,6 +34,7 @@ from kala_es.event_logs.check import (
     data_file,
     decode_batch,
     encode_batch,
+    gone,
     map_bytes,
     read_format,
     say,
@@ -76,9 +77,12 @@ def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
     undo.callback(os.close, lock)
     if was_machine_crash(directory):
         check_in_child(directory)
+    begin(directory)
     env = lmdb.open(os.fspath(data.parent), map_size=map_bytes(directory), mode=0o600, max_dbs=4)
     undo.callback(env.close)
-    log_id = read_format(env) or begin(env, directory)
+    log_id = read_format(env)
+    if log_id is None:
+        raise gone(directory)
     say(directory, boot_id())
     return LmdbEventLog(directory, _File(env, lock, log_id), folds)
 
@@ -173,7 +177,11 @@ class LmdbEventLog:
             pairs.append((first.to_bytes(8, "big"), value))
             first += count
         try:
-            await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
+            try:
+                await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
+            except RuntimeError:
+                # The system has no thread to spare, so nothing was put. Then the loop itself waits for the disk.
+                self._file.put(pairs)
         except Exception as error:
             raise self._failed(error, sum(len(value) for _, value in values)) from error
 

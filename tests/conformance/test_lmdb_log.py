@@ -293,6 +293,25 @@ async def test_after_another_write_error_reads_go_on(tmp_path: Path) -> None:
     await log.close()
 
 
+NO_THREAD = """
+import threading
+async def main():
+    log = open_log(directory, open_folds(directory))
+    threading.stack_size(1 << 47)  # more than there are addresses
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError as error:
+        refusal = str(error)
+    print(json.dumps([refusal, await log.append([new()]), await log.append([new()])]))
+    await log.close()
+trio.run(main)
+"""
+
+
+def test_an_append_needs_no_thread(tmp_path: Path) -> None:
+    assert answer(NO_THREAD, tmp_path) == ["can't start new thread", 1, 2]
+
+
 # Damaged, after a crash of the machine
 
 
@@ -331,6 +350,34 @@ def refused_as_damaged(directory: Path) -> str:
             open_log(directory, MemoryFoldStore())
     assert (directory / "opened").read_text() == opened
     return str(caught.value)
+
+
+@pytest.mark.parametrize("left", [b"", bytes(4096), b"torn" * 3000])
+async def test_a_crash_while_the_log_is_begun_leaves_none(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "begun.mdb").write_bytes(left)
+    await fill(tmp_path, 1)
+    log = open_log(tmp_path, MemoryFoldStore())
+    assert log.head == 10
+    await log.close()
+    assert sorted(os.listdir(tmp_path / "log")) == ["data.mdb", "lock.mdb"]
+
+
+BEGIN = """
+from kala_es.fold_stores.memory import MemoryFoldStore
+limit(4096)
+try:
+    open_log(directory, MemoryFoldStore())
+except LogIsFull as error:
+    print(json.dumps(str(error)))
+"""
+
+
+async def test_a_log_without_room_to_begin_is_refused_as_full(tmp_path: Path) -> None:
+    assert "no room to open" in answer(BEGIN, tmp_path)
+    log = open_log(tmp_path, MemoryFoldStore())
+    assert log.head == 0
+    await log.close()
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.95])

@@ -252,7 +252,12 @@ def test_b15_a_childs_own_schedule_is_not_read_and_does_not_hinder_a_start(lives
     assert len(lives.runs(child)) == 1
 
 
-def test_b16_a_long_command_holds_up_nobody(lives: Lives) -> None:
+def test_b16_a_long_command_holds_up_nobody(tmp_path: Path) -> None:
+    with Lives(tmp_path / "server", "--grace", "0.1s") as lives:
+        hold_up_nobody(lives)
+
+
+def hold_up_nobody(lives: Lives) -> None:
     slow = lives.make(command="sleep 8")
     answer = lives.server.request("POST", f"{JOB}start/{slow}/", headers={"Prefer": "respond-async"})
     assert answer.status == 202
