@@ -56,6 +56,22 @@ DISK_RESERVE_BYTES: Final = 32 * 1024 * 1024
 LOG_MAP_BYTES: Final = 1 << 40
 """Address space for the log's file, at least; the file grows as it is written."""
 
+# Retention
+TRIM_BYTES: Final = 256 * 1024
+"""One transaction that erases rewrites about so much of the log; a commit waits for one at most."""
+TRIM_RECORDS: Final = 1_000
+"""Records that are erased in one go; then the janitor pauses..."""
+JANITOR_SHARE: Final = 0.3
+"""...so that it takes at most this part of the time."""
+TRIM_RUNS: Final = 250
+"""Runs of a job that one event trims."""
+TRIM_PAUSE_SECONDS: Final = 1.0
+"""The janitor waits this long after a run's end, so that it trims many at a time."""
+TRIMMED_RUNS_REMEMBERED: Final = 1_000
+"""Trimmed runs of a job whose summaries are kept, the newest; older ones are forgotten, and only counted."""
+BASE_RUNS: Final = 10_000
+"""A base is made when so many runs have been forgotten since the last one, and half as many as are left."""
+
 # Jobs
 MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000

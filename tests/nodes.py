@@ -150,6 +150,11 @@ class FaultyLog:
         """The next records."""
         return await self.records.read(after, limit=limit, stream=stream)
 
+    async def trim(self, positions: Sequence[int]) -> None:
+        """Erase, unless the power is off."""
+        self._check_power()
+        await self.records.trim(positions)
+
     async def wait(self, after: int) -> int:
         """Until there is more."""
         return await self.records.wait(after)
