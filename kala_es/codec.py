@@ -13,12 +13,15 @@ from typing import Any, Final
 import cbor2
 
 from kala_es.domain import events as e
+from kala_es.domain import trimming
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogIsNewer, NewRecord, Record
 
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
+HISTORY_STREAM: Final = "history"
+BASES_STREAM: Final = "bases"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -49,6 +52,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.StatusReported,
         e.ActorCrashed,
         e.RequestAnswered,
+        *trimming.OF_HISTORY,
     )
 }
 
@@ -73,7 +77,24 @@ def stream_of(event: e.Event) -> str:
         return run_stream(event.run)
     if isinstance(event, e.RequestAnswered):
         return REQUESTS_STREAM
+    if isinstance(event, trimming.OF_HISTORY):
+        return _history_stream(event)
     return job_stream(event.job)
+
+
+def base_stream(base: int) -> str:
+    """The stream of the parts of the base at a position."""
+    return f"base:{base}"
+
+
+def _history_stream(event: trimming.HistoryEvent) -> str:
+    match event:
+        case trimming.BasePart():
+            return base_stream(event.base)
+        case trimming.BaseTaken():
+            return BASES_STREAM
+        case _:
+            return HISTORY_STREAM
 
 
 def version_of(event: type[Any]) -> int:

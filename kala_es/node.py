@@ -38,6 +38,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
 from kala_es.runtime.inbox import Inbox
+from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.orders import Orders, remote_of_draft
@@ -130,7 +131,8 @@ class Node:
             broadcaster=self.broadcaster,
             react=lambda reaction: self.registry.react(reaction),
         )
-        self.writer = LogWriter(storage.log, self.projector.take)
+        self.writer = LogWriter(storage.log, self._take)
+        self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.agent = Agent(
             shell=outside.shell,
             http=outside.http,
@@ -166,6 +168,10 @@ class Node:
             )
         )
 
+    def _take(self, batch: Sequence[Recorded]) -> None:
+        self.projector.take(batch)
+        self.janitor.note(batch)
+
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
 
@@ -186,6 +192,7 @@ class Node:
         with trio.move_on_after(_SETTLE_SECONDS):
             await self.registry.idle()
         nursery.start_soon(self.timetable.run)
+        nursery.start_soon(self.janitor.run)
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; give running attempts their grace; then end them. Their ends are recorded."""
@@ -294,6 +301,7 @@ def _rules(settings: Settings) -> Rules:
         local_jobs=settings.local_jobs,
         delete_all=settings.delete_all,
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
+        kept=settings.kept,
     )
 
 

@@ -12,6 +12,7 @@ from kala_es.dialects import go_json
 from kala_es.dialects.go_json import Reader
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
+from kala_es.domain.retention import Retention
 from kala_es.domain.values import Value
 
 
@@ -46,8 +47,11 @@ KEYS: Final = (
     Key("stdin", "stdin", go_json.text),
     Key("timeout", "timeout", go_json.text),
     Key("dependency_policy", "dependency_policy", _policy),
+    Key("keep_runs", "runs", go_json.integer, group="retention"),
+    Key("keep_for", "duration", go_json.text, group="retention"),
+    Key("keep_output_bytes", "output_bytes", go_json.integer, group="retention"),
 )
-_GROUPS: Final[Mapping[str, type[Value]]] = {}
+_GROUPS: Final[Mapping[str, type[Value]]] = {"retention": Retention}
 _DEFAULTS: Final = JobSpec(name="")
 
 

@@ -5,6 +5,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
+from kala_es.domain.trimming import HistoryEvent
 from kala_es.domain.values import Value
 
 
@@ -181,4 +182,4 @@ JobEvent = (
     | ActorCrashed
 )
 """What a job's actor decides, and what its state is folded from."""
-Event = JobEvent | OutputChunk | RequestAnswered
+Event = JobEvent | OutputChunk | RequestAnswered | HistoryEvent

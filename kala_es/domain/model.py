@@ -7,6 +7,7 @@ has one tick, the moment it was planned.
 from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.retention import NO_RETENTION, Retention
 from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
@@ -59,6 +60,7 @@ class JobSpec(Value, frozen=True):
     cwd: str = ""
     stdin: str = ""
     timeout: str = ""
+    retention: Retention = NO_RETENTION
 
 
 class Counters(Value, frozen=True):

@@ -8,6 +8,7 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
+from kala_es.domain.retention import check_retention
 from kala_es.domain.schedule import Once, Schedule
 
 _ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
@@ -49,6 +50,7 @@ def check(spec: JobSpec) -> None:
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
+    check_retention(spec.retention)
     _check_templates(spec)
 
 

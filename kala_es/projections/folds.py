@@ -6,12 +6,14 @@ may be behind the other, and only what is new to a fold is applied to it.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, assert_never
 
 from kala_es.domain import events as e
 from kala_es.domain.reactions import Reaction, Trees, react
+from kala_es.domain.trimming import OF_HISTORY, BasePart, BaseTaken, HistoryEvent, RunsForgotten, RunsTrimmed
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
+from kala_es.projections.history import History
 from kala_es.projections.jobs import Jobs
 from kala_es.projections.output import Output
 from kala_es.projections.receipts import Receipts
@@ -20,12 +22,12 @@ from kala_es.projections.runs import Runs
 from kala_es.projections.stats import Stats
 
 _STORED: Final = b"\x00folded"
-_FORM: Final = b"1"
+_FORM: Final = b"2"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
-_OURS: Final = b"jkort"
+_OURS: Final = b"jkortuvy"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
-OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk)
+OF_NO_JOB: Final = (e.RequestAnswered, e.OutputChunk, *OF_HISTORY)
 """These change no job's state."""
 
 
@@ -45,6 +47,9 @@ class Folds:
         self.runs = Runs(store, self._changes)
         self.output = Output(store, self._changes)
         self.receipts = Receipts(store, self._changes)
+        self.history = History(store, self._changes)
+        self.base: BaseTaken | None = None
+        """The newest base: the state was folded from there, or could have been."""
         if not stored.startswith(_FORM):
             self.forget_stored()
 
@@ -65,12 +70,38 @@ class Folds:
         if isinstance(event, e.RequestAnswered):
             self.receipts.apply(event)
             return
+        if isinstance(event, OF_HISTORY):
+            self._store_history(recorded.position, event)
+            return
         sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished) else (0, 0)
         self.output.apply(recorded.position, event)
         self.runs.apply(recorded, sizes)
+        if isinstance(event, e.RunFinished):
+            run = self.runs.get(event.run)
+            if run is not None:  # else its start is erased: it was forgotten
+                self.history.ended(run)
+
+    def _store_history(self, position: int, event: HistoryEvent) -> None:
+        match event:
+            case RunsTrimmed():
+                for trimmed in event.runs:
+                    run = self.runs.get(trimmed.run)
+                    self.output.drop(trimmed.run)
+                    if run is not None and not run.trimmed:
+                        self.runs.trim(trimmed)
+                        self.history.trimmed(run)
+            case RunsForgotten():
+                for gone in self.history.forgotten(event, position):
+                    self.runs.forget(gone)
+            case BasePart() | BaseTaken():
+                pass
+            case _:
+                assert_never(event)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, OF_NO_JOB):
+            if isinstance(event, BaseTaken):
+                self.base = event
             return ()
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
@@ -81,6 +112,7 @@ class Folds:
         if position <= self.stored:
             return
         self.runs.save()
+        self.history.save()
         self._changes[_STORED] = _FORM + position.to_bytes(8, "big")
         with suppress(FoldsFull):  # the changes are kept, and written with the next batch that finds room
             self._store.write(self._changes.items())
@@ -95,4 +127,5 @@ class Folds:
             while rows := self._store.scan(bytes([first]), bytes([first + 1]), limit=_PAGE):
                 self._store.write((key, None) for key, _ in rows)
         self._store.write([(_STORED, None)])
+        self.history.forget_stored()
         self.stored = 0

@@ -61,6 +61,11 @@ class Output:
             self._live.pop(run, None)
         self._ended.clear()
 
+    def drop(self, run: RunId) -> None:
+        """A run's output is kept no longer."""
+        sizes = self._live.pop(run, None) or self._stored(run)
+        self._changes.update((_key(run, number), None) for number in range(sizes.chunks))
+
     def _add(self, position: int, chunk: e.OutputChunk) -> None:
         sizes = self._live.get(chunk.run)
         if sizes is None:

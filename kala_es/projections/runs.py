@@ -12,6 +12,7 @@ from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
+from kala_es.domain.trimming import TrimmedRun
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -25,6 +26,7 @@ class RunSummary(Value, frozen=True):
 
     `position` is that of its start, `end_position` that of its end; `outcome` is None while it is in flight;
     `reported` is what a client said of it; `attempts` counts those begun; the sizes are bytes of output over all.
+    `output_digest` is BLAKE2b of the output of a run that was trimmed.
     """
 
     id: RunId
@@ -47,6 +49,12 @@ class RunSummary(Value, frozen=True):
     end_position: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    output_digest: bytes | None = None
+
+    @property
+    def trimmed(self) -> bool:
+        """Whether its output is kept no longer."""
+        return self.output_digest is not None
 
 
 class Runs:
@@ -97,6 +105,20 @@ class Runs:
         if summary.outcome is None:
             self._live[run] = summary
         self._put(summary)
+
+    def trim(self, trimmed: TrimmedRun) -> None:
+        """A run has lost its output."""
+        sizes = {"stdout_bytes": trimmed.stdout_bytes, "stderr_bytes": trimmed.stderr_bytes}
+        self._change(trimmed.run, lambda r: replace(r, **sizes, output_digest=trimmed.digest))
+
+    def forget(self, run: RunId) -> None:
+        """There is no such run any more."""
+        summary = self.get(run)
+        if summary is not None:
+            self._live.pop(run, None)
+            self._changed.pop(run, None)
+            self._changes[_ROW + run.encode()] = None
+            self._changes[_job_key(summary)] = None
 
     def _put(self, run: RunSummary) -> None:
         self._changed[run.id] = run
@@ -149,4 +171,9 @@ def _digest(text: str) -> bytes:
 
 
 def _job_key(run: RunSummary) -> bytes:
-    return _BY_JOB + _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)
+    return _BY_JOB + place_of(run)
+
+
+def place_of(run: RunSummary) -> bytes:
+    """A run's place among all: by job, then in the order of starts."""
+    return _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)

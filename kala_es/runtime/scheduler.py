@@ -17,6 +17,7 @@ from kala_es.domain.events import OutputChunk, RequestAnswered
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.retention import ALL, Kept
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
@@ -34,11 +35,12 @@ Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What this node allows. `runs_kept_seconds` None shows runs for ever."""
+    """What this node allows. `runs_kept_seconds` None shows runs for ever; `kept` is what is kept of them."""
 
     local_jobs: bool = True
     delete_all: bool = True
     runs_kept_seconds: float | None = None
+    kept: Kept = ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
