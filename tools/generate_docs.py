@@ -21,14 +21,17 @@ from kala_es.domain import events as e
 from kala_es.domain import ids, lifecycle
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
+from kala_es.domain.retention import Retention
+from kala_es.domain.trimming import OF_HISTORY, TrimmedRun
 from kala_es.domain.values import Value
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 MADE: Final = "<!-- Made by tools/generate_docs.py: change the code, then run `make docs`. -->"
-VALUES: Final = (JobSpec, RemoteCall, Counters)
+VALUES: Final = (JobSpec, RemoteCall, Retention, TrimmedRun, Counters)
 UNDECIDED: Final[Mapping[type[Any], str]] = {
     e.OutputChunk: "the node, for the agent that carries out the attempt; nothing decides on it",
     e.RequestAnswered: "the node, in the commit of what the request did; nothing decides on it",
+    **dict.fromkeys(OF_HISTORY, "the node's janitor; nothing decides on it"),
 }
 SIMPLE: Final[Mapping[Any, str]] = {str: "text", int: "integer", bool: "yes or no", bytes: "bytes"}
 

@@ -170,6 +170,8 @@ class _RunView(Protocol):
     @property
     def reason(self) -> str: ...
     @property
+    def output_digest(self) -> bytes | None: ...
+    @property
     def reported(self) -> str | None: ...
     @property
     def stdout_bytes(self) -> int: ...
@@ -259,6 +261,8 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "stdout_bytes": run.stdout_bytes,
             "stderr_bytes": run.stderr_bytes,
             "output_truncated": truncated,
+            "output_trimmed": run.output_digest is not None,
+            "output_digest": None if run.output_digest is None else run.output_digest.hex(),
         }
     )
 
@@ -335,6 +339,7 @@ def run_headers(job: JobId, run: RunId) -> tuple[tuple[str, str], ...]:
 _STATUSES: Final = (
     (errors.Invalid, 400),
     (errors.NotFound, 404),
+    (errors.Gone, 410),
     (errors.Forbidden, 403),
     (errors.Conflict, 409),
     (errors.Overloaded, 503),

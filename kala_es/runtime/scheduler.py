@@ -12,7 +12,7 @@ from uuid import uuid4
 from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
-from kala_es.domain.errors import Forbidden, Invalid, NotFound
+from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound
 from kala_es.domain.events import OutputChunk, RequestAnswered
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
@@ -29,6 +29,7 @@ from kala_es.runtime.registry import Registry
 from kala_es.runtime.timetable import Timetable
 
 _READ_PAGE = 256
+OUTPUT_GONE = "the output of this run is kept no longer; its summary has its sizes and its digest"
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
 
@@ -272,12 +273,17 @@ class Scheduler:
     async def output(
         self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece."""
+        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece.
+
+        Raises Gone when the run is trimmed meanwhile.
+        """
         for piece in self.folds.output.pieces(run, start=start, channel=channel):
             begins = piece.offset if channel else piece.total
             if stop is not None and begins >= stop:
                 return
             records = await self._parts.log.read(piece.position - 1, limit=1)
+            if not records or records[0].position != piece.position:
+                raise Gone(OUTPUT_GONE)
             chunk = codec.decode(records[0])
             assert isinstance(chunk, OutputChunk)
             end = None if stop is None else max(stop - begins, 0)

@@ -241,6 +241,7 @@ _OF_RUNS: Final = (
             Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
             _WRONG,
             _NO_RUN,
+            Reply(status=410, about="The run was trimmed: its output is kept no longer.", schema="Error"),
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
         ),
     ),

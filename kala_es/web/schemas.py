@@ -77,6 +77,9 @@ _OURS: Final[Schema] = {
     "stdin": _TEXT,
     "timeout": {**_TEXT, "description": "An ISO 8601 duration for each attempt."},
     "dependency_policy": {"type": "string", "enum": [*get_args(DependencyPolicy)]},
+    "keep_runs": {**_COUNT, "description": "Keep the output of so many runs; 0 leaves it to the server."},
+    "keep_for": {**_TEXT, "description": "Keep output for this ISO 8601 duration after a run's end."},
+    "keep_output_bytes": {**_COUNT, "description": "Keep so many bytes of output in all."},
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,
@@ -96,6 +99,8 @@ _RUN: Final[Schema] = {
     "stdout_bytes": _COUNT,
     "stderr_bytes": _COUNT,
     "output_truncated": _FLAG,
+    "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
+    "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
 }
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,

@@ -382,7 +382,9 @@ def run(**changes: Any) -> Any:
     """What the catalogue of runs says of one."""
     ended = {"id": RunId("r"), "job": JobId("j"), "cause": "manual", "started": T2020, "tick": None, "attempts": 1}
     ended |= {"ended": Instant(T2020 + 1500), "outcome": "succeeded", "exit_code": 0, "signal": None, "reason": ""}
-    return SimpleNamespace(**(ended | {"reported": None, "stdout_bytes": 3, "stderr_bytes": 0} | changes))
+    return SimpleNamespace(
+        **(ended | {"reported": None, "stdout_bytes": 3, "stderr_bytes": 0, "output_digest": None} | changes)
+    )
 
 
 def test_a_run_has_the_recorded_keys_first_and_then_ours():
@@ -407,6 +409,8 @@ def test_a_run_has_the_recorded_keys_first_and_then_ours():
         "stdout_bytes": 3,
         "stderr_bytes": 0,
         "output_truncated": False,
+        "output_trimmed": False,
+        "output_digest": None,
     }
 
 

@@ -17,6 +17,7 @@ from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, RemoteCall, Run
 from kala_es.domain.reactions import Step, Tree
+from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
 from kala_es.domain.values import Value, from_plain, to_plain
 from kala_es.event_log import NewRecord, Record
 from kala_es.projections.runs import RunSummary
@@ -133,6 +134,7 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
     given_fields = {f.name: named.get(f.name, "x" if hints[f.name] is str else 0) for f in fields(kind)}
     event = kind(**{name: value for name, value in given_fields.items() if not _has_default(kind, name)})
     streams: dict[type[Any], str] = {e.OutputChunk: "run:R", e.RequestAnswered: "requests"}
+    streams |= {RunsTrimmed: "history", RunsForgotten: "history", BasePart: "base:0", BaseTaken: "bases"}
     expected = streams.get(kind, "job:J")
     assert codec.stream_of(event) == codec.encode(event).stream == expected
 

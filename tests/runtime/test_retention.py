@@ -315,6 +315,7 @@ async def test_the_power_may_fail_at_any_write(part: int, autojump_clock: trio.t
             assert not again.gone.is_set(), again.died
             await check_replay(again)
             assert again.job("c").counters.finished_runs > 3
+            assert len(again.events(BaseTaken)) > 1
             await again.leave()
         writes += 4 * (1 if writes < 40 else 5)
     assert writes > 100
