@@ -37,6 +37,7 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
+from kala_es.runtime.compaction import Compact
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Decide, Site
@@ -68,6 +69,7 @@ class Storage:
     head: Callable[[], int]
     body: Callable[[int], bytes]
     snapshot: Path | None = None
+    compact: Compact | None = None
 
 
 def _body(log: MemoryEventLog | LmdbEventLog, position: int) -> bytes:
@@ -95,6 +97,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 head=lambda: log.head,
                 body=partial(_body, log),
                 snapshot=settings.data / "snapshot.cbor",
+                compact=log.compact,
             )
         finally:
             with trio.CancelScope(shield=True):
@@ -165,6 +168,7 @@ class Node:
                 timetable=self.timetable,
                 validate=self._validate,
                 rules=rules,
+                compact=storage.compact,
             )
         )
 

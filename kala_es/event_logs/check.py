@@ -109,11 +109,12 @@ def begin(env: lmdb.Environment, directory: Path) -> bytes:
         txn.put(b"id", log_id, db=meta)
     say(directory, boot_id())
     for parent in (directory / "log", directory, directory.absolute().parent):
-        _sync_names(parent)
+        sync_names(parent)
     return log_id
 
 
-def _sync_names(directory: Path) -> None:
+def sync_names(directory: Path) -> None:
+    """Make the names of the files in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -32,13 +32,13 @@ from kala_es.event_logs.check import (
     boot_id,
     check_in_child,
     data_file,
-    map_bytes,
     read_format,
     say,
     says_full,
     was_machine_crash,
 )
-from kala_es.event_logs.lmdb_file import LogFile
+from kala_es.event_logs.compact import Copy
+from kala_es.event_logs.lmdb_file import LogFile, open_env
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.limits import TRIM_BYTES
@@ -76,7 +76,7 @@ def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
     undo.callback(os.close, lock)
     if was_machine_crash(directory):
         check_in_child(directory)
-    env = lmdb.open(os.fspath(data.parent), map_size=map_bytes(directory), mode=0o600, max_dbs=4)
+    env = open_env(directory)
     undo.callback(env.close)
     log_id = read_format(env) or begin(env, directory)
     say(directory, boot_id())
@@ -121,6 +121,8 @@ class LmdbEventLog:
         self._closed = False
         self._turn = trio.Lock()
         self._thread = trio.CapacityLimiter(1)
+        self._rewriting = trio.Lock()
+        """Held while records are erased, or the file is copied: the one would undo the other."""
         self._appended = trio.lowlevel.ParkingLot()
         self._free_bytes = 0
         self._free_until = 0.0
@@ -155,9 +157,7 @@ class LmdbEventLog:
             if len(part) < len(records):
                 await trio.lowlevel.checkpoint()
         async with self._turn:
-            self._check_open()
-            if self._ended is not None:
-                raise LogError(self._ended)
+            self._check_writable()
             self._take_room(sum(len(value) for _, value in values), reserve)
             with trio.CancelScope(shield=True):
                 await self._put(values)
@@ -261,13 +261,12 @@ class LmdbEventLog:
             raise ValueError("The last record cannot be erased: it says where the log ends.")
         await trio.lowlevel.checkpoint()
         rest = deque(positions)
-        while rest:
-            async with self._turn:
-                self._check_open()
-                if self._ended is not None:
-                    raise LogError(self._ended)
-                with trio.CancelScope(shield=True):
-                    await self._trim_step(rest)
+        async with self._rewriting:
+            while rest:
+                async with self._turn:
+                    self._check_writable()
+                    with trio.CancelScope(shield=True):
+                        await self._trim_step(rest)
 
     async def _trim_step(self, rest: "deque[int]") -> None:
         try:
@@ -300,6 +299,43 @@ class LmdbEventLog:
                             say(self._directory, CLOSED)
                     self._file.unlock()
         await trio.lowlevel.checkpoint()
+
+    async def compact(self) -> tuple[int, int]:
+        """Go on in a copy of the file that has no free pages; the file's size in bytes before and after.
+
+        Appends wait only while the last of them are copied and the file is exchanged. Raises LogIsFull, LogError.
+        """
+        async with self._rewriting:
+            self._check_writable()
+            before, copy = self.size_bytes, self._file.copy_in(self._directory)
+            with trio.CancelScope(shield=True):
+                try:
+                    await trio.to_thread.run_sync(copy.begin)
+                    while not await trio.to_thread.run_sync(copy.catch_up):
+                        pass
+                    async with self._turn:
+                        self._check_writable()
+                        while not await trio.to_thread.run_sync(copy.catch_up, limiter=self._thread):
+                            pass
+                        copy.check()
+                        self._exchange(copy)
+                except (lmdb.Error, OSError) as error:
+                    raise LogError(f"The log in {self._directory} could not be copied: {error}.") from error
+                finally:
+                    copy.discard()
+            return before, self.size_bytes
+
+    def _exchange(self, copy: Copy) -> None:
+        """In the writer's turn, and without an await: no read may meet a closed file."""
+        try:
+            self._file.exchange(self._directory, copy)
+        except (lmdb.Error, OSError) as error:
+            raise self._failed(error, 0) from error
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._ended is not None:
+            raise LogError(self._ended)
 
     def _check_open(self) -> None:
         if self._closed:

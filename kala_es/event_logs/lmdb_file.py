@@ -7,13 +7,21 @@ neighbours that are nothing but a hole either, so a long gap is one small value.
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import lmdb
 
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, erase, joined, only_hole
-from kala_es.event_logs.check import FORMAT
+from kala_es.event_logs.check import FORMAT, data_file, map_bytes
+from kala_es.event_logs.compact import Copy
 from kala_es.limits import TRIM_BYTES
+
+
+def open_env(directory: Path) -> lmdb.Environment:
+    """Open the file of the log in a directory, or begin one. Raises lmdb.Error, OSError."""
+    place = os.fspath(data_file(directory).parent)
+    return lmdb.open(place, map_size=map_bytes(directory), mode=0o600, max_dbs=4)
 
 
 class LogFile:
@@ -27,6 +35,15 @@ class LogFile:
         self._meta = env.open_db(b"meta", create=False)
         self._batch = NO_BATCH
         """The value that was decoded last: a page often ends within one."""
+
+    def exchange(self, directory: Path, copy: Copy) -> None:
+        """Go on in a copy, which has caught up. Raises lmdb.Error, OSError; then the file is closed."""
+        self._env.close()
+        copy.put_in_place()
+        self._env = open_env(directory)
+        self._records = self._env.open_db(b"records", create=False)
+        self._meta = self._env.open_db(b"meta", create=False)
+        self._batch = NO_BATCH
 
     def close(self) -> None:
         """Let go of the file."""
@@ -116,6 +133,10 @@ class LogFile:
         for _ in range(len(rest) - len(wanted)):
             rest.popleft()
         return erased
+
+    def copy_in(self, directory: Path) -> Copy:
+        """A copy of the file, to be begun."""
+        return Copy(directory, self._env)
 
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""

@@ -34,6 +34,8 @@ from kala_es.runtime.timetable import Timetable
 _FULL_SECONDS = 5.0
 _MOST_CHUNKS = 20_000
 """Chunks whose positions are held at a time, or those of one run."""
+_READ_PAGE = 64
+"""With full chunks a megabyte."""
 _LOOK_EVERY = 100
 _CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
 
@@ -110,19 +112,18 @@ class Janitor:
     async def _tidy(self) -> None:
         """Trim and forget until nothing is due."""
         self._began = time.perf_counter()
-        forgetting: dict[JobId, None] = {}
         while self._due:
-            current = _Round()
+            current, looked_at = _Round(), dict[JobId, None]()
             while self._due and not current.is_full:
                 job = next(iter(self._due))
                 del self._due[job]
                 self._choose(job, current)
-                forgetting[job] = None
+                looked_at[job] = None
                 await self._pause()
             await self._trim(current)
-        await self._forget(list(forgetting))
-        if self._is_base_due():
-            await self._sweep()
+            await self._forget(list(looked_at))
+            if self._is_base_due():
+                await self._sweep()
 
     # Trimming
 
@@ -165,7 +166,7 @@ class Janitor:
             return
         digests = await self._digests(current)
         now = self._clock.now()
-        await self._writer.append(
+        await self._say(
             [
                 RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
                 for job, runs in current.runs.items()
@@ -174,14 +175,19 @@ class Janitor:
         await self._erase(sorted(current.chunks))
 
     async def _digests(self, current: _Round) -> dict[RunId, bytes]:
-        """What the output of each run was. Read in the log's order, whatever the runs', so that each value is read
-        once."""
+        """What the output of each run was. Read in the log's order, whatever the runs': mostly they are neighbours."""
         digests = {run: blake2b(digest_size=32) for run in current.chunks.values()}
+        read = 0
         for position in sorted(current.chunks):
-            (record,) = await self._log.read(position - 1, limit=1)
-            chunk = codec.decode(record)
-            assert isinstance(chunk, e.OutputChunk)
-            digests[chunk.run].update(chunk.content)
+            if position <= read:
+                continue
+            page = await self._log.read(position - 1, limit=_READ_PAGE)
+            read = page[-1].position
+            for record in page:
+                if record.position in current.chunks:
+                    chunk = codec.decode(record)
+                    assert isinstance(chunk, e.OutputChunk)
+                    digests[chunk.run].update(chunk.content)
             await self._pause()
         return {run: digest.digest() for run, digest in digests.items()}
 
@@ -192,6 +198,7 @@ class Janitor:
             while True:
                 try:
                     await self._log.trim(positions[start : start + limits.TRIM_RECORDS])
+                    self._began = time.perf_counter()  # it took turns with the commits
                     break
                 except LogIsFull:
                     await self._clock.sleep(_FULL_SECONDS)
@@ -206,7 +213,7 @@ class Janitor:
                 notes.append(note)
             await self._pause()
         if notes:
-            await self._writer.append(notes)
+            await self._say(notes)
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
         """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
@@ -254,6 +261,11 @@ class Janitor:
                 await self._erase(found)
                 found = []
             await self._pause()
+
+    async def _say(self, events: Sequence[RunsTrimmed | RunsForgotten]) -> None:
+        """Make facts durable; to wait for that is no work. Raises Unavailable."""
+        await self._writer.append(events)
+        self._began = time.perf_counter()
 
     async def _pause(self) -> None:
         """Let others have their share of the time."""

@@ -23,6 +23,7 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import Broadcaster
+from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
@@ -91,6 +92,7 @@ class Parts:
     timetable: Timetable
     validate: Validate
     rules: Rules
+    compact: Compact | None = None
 
 
 class Scheduler:
@@ -204,6 +206,10 @@ class Scheduler:
         summary = self.run(run)
         command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
         return await self._ask(command, origin)
+
+    async def compact(self) -> tuple[int, int]:
+        """Make the log's file smaller where something was erased; its size in bytes before and after."""
+        return await self._parts.registry.in_background(lambda: compact_running(self._parts.compact))
 
     async def _ask(self, command: c.Command, origin: Origin) -> Done:
         return await self._parts.registry.ask(command, origin.principal, self._receipt(origin))

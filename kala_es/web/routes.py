@@ -270,6 +270,17 @@ _OF_THE_SERVER: Final = (
         replies=(Reply(status=200, about="The counters.", schema="Stats"),),
     ),
     Row(
+        method="POST",
+        pattern=f"{API}/compact/",
+        handler=meta.compact,
+        summary="Give the disk back what was erased from the log, while the server runs",
+        replies=(
+            Reply(status=200, about="Done; the size of the log's file before and after.", schema="Compacted"),
+            Reply(status=403, about="The server keeps everything in memory.", schema="Error"),
+            *_CHANGE,
+        ),
+    ),
+    Row(
         method="GET",
         pattern=f"{API}/events/",
         handler=stream.stream_events,

@@ -136,6 +136,7 @@ SCHEMAS: Final[Schema] = {
     "WrappedRun": _object({"job_run": _ref("Run")}),
     "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
     "Stats": _object({"Stats": _object(_STATS)}),
+    "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
     "Health": _object({"status": _TEXT}),
