@@ -9,9 +9,10 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import TypeVar
 
 import trio
 
@@ -28,10 +29,12 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.base import take_base
 from kala_es.runtime.log_writer import LogWriter
-from kala_es.runtime.sweep import Rubbish, look_for_rubbish
+from kala_es.runtime.sweep import Rubbish
 from kala_es.runtime.timetable import Timetable
 
+Result = TypeVar("Result")
 _FULL_SECONDS = 5.0
+_SWEEP_PAGE = 256
 _MOST_CHUNKS = 20_000
 """Chunks whose positions are held at a time, or those of one run."""
 _READ_PAGE = 64
@@ -67,6 +70,9 @@ class Janitor:
         self._news = trio.Event()
         self._ages = Timetable(clock, self._mark)
         self._began = 0.0
+        """Since when it works without having waited..."""
+        self._worked = 0.0
+        """...and how long it did before, since it last paused."""
 
     def note(self, batch: Sequence[Recorded]) -> None:
         """See whose runs there may be too many of."""
@@ -111,7 +117,7 @@ class Janitor:
 
     async def _tidy(self) -> None:
         """Trim and forget until nothing is due."""
-        self._began = time.perf_counter()
+        self._began, self._worked = time.perf_counter(), 0.0
         while self._due:
             current, looked_at = _Round(), dict[JobId, None]()
             while self._due and not current.is_full:
@@ -166,11 +172,13 @@ class Janitor:
             return
         digests = await self._digests(current)
         now = self._clock.now()
-        await self._say(
-            [
-                RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
-                for job, runs in current.runs.items()
-            ]
+        await self._wait_for(
+            self._writer.append(
+                [
+                    RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
+                    for job, runs in current.runs.items()
+                ]
+            )
         )
         await self._erase(sorted(current.chunks))
 
@@ -181,7 +189,7 @@ class Janitor:
         for position in sorted(current.chunks):
             if position <= read:
                 continue
-            page = await self._log.read(position - 1, limit=_READ_PAGE)
+            page = await self._wait_for(self._log.read(position - 1, limit=_READ_PAGE))
             read = page[-1].position
             for record in page:
                 if record.position in current.chunks:
@@ -197,11 +205,10 @@ class Janitor:
             await self._pause()
             while True:
                 try:
-                    await self._log.trim(positions[start : start + limits.TRIM_RECORDS])
-                    self._began = time.perf_counter()  # it took turns with the commits
+                    await self._wait_for(self._log.trim(positions[start : start + limits.TRIM_RECORDS]))
                     break
                 except LogIsFull:
-                    await self._clock.sleep(_FULL_SECONDS)
+                    await self._wait_for(self._clock.sleep(_FULL_SECONDS))
 
     # Forgetting
 
@@ -213,7 +220,7 @@ class Janitor:
                 notes.append(note)
             await self._pause()
         if notes:
-            await self._say(notes)
+            await self._wait_for(self._writer.append(notes))
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
         """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
@@ -248,32 +255,36 @@ class Janitor:
 
     async def _sweep(self) -> None:
         """Take a base, and erase all that is not needed beside it."""
-        taken = await take_base(self._folds, self._writer, self._clock.now)
+        taken = await self._wait_for(take_base(self._folds, self._writer, self._clock.now))
         base = self._folds.base
         assert base is not None
         what = Rubbish(self._folds, base.base, taken)
         found: list[int] = []
         position: int | None = 0
         while position is not None:
-            more, position = await look_for_rubbish(self._log, what, position)
+            page = await self._wait_for(self._log.read(position, limit=_SWEEP_PAGE))
+            more, position = what.among(page)
             found += more
             if len(found) >= limits.TRIM_RECORDS or position is None:
                 await self._erase(found)
                 found = []
             await self._pause()
 
-    async def _say(self, events: Sequence[RunsTrimmed | RunsForgotten]) -> None:
-        """Make facts durable; to wait for that is no work. Raises Unavailable."""
-        await self._writer.append(events)
-        self._began = time.perf_counter()
+    async def _wait_for(self, what: Awaitable[Result]) -> Result:
+        """Wait for something: that is no work."""
+        self._worked += time.perf_counter() - self._began
+        try:
+            return await what
+        finally:
+            self._began = time.perf_counter()
 
     async def _pause(self) -> None:
         """Let others have their share of the time."""
-        worked = time.perf_counter() - self._began
+        worked = self._worked + time.perf_counter() - self._began
         if worked * 1_000 < limits.JANITOR_STEP_MS:
             return
         await trio.sleep(worked * (1 / limits.JANITOR_SHARE - 1))
-        self._began = time.perf_counter()
+        self._began, self._worked = time.perf_counter(), 0.0
 
 
 def _trimmed(run: RunSummary, digest: bytes | None) -> TrimmedRun:

@@ -9,16 +9,15 @@ Rules, for a record before the base's last one:
 Whoever sweeps forgets no runs meanwhile: so a run loses its start first, and without it nothing else of it counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kala_es import codec
 from kala_es.domain import events as e
 from kala_es.domain.ids import RunId
 from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
-from kala_es.event_log import EventLog, Record
+from kala_es.event_log import Record
 from kala_es.projections.folds import Folds
-
-_PAGE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,11 @@ class Rubbish:
     folds: Folds
     base: int
     taken: int
+
+    def among(self, records: Sequence[Record]) -> tuple[list[int], int | None]:
+        """The positions of rubbish in a page of the log, and after which position to read on; None at the end."""
+        page = [record for record in records if record.position < self.taken]
+        return [record.position for record in page if self.holds(record)], page[-1].position if page else None
 
     def holds(self, record: Record) -> bool:
         """Whether nothing needs this record any more."""
@@ -61,9 +65,3 @@ class Rubbish:
         """Whether the run is forgotten. A run that began later may have its id."""
         summary = self.folds.runs.get(run)
         return summary is None or position < summary.position
-
-
-async def look_for_rubbish(log: EventLog, what: Rubbish, after: int) -> tuple[list[int], int | None]:
-    """The positions of what is rubbish on the log's next page, and after which position to look on; None at the end."""
-    page = [record for record in await log.read(after, limit=_PAGE) if record.position < what.taken]
-    return [record.position for record in page if what.holds(record)], page[-1].position if page else None
