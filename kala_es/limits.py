@@ -61,7 +61,7 @@ TRIM_BYTES: Final = 256 * 1024
 """One transaction that erases rewrites about so much of the log; a commit waits for one at most."""
 TRIM_RECORDS: Final = 1_000
 """Records that are erased in one go; then the janitor pauses."""
-JANITOR_SHARE: Final = 0.3
+JANITOR_SHARE: Final = 0.5
 """The part of the time that the janitor takes at most."""
 JANITOR_STEP_MS: Final = 2
 """After so much work the janitor lets others have their share."""

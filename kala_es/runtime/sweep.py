@@ -10,7 +10,7 @@ Whoever sweeps forgets no runs meanwhile: so a run loses its start first, and wi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kala_es import codec
 from kala_es.domain import events as e
@@ -18,6 +18,7 @@ from kala_es.domain.ids import RunId
 from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
 from kala_es.event_log import Record
 from kala_es.projections.folds import Folds
+from kala_es.projections.runs import RunSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,12 @@ class Rubbish:
     folds: Folds
     base: int
     taken: int
+    _known: dict[RunId, RunSummary | None] = field(default_factory=dict)
+    """Runs that were looked up for this page: a run's records are neighbours mostly."""
 
     def among(self, records: Sequence[Record]) -> tuple[list[int], int | None]:
         """The positions of rubbish in a page of the log, and after which position to read on; None at the end."""
+        self._known.clear()
         page = [record for record in records if record.position < self.taken]
         return [record.position for record in page if self.holds(record)], page[-1].position if page else None
 
@@ -44,7 +48,7 @@ class Rubbish:
         return record.position <= self.base and self._is_past(record)
 
     def _is_chunk_of_nothing(self, record: Record) -> bool:
-        run = self.folds.runs.get(RunId(record.stream.removeprefix(codec.run_stream(RunId("")))))
+        run = self._run(RunId(record.stream.removeprefix(codec.run_stream(RunId("")))))
         return run is None or run.trimmed or record.position < run.position
 
     def _is_past(self, record: Record) -> bool:
@@ -63,5 +67,10 @@ class Rubbish:
 
     def _is_gone(self, run: RunId, position: int) -> bool:
         """Whether the run is forgotten. A run that began later may have its id."""
-        summary = self.folds.runs.get(run)
+        summary = self._run(run)
         return summary is None or position < summary.position
+
+    def _run(self, run: RunId) -> RunSummary | None:
+        if run not in self._known:
+            self._known[run] = self.folds.runs.get(run)
+        return self._known[run]
