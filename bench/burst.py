@@ -18,10 +18,11 @@ from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.domain.events import RunFinished, RunStarted
 from kala_es.domain.model import JobDraft, JobSpec
 from kala_es.links.process import ProcessLink
-from kala_es.node import Node, Outside, open_storage
+from kala_es.node import Node, Outside
 from kala_es.runtime.broadcaster import ALL
 from kala_es.runtime.scheduler import Origin, Rules
 from kala_es.settings import Settings
+from kala_es.storage import open_storage
 
 
 async def watch(node: Node, starts: list[float], ends: list[float], ended: trio.Event) -> None:

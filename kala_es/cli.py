@@ -1,9 +1,12 @@
-"""The command line: `kala-es serve` and `kala-es run`. argv -> Settings -> one verb, and its exit code."""
+"""The command line: `kala-es serve`, `run` and `compact`. argv -> Settings -> one verb, and its exit code."""
 
 import argparse
+import json
 import os
 import signal
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,6 +21,7 @@ from kala_es.executor import Channel, Local, Order
 from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsError
 from kala_es.node import run_node
+from kala_es.runtime.compaction import compact_stopped
 from kala_es.runtime.stopping import Stop
 from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
 
@@ -84,7 +88,35 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(verb=_run)
     run.add_argument("command_line", metavar="COMMAND", help="the command line, as one argument")
     run.add_argument("--shell", action="store_true", help="run it by /bin/sh -c")
+    compact = verbs.add_parser("compact", help="give the disk back what was erased from a log")
+    compact.set_defaults(verb=_compact)
+    whose = compact.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--data", type=Path, metavar="DIR", help="the directory of a server that is stopped")
+    whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
     return parser
+
+
+def _compact(arguments: argparse.Namespace) -> int:
+    try:
+        if arguments.data:
+            before, after = trio.run(compact_stopped, arguments.data)
+        else:
+            before, after = _ask_to_compact(arguments.server)
+    except (LogError, FoldsError, OSError, ValueError) as error:
+        print(f"kala-es: {error}", file=sys.stderr)
+        return _CANNOT_START
+    print(f"kala-es: the log took {before} bytes, and takes {after} now")
+    return 0
+
+
+def _ask_to_compact(server: str) -> tuple[int, int]:
+    request = urllib.request.Request(f"{server.rstrip('/')}/api/v1/compact/", method="POST", data=b"")
+    try:
+        with urllib.request.urlopen(request) as answer:
+            said = json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        raise OSError(f"{server}: {json.load(refusal).get('error', refusal.reason)}") from None
+    return said["before_bytes"], said["after_bytes"]
 
 
 def _serve(arguments: argparse.Namespace) -> int:

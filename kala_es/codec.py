@@ -13,6 +13,7 @@ from typing import Any, Final
 import cbor2
 
 from kala_es.domain import events as e
+from kala_es.domain import trimming
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogIsNewer, NewRecord, Record
@@ -21,6 +22,8 @@ ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
 NOTICES_STREAM: Final = "notices"
 SERVER_STREAM: Final = "server"
+HISTORY_STREAM: Final = "history"
+BASES_STREAM: Final = "bases"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -58,6 +61,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.NoticeAttempted,
         e.ServerPaused,
         e.ServerResumed,
+        *trimming.OF_HISTORY,
     )
 }
 
@@ -86,7 +90,24 @@ def stream_of(event: e.Event) -> str:
         return NOTICES_STREAM
     if isinstance(event, e.ServerEvent):
         return SERVER_STREAM
+    if isinstance(event, trimming.OF_HISTORY):
+        return _history_stream(event)
     return job_stream(event.job)
+
+
+def base_stream(base: int) -> str:
+    """The stream of the parts of the base at a position."""
+    return f"base:{base}"
+
+
+def _history_stream(event: trimming.HistoryEvent) -> str:
+    match event:
+        case trimming.BasePart():
+            return base_stream(event.base)
+        case trimming.BaseTaken():
+            return BASES_STREAM
+        case _:
+            return HISTORY_STREAM
 
 
 def version_of(event: type[Any]) -> int:

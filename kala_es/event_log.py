@@ -6,6 +6,7 @@ Rules every adapter keeps (tests/conformance/test_event_log.py runs on each):
 3. After a failed append the log is as before it.
 4. A reader sees whole appends only, in order.
 5. The log reads no body: it knows position, stream, type, version, time, principal and bytes.
+6. A record that was trimmed is not there any more: readers skip its position, which is never used again.
 """
 
 from collections.abc import Sequence
@@ -70,6 +71,13 @@ class EventLog(Protocol):
         """The next records after position `after`, at most `limit`; of one stream if named.
 
         Empty at the end. Holds at most those records and one commit in memory.
+        """
+
+    async def trim(self, positions: Sequence[int]) -> None:
+        """Erase the records at these positions, which rise; the log's last record is not among them.
+
+        In several steps, upwards: when it fails, or the process dies, some are erased and some are not. Those that are
+        erased already are no error.
         """
 
     async def wait(self, after: int) -> int:

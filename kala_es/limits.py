@@ -58,6 +58,26 @@ LOG_MAP_BYTES: Final = 1 << 40
 ENDING_SECONDS: Final = 60
 """A process that has not ended so long after its last task was told to is ended by the system (SIGALRM)."""
 
+# Retention
+TRIM_BYTES: Final = 256 * 1024
+"""One transaction that erases rewrites about so much of the log; a commit waits for one at most."""
+TRIM_RECORDS: Final = 1_000
+"""Records that are erased in one go; then the janitor pauses."""
+JANITOR_SHARE: Final = 0.5
+"""The part of the time that the janitor takes at most."""
+JANITOR_STEP_MS: Final = 2
+"""After so much work the janitor lets others have their share."""
+TRIM_RUNS: Final = 1_000
+"""Runs that are trimmed together, in one commit."""
+TRIM_PAUSE_SECONDS: Final = 1.0
+"""The janitor waits this long after a run's end, so that it trims many at a time."""
+TRIMMED_RUNS_REMEMBERED: Final = 1_000
+"""Trimmed runs of a job whose summaries are kept, the newest; older ones are forgotten, and only counted."""
+MAX_KEPT: Final = 1 << 40
+"""Runs, seconds and bytes that a retention may name."""
+BASE_RUNS: Final = 10_000
+"""A base is made when so many runs have been forgotten since the last one, and half as many as are left."""
+
 # Jobs
 MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000

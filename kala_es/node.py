@@ -27,16 +27,10 @@ from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
-from kala_es.event_log import EventLog, LogInUse, Record
-from kala_es.event_logs.lmdb import LmdbEventLog, open_log
-from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import clean
-from kala_es.fold_store import FoldsInUse, FoldStore
-from kala_es.fold_stores.lmdb import open_folds
-from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.link import VERSION, AgentLink, Hello, Key
 from kala_es.links.process import ProcessLink
 from kala_es.notifier import Notifier
@@ -50,6 +44,7 @@ from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
 from kala_es.runtime.courier import Parts as CourierParts
 from kala_es.runtime.inbox import Inbox
+from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.notices import Notices, default_targets
@@ -63,6 +58,7 @@ from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import OnStop, Settings
+from kala_es.storage import Storage, open_storage
 from kala_es.web.app import Edge, make_app
 from kala_es.web.listener import open_listeners, serve
 
@@ -70,51 +66,6 @@ _SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
 _SNAPSHOT_SECONDS = 60.0
 _SNAPSHOT_EVENTS = 50_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """Where a node keeps what it knows. `head` is the last position, `record` gives the one at a position.
-    `snapshot` is None when nothing outlives the process."""
-
-    log: EventLog
-    folds: FoldStore
-    head: Callable[[], int]
-    record: Callable[[int], Record]
-    snapshot: Path | None = None
-
-
-def _record(log: MemoryEventLog | LmdbEventLog, position: int) -> Record:
-    return log.read_now(position - 1, limit=1)[0]
-
-
-@asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
-    """Open what the settings name. Raises LogError, OSError."""
-    if not settings.persist:
-        memory = MemoryEventLog()
-        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, record=partial(_record, memory))
-        return
-    settings.data.mkdir(parents=True, exist_ok=True)
-    try:
-        folds = open_folds(settings.data)
-    except FoldsInUse:
-        raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
-    try:
-        log = await trio.to_thread.run_sync(open_log, settings.data, folds)
-        try:
-            yield Storage(
-                log=log,
-                folds=folds,
-                head=lambda: log.head,
-                record=partial(_record, log),
-                snapshot=settings.data.absolute() / "snapshot.cbor",
-            )
-        finally:
-            with trio.CancelScope(shield=True):
-                await log.close()
-    finally:
-        folds.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +101,8 @@ class Node:
             broadcaster=self.broadcaster,
             react=lambda reaction: self.registry.react(reaction),
         )
-        self.writer = LogWriter(storage.log, self.projector.take)
+        self.writer = LogWriter(storage.log, self._take)
+        self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
@@ -193,6 +145,7 @@ class Node:
             validate=self._validate,
             check_account=self.outside.check_account,
             rules=rules,
+            compact=self.storage.compact,
         )
 
     def _hello(self) -> Hello:
@@ -210,6 +163,10 @@ class Node:
         position = self.folds.output.last_position(RunId(key[0]))
         chunk = codec.decode(self.storage.record(position)) if position else None
         return chunk.sequence if isinstance(chunk, OutputChunk) and chunk.attempt == key[1] else 0
+
+    def _take(self, batch: Sequence[Recorded]) -> None:
+        self.projector.take(batch)
+        self.janitor.note(batch)
 
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
@@ -253,6 +210,7 @@ class Node:
         nursery.start_soon(self.timetable.run)
         nursery.start_soon(self.registry.turns.run)
         nursery.start_soon(self.pause.run)
+        nursery.start_soon(self.janitor.run)
 
     async def _settle(self) -> None:
         """Until what was told is done, or that takes too long to wait for."""
@@ -373,6 +331,7 @@ def _rules(settings: Settings) -> Rules:
         delete_all=settings.delete_all,
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
         notify=default_targets(mail=bool(settings.mailer_host), url=settings.notify_url),
+        kept=settings.kept,
     )
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from kala_es.domain.ids import SECOND, Micros
+from kala_es.domain.retention import Kept
+
 PREFIX: Final = "KALA_ES_"
 _UNITS: Final[Mapping[str, float]] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -35,6 +38,9 @@ class Settings:
     delete_all: bool = True
     local_jobs: bool = True
     jobstat_ttl: float = -1
+    keep_runs: int = 0
+    keep_for: float = 0
+    keep_output: int = 0
     on_stop: OnStop = "wait"
     grace: float = 3 * 3600.0
     allowed_hosts: tuple[str, ...] = ()
@@ -47,6 +53,16 @@ class Settings:
     mailer_password_file: Path | None = None
     mailer_from_address: str = ""
     mailer_skip_verify: bool = False
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept of the runs of a job that says nothing of it."""
+        seconds = self.keep_for or (None if self.jobstat_ttl < 0 else self.jobstat_ttl * 60)
+        return Kept(
+            runs=self.keep_runs or None,
+            micros=None if seconds is None else Micros(round(seconds * SECOND)),
+            output_bytes=self.keep_output or None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +91,21 @@ def read_seconds(value: Any) -> float:
     if match is None:
         raise ValueError("not a duration like 30, 30s, 5m or 3h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def read_number(value: Any) -> int:
+    """A whole number, 0 or more."""
+    if not re.fullmatch(r"\d{1,15}", str(value), re.ASCII):
+        raise ValueError("not a whole number")
+    return int(value)
+
+
+def read_bytes(value: Any) -> int:
+    """A number of bytes, or with a unit (`100000`, `64K`, `10M`, `2G`)."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)", str(value).strip(), re.ASCII)
+    if match is None:
+        raise ValueError("not a number of bytes like 100000, 64K, 10M or 2G")
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
 
 
 def read_flag(value: Any) -> bool:
@@ -179,7 +210,25 @@ SETTINGS: Final = (
         name="jobstat_ttl",
         flags=("--jobstat-ttl",),
         read=read_minutes,
-        help="minutes for which ended runs are shown; -1 for ever. The log keeps them",
+        help="minutes for which ended runs are shown, and their output is kept; -1 for ever",
+    ),
+    Setting(
+        name="keep_runs",
+        flags=("--keep-runs",),
+        read=read_number,
+        help="of each job that says nothing of it, keep the output of so many runs; 0 for all",
+    ),
+    Setting(
+        name="keep_for",
+        flags=("--keep-for",),
+        read=read_seconds,
+        help="keep the output of runs for this long after their end (12h, 90d); 0 for ever",
+    ),
+    Setting(
+        name="keep_output",
+        flags=("--keep-output",),
+        read=read_bytes,
+        help="keep so many bytes of output of each job (64K, 10M, 2G); 0 for all",
     ),
     Setting(
         name="on_stop",

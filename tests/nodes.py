@@ -29,7 +29,7 @@ from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.executor import AttemptEnd, Channel, Emit, Local, Order, Remote
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.memory import MemoryFoldStore
-from kala_es.node import Node, Outside, Storage
+from kala_es.node import Node, Outside
 from kala_es.notifier import Notifier
 from kala_es.notifiers.smtp import SmtpNotifier
 from kala_es.notifiers.webhook import WebhookNotifier
@@ -39,6 +39,7 @@ from kala_es.runtime.broadcaster import ALL
 from kala_es.runtime.job_actor import Decide, Done
 from kala_es.runtime.scheduler import Origin, Rules, Scheduler
 from kala_es.settings import OnStop
+from kala_es.storage import Storage
 from tests.local_link import LocalLink
 
 MONDAY: Final = Instant(1_767_600_000 * SECOND)
@@ -117,8 +118,10 @@ class FaultyLog:
     `room`: "enough"; "low" refuses what asks for reserve; "none" refuses everything.
     """
 
-    def __init__(self, log: MemoryEventLog) -> None:
+    def __init__(self, log: MemoryEventLog, past: Sequence[Record] = ()) -> None:
         self.records = log
+        self.past = [*past, *log.read_now(len(past), limit=1 << 40)]
+        """Every record that was ever appended, also those that are erased by now."""
         self.room: Literal["enough", "low", "none"] = "enough"
         self.delay: Callable[[], float] | None = None
         self.off_before = 0
@@ -148,6 +151,7 @@ class FaultyLog:
             raise LogIsFull(f"there is no room: {self.room}")
         position = await self.records.append(batch)
         self.appends.append(len(batch))
+        self.past += self.records.read_now(position - len(batch), limit=len(batch))
         if number == self.off_after:
             self.power_off()
         self._check_power()
@@ -156,6 +160,11 @@ class FaultyLog:
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         """The next records."""
         return await self.records.read(after, limit=limit, stream=stream)
+
+    async def trim(self, positions: Sequence[int]) -> None:
+        """Erase, unless the power is off."""
+        self._check_power()
+        await self.records.trim(positions)
 
     async def wait(self, after: int) -> int:
         """Until there is more."""
@@ -172,18 +181,20 @@ class FaultyLog:
 
 def memory_storage(snapshot: Path | None = None) -> Storage:
     """An empty disk."""
-    return _storage(MemoryEventLog(), MemoryFoldStore(), snapshot)
+    return _storage(FaultyLog(MemoryEventLog()), MemoryFoldStore(), snapshot)
 
 
 def restarted(before: Storage, *, folds: FoldStore | None = None, snapshot: Path | None = None) -> Storage:
     """What a restart finds: a copy of the log, the fold store that is given (an empty one by default), a snapshot."""
     assert isinstance(before.log, FaultyLog)
-    return _storage(before.log.records.reopened(), folds or MemoryFoldStore(), snapshot)
+    log = FaultyLog(before.log.records.reopened(), before.log.past)
+    return _storage(log, folds or MemoryFoldStore(), snapshot)
 
 
-def _storage(log: MemoryEventLog, folds: FoldStore, snapshot: Path | None) -> Storage:
+def _storage(faulty: FaultyLog, folds: FoldStore, snapshot: Path | None) -> Storage:
+    log = faulty.records
     return Storage(
-        log=FaultyLog(log),
+        log=faulty,
         folds=folds,
         head=lambda: log.head,
         record=lambda position: log.read_now(position - 1, limit=1)[0],
@@ -333,9 +344,8 @@ class RunningNode:
                 await trio.sleep(0.001)
 
     def history(self) -> list[Recorded]:
-        """Every event of the log."""
-        position = self._history[-1].position if self._history else 0
-        self._history += decoded(self.log.records, position)
+        """Every event that was ever in the log."""
+        self._history += events_of(self.log.past[len(self._history) :])
         return self._history
 
     def events(self, *kinds: type[Fact], job: str | None = None) -> list[Fact]:
@@ -413,7 +423,11 @@ def spec(**fields: Any) -> JobSpec:
 
 def decoded(log: MemoryEventLog, after: int = 0) -> list[Recorded]:
     """The events after a position."""
-    records = log.read_now(after, limit=1 << 40)
+    return events_of(log.read_now(after, limit=1 << 40))
+
+
+def events_of(records: Sequence[Record]) -> list[Recorded]:
+    """Records as events."""
     return [Recorded(r.position, codec.decode(r), r.principal) for r in records]
 
 

@@ -19,7 +19,7 @@ def _words(text: str) -> frozenset[str]:
 # The rooms, top to bottom. `|` parts neighbours that must not meet; the modules of one place may import each other.
 ROOMS: Final = (
     "cli __main__",
-    "node",
+    "node storage",
     "web",
     "runtime | agent",
     "dialects | projections | event_logs | fold_stores | executors | notifiers | links | codec | archive",

@@ -22,13 +22,27 @@ from kala_es.domain import ids, lifecycle
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
 from kala_es.domain.notify import Notify, Target
+from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import Covered, TickPolicy
+from kala_es.domain.trimming import OF_HISTORY, TrimmedRun
 from kala_es.domain.values import Value
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 MADE: Final = "<!-- Made by tools/generate_docs.py: change the code, then run `make docs`. -->"
-VALUES: Final = (JobSpec, RemoteCall, TickPolicy, AttemptTerms, Notify, Target, Counters, Covered, e.About)
+VALUES: Final = (
+    JobSpec,
+    RemoteCall,
+    TickPolicy,
+    AttemptTerms,
+    Notify,
+    Target,
+    Retention,
+    TrimmedRun,
+    Counters,
+    Covered,
+    e.About,
+)
 UNDECIDED: Final[Mapping[type[Any], str]] = {
     e.OutputChunk: "the node, for the agent that carries out the attempt; nothing decides on it",
     e.RequestAnswered: "the node, in the commit of what the request did; nothing decides on it",
@@ -36,6 +50,7 @@ UNDECIDED: Final[Mapping[type[Any], str]] = {
     e.NoticeAttempted: "the node, after each attempt to tell it",
     e.ServerPaused: "the node, for whoever asks",
     e.ServerResumed: "the node, for whoever asks, or when the pause's time is over",
+    **dict.fromkeys(OF_HISTORY, "the node's janitor; nothing decides on it"),
 }
 SIMPLE: Final[Mapping[Any, str]] = {str: "text", int: "integer", float: "number", bool: "yes or no", bytes: "bytes"}
 

@@ -171,6 +171,8 @@ class _RunView(Protocol):
     @property
     def reason(self) -> str: ...
     @property
+    def output_digest(self) -> bytes | None: ...
+    @property
     def reported(self) -> str | None: ...
     @property
     def stdout_bytes(self) -> int: ...
@@ -273,6 +275,8 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "output_dropped_bytes": run.stdout_dropped + run.stderr_dropped,
             "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
             "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
+            "output_trimmed": run.output_digest is not None,
+            "output_digest": None if run.output_digest is None else run.output_digest.hex(),
         }
     )
 
@@ -349,6 +353,7 @@ def run_headers(job: JobId, run: RunId) -> tuple[tuple[str, str], ...]:
 _STATUSES: Final = (
     (errors.Invalid, 400),
     (errors.NotFound, 404),
+    (errors.Gone, 410),
     (errors.Forbidden, 403),
     (errors.Conflict, 409),
     (errors.Overloaded, 503),

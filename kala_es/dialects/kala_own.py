@@ -13,6 +13,7 @@ from kala_es.dialects.go_json import Reader
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import Notify
+from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import TickPolicy
 from kala_es.domain.values import Value
@@ -53,8 +54,16 @@ KEYS: Final = (
     *(Key(name, name, read, "terms") for name, read in kala_terms.READERS.items()),
     Key("notify", "targets", notices.read_targets, group="notify", write=notices.write_targets),
     Key("expected_duration", "expected_duration", go_json.text, group="notify"),
+    Key("keep_runs", "runs", go_json.integer, group="retention"),
+    Key("keep_for", "duration", go_json.text, group="retention"),
+    Key("keep_output_bytes", "output_bytes", go_json.integer, group="retention"),
 )
-_GROUPS: Final[Mapping[str, type[Value]]] = {"ticks": TickPolicy, "terms": AttemptTerms, "notify": Notify}
+_GROUPS: Final[Mapping[str, type[Value]]] = {
+    "ticks": TickPolicy,
+    "terms": AttemptTerms,
+    "notify": Notify,
+    "retention": Retention,
+}
 _DEFAULTS: Final = JobSpec(name="")
 
 

@@ -3,6 +3,7 @@
 Refusal                     an expected no; a caller's or the world's, never a bug
 ├── Invalid                 a field's value is wrong             (field, reason)
 ├── NotFound                no such job or run
+├── Gone                    it was there, and is kept no longer
 ├── Forbidden               allowed by no setting of this node
 ├── Conflict                right in itself, wrong now
 ├── Overloaded              a limit was reached; try again
@@ -30,6 +31,10 @@ class Invalid(Refusal):
 
 class NotFound(Refusal):
     """There is no such job or run."""
+
+
+class Gone(Refusal):
+    """It was there, and is kept no longer."""
 
 
 class Forbidden(Refusal):

@@ -7,6 +7,7 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
 from kala_es.domain.notify import NoticeId, Occasion
 from kala_es.domain.tick_policy import Covered
+from kala_es.domain.trimming import HistoryEvent
 from kala_es.domain.values import Value
 
 
@@ -291,4 +292,4 @@ JobEvent = (
 NoticeEvent = NoticeDue | NoticeAttempted
 """What becomes of notices; no job's state depends on it."""
 ServerEvent = ServerPaused | ServerResumed
-Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent | ServerEvent
+Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent | ServerEvent | HistoryEvent

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.notify import NOTHING_SAID, Notify
+from kala_es.domain.retention import NO_RETENTION, Retention
 from kala_es.domain.terms import USUAL, AttemptTerms
 from kala_es.domain.tick_policy import Pause, TickPolicy
 from kala_es.domain.values import Value
@@ -75,6 +76,7 @@ class JobSpec(Value, frozen=True):
     ticks: TickPolicy = TickPolicy()
     terms: AttemptTerms = USUAL
     notify: Notify = NOTHING_SAID
+    retention: Retention = NO_RETENTION
 
 
 class Counters(Value, frozen=True):

@@ -9,6 +9,7 @@ from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import parse_duration, parse_schedule
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
+from kala_es.domain.retention import check_retention
 from kala_es.domain.schedule import Once, Schedule
 from kala_es.domain.terms import check_terms
 from kala_es.domain.tick_policy import check_policy
@@ -54,6 +55,7 @@ def check(spec: JobSpec) -> None:
     _check_timeout(spec)
     check_policy(spec.ticks)
     check_terms(spec.terms)
+    check_retention(spec.retention)
     _check_templates(spec)
     check_notify(spec.notify, spec.owner)
 

@@ -1,10 +1,9 @@
 """How a log lies in its directory, and the check of one that a crash of the machine may have damaged.
 
-`log/data.mdb` is the LMDB file: in the database "meta" the `format` and the log's `id`, in "records" the values. A
-value is CBOR, [1, record...], a record [stream, type, version, time, principal, body]; then 4 bytes of CRC-32. Its key
-is the position of its first record (8 bytes, big-endian). A crash may leave `log/begun.mdb`, half of an empty log.
-`opened` says "closed", or names the machine's boot while the log is open. `lock` is locked meanwhile and holds a
-process id.
+`log/data.mdb` is the LMDB file: in the database "meta" the `format` and the log's `id`, in "records" the values, which
+batch.py describes. A value's key is the position of its first record (8 bytes, big-endian). A crash may leave
+`log/begun.mdb`, half of an empty log. `opened` says "closed", or names the machine's boot while the log is open. `lock`
+is locked meanwhile and holds a process id.
 
 `python -m kala_es.event_logs.check DIRECTORY` prints a sentence and exits 0 (whole), 1 (damaged) or 3 (newer). It is a
 process of its own, because LMDB maps the file: a page that is missing is met as a signal, which no `except` catches.
@@ -17,24 +16,22 @@ import resource
 import signal
 import subprocess
 import sys
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-import cbor2
 import lmdb
 import lmdb.verify
 
-from kala_es.event_log import LogDamaged, LogError, LogIsFull, LogIsNewer, NewRecord, Record
+from kala_es.event_log import LogDamaged, LogError, LogIsFull, LogIsNewer, Record
+from kala_es.event_logs.batch import decode_batch
 from kala_es.limits import LOG_MAP_BYTES
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The file's layout; a higher one is left alone."""
-BATCH_FORMAT: Final = 1
-VALUE_BYTES: Final = 256 * 1024
-"""Reading one record decodes its value, so a large append is cut into values of about this size."""
+FIRST_FORMAT: Final = 1
+"""That of a log of which nothing was ever erased."""
 CLOSED: Final = "closed"
 FAILED: Final = "failed"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -42,9 +39,6 @@ _NEWER_EXIT: Final = 3
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_MAP_BYTES: Final = 1 << 45
 """Some network disks claim exabytes; an address space has 128 TiB."""
-
-Rows = list[list[Any]]
-"""Records as they are stored: [stream, type, version, time, principal, body]."""
 
 
 def data_file(directory: Path) -> Path:
@@ -87,39 +81,6 @@ def was_machine_crash(directory: Path) -> bool:
     return word not in (CLOSED, boot_id())
 
 
-def encode_batch(batch: Sequence[NewRecord]) -> bytes:
-    """The value that holds these records."""
-    body = cbor2.dumps(
-        [BATCH_FORMAT, *[(new.stream, new.type, new.version, new.time, new.principal, new.body) for new in batch]]
-    )
-    return body + zlib.crc32(body).to_bytes(4, "big")
-
-
-def split(batch: Sequence[NewRecord]) -> Iterator[Sequence[NewRecord]]:
-    """Cut so that each part's value is about VALUE_BYTES at most, or one record."""
-    start = size = 0
-    for at, new in enumerate(batch):
-        # 32: the array, the numbers and the lengths. Letters beyond ASCII take more than is counted here.
-        more = 32 + len(new.stream) + len(new.type) + len(new.principal) + len(new.body)
-        if size and size + more > VALUE_BYTES:
-            yield batch[start:at]
-            start, size = at, 0
-        size += more
-    yield batch[start:]
-
-
-def decode_batch(first: int, value: bytes) -> Rows:
-    """The records that `encode_batch` was given; `first` is the first one's position. Raises LogDamaged."""
-    body = value[:-4]
-    if zlib.crc32(body) != int.from_bytes(value[-4:], "big"):
-        raise LogDamaged(f"The records from position {first} on are damaged: their checksum does not fit.")
-    rows: Rows
-    batch_format, *rows = cbor2.loads(body)
-    if batch_format != BATCH_FORMAT or not rows:
-        raise LogDamaged(f"The records from position {first} on are in an unknown format, {batch_format!r}.")
-    return rows
-
-
 def read_format(env: lmdb.Environment) -> bytes | None:
     """The id of the log in `env`, or None if nothing is in it yet. Raises LogIsNewer, LogDamaged."""
     try:
@@ -157,9 +118,9 @@ def begin(directory: Path) -> None:
         raise
     begun.replace(data)
     for parent in (data.parent, directory, directory.absolute().parent):
-        _sync_names(parent)
+        sync_names(parent)
     say(directory, boot_id())
-    _sync_names(directory)
+    sync_names(directory)
 
 
 def gone(directory: Path) -> LogDamaged:
@@ -174,11 +135,12 @@ def _write_empty(file: Path) -> None:
     ):
         env.open_db(b"records", txn=txn)
         meta = env.open_db(b"meta", txn=txn)
-        txn.put(b"format", str(FORMAT).encode(), db=meta)
+        txn.put(b"format", str(FIRST_FORMAT).encode(), db=meta)
         txn.put(b"id", uuid4().bytes, db=meta)
 
 
-def _sync_names(directory: Path) -> None:
+def sync_names(directory: Path) -> None:
+    """Make the names of the files in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -260,9 +222,10 @@ def _check_records(env: lmdb.Environment) -> int:
             first = int.from_bytes(key, "big")
             if len(key) != 8 or first != last + 1:
                 raise LogDamaged(f"The log in {env.path()} is damaged: position {last + 1} is followed by {key.hex()}.")
-            for row in decode_batch(first, value):
-                last += 1
-                _check_row(Record(last, *row))
+            batch = decode_batch(first, value)
+            for position, row in zip(batch.positions, batch.rows, strict=True):
+                _check_row(Record(position, *row))
+            last = batch.last
     return last
 
 

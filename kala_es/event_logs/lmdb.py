@@ -14,9 +14,9 @@ Rules:
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -24,25 +24,25 @@ import lmdb
 import trio
 
 from kala_es.event_log import LogDamaged, LogError, LogInUse, LogIsFull, LogIsNewer, NewRecord, Record
+from kala_es.event_logs.batch import encode_batch, split
 from kala_es.event_logs.check import (
     CLOSED,
     FAILED,
-    Rows,
     begin,
     boot_id,
     check_in_child,
     data_file,
-    decode_batch,
-    encode_batch,
     gone,
-    map_bytes,
     read_format,
     say,
     says_full,
-    split,
     was_machine_crash,
 )
+from kala_es.event_logs.compact import Copy
+from kala_es.event_logs.lmdb_file import LogFile, open_env
+from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldsFull, FoldStore
+from kala_es.limits import TRIM_BYTES
 
 _FREE_SECONDS: Final = 0.2
 """For this long the disk is taken to have as much room as it had, less what was appended."""
@@ -78,13 +78,13 @@ def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
     if was_machine_crash(directory):
         check_in_child(directory)
     begin(directory)
-    env = lmdb.open(os.fspath(data.parent), map_size=map_bytes(directory), mode=0o600, max_dbs=4)
+    env = open_env(directory)
     undo.callback(env.close)
     log_id = read_format(env)
     if log_id is None:
         raise gone(directory)
     say(directory, boot_id())
-    return LmdbEventLog(directory, _File(env, lock, log_id), folds)
+    return LmdbEventLog(directory, LogFile(env, lock, log_id), folds)
 
 
 def _lock(directory: Path) -> int:
@@ -113,11 +113,11 @@ def _refusal(error: lmdb.Error | OSError | FoldsFull, directory: Path) -> LogErr
 class LmdbEventLog:
     """The port. Made by `open_log`; used by one trio run."""
 
-    def __init__(self, directory: Path, file: "_File", folds: FoldStore) -> None:
+    def __init__(self, directory: Path, file: LogFile, folds: FoldStore) -> None:
         self._directory = directory
         self._file = file
         self._head = file.head()
-        self._index = _StreamIndex(folds, file.log_id, self._head)
+        self._index = StreamIndex(folds, file.log_id, self._head)
         while self._index_page():
             pass
         self._ended: str | None = None
@@ -125,6 +125,8 @@ class LmdbEventLog:
         self._closed = False
         self._turn = trio.Lock()
         self._thread = trio.CapacityLimiter(1)
+        self._rewriting = trio.Lock()
+        """Held while records are erased, or the file is copied: the one would undo the other."""
         self._appended = trio.lowlevel.ParkingLot()
         self._free_bytes = 0
         self._free_until = 0.0
@@ -159,9 +161,7 @@ class LmdbEventLog:
             if len(part) < len(records):
                 await trio.lowlevel.checkpoint()
         async with self._turn:
-            self._check_open()
-            if self._ended is not None:
-                raise LogError(self._ended)
+            self._check_writable()
             self._take_room(sum(len(value) for _, value in values), reserve)
             with trio.CancelScope(shield=True):
                 await self._put(values)
@@ -211,8 +211,12 @@ class LmdbEventLog:
         """Index some of the records that are not, `records` being the last; whether there are more, and room."""
         before, lag = self._index.position, self.unindexed
         if lag:
-            page = records[-lag:] if lag <= len(records) else self._file.page(before, min(_INDEX_PAGE, lag))
-            self._index.add([record.stream for record in page[:_INDEX_PAGE]])
+            if lag <= len(records):
+                fresh = records[-lag:][:_INDEX_PAGE]
+                self._index.add(enumerate([record.stream for record in fresh], before + 1), before + len(fresh))
+            else:
+                page, last = self._file.page(before, _INDEX_PAGE)
+                self._index.add([(record.position, record.stream) for record in page], last)
         return before < self._index.position < self._head
 
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
@@ -250,11 +254,36 @@ class LmdbEventLog:
             positions = self._index.positions(stream, after, most)
             page = [record for record in self._file.fetch(positions) if record.stream == stream]
             return page, positions[-1] if len(positions) == most else self._index.position
-        page = self._file.page(after, min(limit if stream is None else _PAGE, _PAGE, self._head - after))
+        page, last = self._file.page(after, min(limit if stream is None else _PAGE, _PAGE))
         if stream is None:
-            return page, page[-1].position
+            return page, last
         matching = [record for record in page if record.stream == stream][:limit]
-        return matching, matching[-1].position if len(matching) == limit else page[-1].position
+        return matching, matching[-1].position if len(matching) == limit else last
+
+    async def trim(self, positions: Sequence[int]) -> None:
+        """Erase these records (rising, the log's last not among them). Raises LogError, LogIsFull, ValueError.
+
+        A step at a time, each durable and in its turn among the appends.
+        """
+        if positions and positions[-1] >= self._head:
+            raise ValueError("The last record cannot be erased: it says where the log ends.")
+        await trio.lowlevel.checkpoint()
+        rest = deque(positions)
+        async with self._rewriting:
+            while rest:
+                async with self._turn:
+                    self._check_writable()
+                    with trio.CancelScope(shield=True):
+                        await self._trim_step(rest)
+
+    async def _trim_step(self, rest: "deque[int]") -> None:
+        try:
+            erased = await trio.to_thread.run_sync(self._file.trim, rest, limiter=self._thread)
+        except Exception as error:
+            raise self._failed(error, TRIM_BYTES) from error
+        finally:
+            self._file.forget()
+        self._index.remove(erased)
 
     async def wait(self, after: int) -> int:
         """Return the last position as soon as it is greater than `after`. Raises LogError when the log is closed."""
@@ -279,121 +308,43 @@ class LmdbEventLog:
                     self._file.unlock()
         await trio.lowlevel.checkpoint()
 
+    async def compact(self) -> tuple[int, int]:
+        """Go on in a copy of the file that has no free pages; the file's size in bytes before and after.
+
+        Appends wait only while the last of them are copied and the file is exchanged. Raises LogIsFull, LogError.
+        """
+        async with self._rewriting:
+            self._check_writable()
+            before, copy = self.size_bytes, self._file.copy_in(self._directory)
+            with trio.CancelScope(shield=True):
+                try:
+                    await trio.to_thread.run_sync(copy.begin)
+                    while not await trio.to_thread.run_sync(copy.catch_up):
+                        pass
+                    async with self._turn:
+                        self._check_writable()
+                        while not await trio.to_thread.run_sync(copy.catch_up, limiter=self._thread):
+                            pass
+                        copy.check()
+                        self._exchange(copy)
+                except (lmdb.Error, OSError) as error:
+                    raise LogError(f"The log in {self._directory} could not be copied: {error}.") from error
+                finally:
+                    copy.discard()
+            return before, self.size_bytes
+
+    def _exchange(self, copy: Copy) -> None:
+        """In the writer's turn, and without an await: no read may meet a closed file."""
+        try:
+            self._file.exchange(self._directory, copy)
+        except (lmdb.Error, OSError) as error:
+            raise self._failed(error, 0) from error
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._ended is not None:
+            raise LogError(self._ended)
+
     def _check_open(self) -> None:
         if self._closed:
             raise LogError(f"The log in {self._directory} is closed.")
-
-
-class _StreamIndex:
-    """Where each stream's records are: a key a record, in the fold store, and how far that goes."""
-
-    _MARKER: Final = b"\x00indexed"
-
-    def __init__(self, folds: FoldStore, log_id: bytes, head: int) -> None:
-        self._folds = folds
-        self._log_id = log_id
-        marker = folds.get(self._MARKER) or bytes(8) + log_id
-        self.position = int.from_bytes(marker[:8], "big")
-        if marker[8:] != log_id or self.position > head:
-            folds.clear()  # it is another log's, and so is whatever else is in it
-            self.position = 0
-
-    def add(self, streams: Sequence[str]) -> None:
-        """Note the streams of the records after `position`. Does nothing if there is no room: the index may lag."""
-        keys = {stream: _stream_key(stream) for stream in set(streams)}
-        last = self.position + len(streams)
-        changes: list[tuple[bytes, bytes | None]] = [
-            (keys[stream] + position.to_bytes(8, "big"), b"")
-            for position, stream in enumerate(streams, self.position + 1)
-        ]
-        changes.append((self._MARKER, last.to_bytes(8, "big") + self._log_id))
-        with suppress(FoldsFull):
-            self._folds.write(changes)
-            self.position = last
-
-    def positions(self, stream: str, after: int, limit: int) -> list[int]:
-        """At most `limit` positions after `after`, up to `position`, of this stream (or of one with the same hash)."""
-        key = _stream_key(stream)
-        start, stop = ((key + (end + 1).to_bytes(8, "big")) for end in (after, self.position))
-        return [int.from_bytes(found[-8:], "big") for found, _ in self._folds.scan(start, stop, limit=limit)]
-
-
-def _stream_key(stream: str) -> bytes:
-    return b"\x01" + blake2b(stream.encode(), digest_size=16).digest()
-
-
-class _File:
-    """The LMDB file and the lock on its directory: puts and reads, with no async and no policy."""
-
-    def __init__(self, env: lmdb.Environment, lock: int, log_id: bytes) -> None:
-        self._env = env
-        self._lock = lock
-        self.log_id = log_id
-        self._records = env.open_db(b"records", create=False)
-        self._batch: tuple[int, Rows] = (1, [])
-        """The value that was decoded last: a page often ends within one."""
-
-    def close(self) -> None:
-        self._env.close()
-
-    def unlock(self) -> None:
-        os.close(self._lock)
-
-    def head(self) -> int:
-        """The last position that is durable; 0 in an empty log."""
-        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
-            if not cursor.last():
-                return 0
-            first = int.from_bytes(cursor.key(), "big")
-            return first + len(decode_batch(first, cursor.value())) - 1
-
-    def is_as_before(self, head: int) -> bool:
-        """Whether LMDB still reads, and finds this head. After a failed write of its root it does not."""
-        try:
-            return self.head() == head
-        except (lmdb.Error, LogDamaged):
-            return False
-
-    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Make the pairs durable, all or none of them."""
-        with self._env.begin(write=True, db=self._records) as txn:
-            for key, value in pairs:
-                if not txn.put(key, value, append=True):
-                    raise LogError("the file holds a later record, which this process has not written")
-
-    def page(self, after: int, limit: int) -> list[Record]:
-        """The `limit` records after `after`, which are there."""
-        found: Rows = []
-        with self._env.begin(db=self._records) as txn:
-            for first, rows in self._batches(txn, after + 1):
-                skipped = max(0, after + 1 - first)
-                found += rows[skipped : skipped + limit - len(found)]
-                if len(found) >= limit:
-                    break
-        return [Record(position, *row) for position, row in enumerate(found, after + 1)]
-
-    def fetch(self, positions: Iterable[int]) -> list[Record]:
-        """The records at these positions, which are there."""
-        found: list[Record] = []
-        with self._env.begin(db=self._records) as txn:
-            for position in positions:
-                first, rows = next(self._batches(txn, position))
-                found.append(Record(position, *rows[position - first]))
-        return found
-
-    def _batches(self, txn: "lmdb.Transaction[bytes]", position: int) -> Iterator[tuple[int, Rows]]:
-        """The batch that holds `position`, and those that follow: each its first position and its records."""
-        first, rows = self._batch
-        if first <= position < first + len(rows):
-            yield self._batch
-            position = first + len(rows)
-        key = position.to_bytes(8, "big")
-        with txn.cursor() as cursor:
-            if not cursor.set_range(key):
-                cursor.last()
-            elif cursor.key() != key:
-                cursor.prev()
-            for found, value in cursor.iternext():
-                first = int.from_bytes(found, "big")
-                self._batch = first, decode_batch(first, value)
-                yield self._batch

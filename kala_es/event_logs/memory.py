@@ -16,14 +16,17 @@ _RECORD_BYTES = 48
 
 
 class MemoryEventLog:
-    """A list of records and the positions of each stream.
+    """Records by position, and the positions of each stream.
 
     `capacity_bytes` may be set at any time: an append that would not fit is refused, as on a full disk. None: endless.
     """
 
     def __init__(self, *, capacity_bytes: int | None = None) -> None:
         self.capacity_bytes = capacity_bytes
-        self._records: list[Record] = []
+        self._records: dict[int, Record] = {}
+        self._positions: list[int] = []
+        """Of the records that are there."""
+        self._head = 0
         self._streams: dict[str, list[int]] = {}
         self._size = 0
         self._closed = False
@@ -32,7 +35,7 @@ class MemoryEventLog:
     @property
     def head(self) -> int:
         """The last position; 0 while the log is empty."""
-        return len(self._records)
+        return self._head
 
     @property
     def size_bytes(self) -> int:
@@ -42,7 +45,7 @@ class MemoryEventLog:
     def reopened(self) -> "MemoryEventLog":
         """Another, open log with the same records: what a restart finds."""
         log = MemoryEventLog(capacity_bytes=self.capacity_bytes)
-        log._records = list(self._records)
+        log._records, log._positions, log._head = dict(self._records), list(self._positions), self._head
         log._streams = {stream: list(positions) for stream, positions in self._streams.items()}
         log._size = self._size
         return log
@@ -66,8 +69,9 @@ class MemoryEventLog:
         return self.head
 
     def _add(self, new: NewRecord) -> None:
-        position = len(self._records) + 1
-        self._records.append(Record(position, new.stream, new.type, new.version, new.time, new.principal, new.body))
+        position = self._head = self._head + 1
+        self._records[position] = Record(position, new.stream, new.type, new.version, new.time, new.principal, new.body)
+        self._positions.append(position)
         self._streams.setdefault(new.stream, []).append(position)
 
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
@@ -78,11 +82,25 @@ class MemoryEventLog:
     def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         """The same, without a checkpoint."""
         self._check_open()
-        if stream is None:
-            return self._records[after : after + limit]
-        positions = self._streams.get(stream, [])
+        positions = self._positions if stream is None else self._streams.get(stream, [])
         first = bisect_right(positions, after)
-        return [self._records[position - 1] for position in positions[first : first + limit]]
+        return [self._records[position] for position in positions[first : first + limit]]
+
+    async def trim(self, positions: Sequence[int]) -> None:
+        """Erase these records (rising, the log's last not among them). Raises LogError (closed), ValueError."""
+        if positions and positions[-1] >= self._head:
+            raise ValueError("The last record cannot be erased: it says where the log ends.")
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        erased = [self._records.pop(position) for position in positions if position in self._records]
+        self._size -= sum(_size(record) for record in erased)
+        self._positions = [position for position in self._positions if position in self._records]
+        for stream in {record.stream for record in erased}:
+            left = [position for position in self._streams[stream] if position in self._records]
+            if left:
+                self._streams[stream] = left
+            else:
+                del self._streams[stream]
 
     async def wait(self, after: int) -> int:
         """Return the last position as soon as it is greater than `after`. Raises LogError (closed)."""
@@ -104,5 +122,5 @@ class MemoryEventLog:
             raise LogError("The log is closed.")
 
 
-def _size(record: NewRecord) -> int:
+def _size(record: NewRecord | Record) -> int:
     return _RECORD_BYTES + len(record.stream) + len(record.type) + len(record.principal) + len(record.body)

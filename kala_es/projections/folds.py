@@ -6,14 +6,16 @@ may be behind the other, and only what is new to a fold is applied to it.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, assert_never
 
 from kala_es.domain import events as e
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.domain.tick_policy import Pause
+from kala_es.domain.trimming import OF_HISTORY, BasePart, BaseTaken, HistoryEvent, RunsForgotten, RunsTrimmed
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
+from kala_es.projections.history import History
 from kala_es.projections.jobs import Jobs
 from kala_es.projections.notices import Notices
 from kala_es.projections.output import Output
@@ -25,7 +27,7 @@ from kala_es.projections.stats import Stats
 _STORED: Final = b"\x00folded"
 _FORM: Final = b"2"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
-_OURS: Final = b"gjknortvw"
+_OURS: Final = b"gjknortuvwxy"
 """The first bytes of our keys."""
 _PAGE: Final = 10_000
 OF_NO_JOB: Final = (
@@ -35,6 +37,7 @@ OF_NO_JOB: Final = (
     e.NoticeAttempted,
     e.ServerPaused,
     e.ServerResumed,
+    *OF_HISTORY,
 )
 """These change no job's state."""
 
@@ -58,6 +61,9 @@ class Folds:
         self.receipts = Receipts(store, self._changes)
         self.watch = Watch()
         self.notices = Notices(store, self._changes)
+        self.history = History(store, self._changes)
+        self.base: BaseTaken | None = None
+        """The newest base: the state was folded from there, or could have been."""
         if not stored.startswith(_FORM):
             self.forget_stored()
 
@@ -81,15 +87,41 @@ class Folds:
         if isinstance(event, e.NoticeEvent):
             self.notices.apply(recorded)
             return
+        if isinstance(event, OF_HISTORY):
+            self._store_history(recorded.position, event)
+            return
         sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished) else (0, 0)
         self.output.apply(recorded.position, event)
         self.runs.apply(recorded, sizes)
+        if isinstance(event, e.RunFinished):
+            run = self.runs.get(event.run)
+            if run is not None:  # else its start is erased: it was forgotten
+                self.history.ended(run)
+
+    def _store_history(self, position: int, event: HistoryEvent) -> None:
+        match event:
+            case RunsTrimmed():
+                for trimmed in event.runs:
+                    run = self.runs.get(trimmed.run)
+                    self.output.drop(trimmed.run)
+                    if run is not None and not run.trimmed:
+                        self.runs.trim(trimmed)
+                        self.history.trimmed(run)
+            case RunsForgotten():
+                for gone in self.history.forgotten(event, position):
+                    self.runs.forget(gone)
+            case BasePart() | BaseTaken():
+                pass
+            case _:
+                assert_never(event)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, e.ServerEvent):
             self.server_pause = _pause_after(event)
         if isinstance(event, OF_NO_JOB):
             note(self.watch, event, None)
+            if isinstance(event, BaseTaken):
+                self.base = event
             return ()
         before, after = self.jobs.apply(event)
         note(self.watch, event, after)
@@ -101,6 +133,7 @@ class Folds:
         if position <= self.stored:
             return
         self.runs.save()
+        self.history.save()
         self._changes[_STORED] = _FORM + position.to_bytes(8, "big")
         with suppress(FoldsFull):  # the changes are kept, and written with the next batch that finds room
             self._store.write(self._changes.items())
@@ -115,6 +148,7 @@ class Folds:
             while rows := self._store.scan(bytes([first]), bytes([first + 1]), limit=_PAGE):
                 self._store.write((key, None) for key, _ in rows)
         self._store.write([(_STORED, None)])
+        self.history.forget_stored()
         self.stored = 0
 
 

@@ -77,6 +77,14 @@ class Output:
             self._live.pop(run, None)
         self._ended.clear()
 
+    def drop(self, run: RunId) -> None:
+        """A run's output is kept no longer."""
+        sizes = self._live.pop(run, None) or self._stored(run)
+        self._changes.update((_key(run, number), None) for number in range(sizes.chunks))
+        first, last = _GAPS + _key(run, 0), _GAPS + _key(run, _LAST)
+        told = [key for key, _ in self._store.scan(first, last, limit=sizes.chunks)]
+        self._changes.update((key, None) for key in (*told, *self._changes) if first <= key < last)
+
     def _add(self, position: int, chunk: e.OutputChunk) -> None:
         sizes = self._live.get(chunk.run)
         if sizes is None:

@@ -13,6 +13,7 @@ from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
 from kala_es.domain.tick_policy import Covered
+from kala_es.domain.trimming import TrimmedRun
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -28,6 +29,7 @@ class RunSummary(Value, frozen=True):
     `outcome` is None while it is in flight;
     `reported` is what a client said of it; `attempts` counts those begun, the next one
     begins at `retry_at`; the sizes are bytes of output over all.
+    `output_digest` is BLAKE2b of the output of a run that was trimmed.
     """
 
     id: RunId
@@ -55,6 +57,12 @@ class RunSummary(Value, frozen=True):
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     covers: Covered | None = None
+    output_digest: bytes | None = None
+
+    @property
+    def trimmed(self) -> bool:
+        """Whether its output is kept no longer."""
+        return self.output_digest is not None
 
 
 class Runs:
@@ -109,6 +117,20 @@ class Runs:
         if summary.outcome is None:
             self._live[run] = summary
         self._put(summary)
+
+    def trim(self, trimmed: TrimmedRun) -> None:
+        """A run has lost its output."""
+        sizes = {"stdout_bytes": trimmed.stdout_bytes, "stderr_bytes": trimmed.stderr_bytes}
+        self._change(trimmed.run, lambda r: replace(r, **sizes, output_digest=trimmed.digest))
+
+    def forget(self, run: RunId) -> None:
+        """There is no such run any more."""
+        summary = self.get(run)
+        if summary is not None:
+            self._live.pop(run, None)
+            self._changed.pop(run, None)
+            self._changes[_ROW + run.encode()] = None
+            self._changes[_job_key(summary)] = None
 
     def _put(self, run: RunSummary) -> None:
         self._changed[run.id] = run
@@ -183,4 +205,9 @@ def _digest(text: str) -> bytes:
 
 
 def _job_key(run: RunSummary) -> bytes:
-    return _BY_JOB + _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)
+    return _BY_JOB + place_of(run)
+
+
+def place_of(run: RunSummary) -> bytes:
+    """A run's place among all: by job, then in the order of starts."""
+    return _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)

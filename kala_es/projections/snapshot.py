@@ -74,13 +74,33 @@ def place(path: Path) -> tuple[int, bytes] | None:
     return None
 
 
+def fill(folds: Folds, body: bytes, head: int) -> bool:
+    """Fill empty folds from what `freeze` gave. False, and they stay empty, when it does not fit."""
+    with suppress(ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
+        return _fill(folds, body, head)
+    return False
+
+
+def job_in(body: bytes, job: JobId) -> Job | None:
+    """A job's state in what `freeze` gave. Raises ValueError when that cannot be read."""
+    decoder = cbor2.CBORDecoder(BytesIO(body))
+    left: int = decoder.decode()["jobs"]
+    while left > 0:
+        some = decoder.decode()
+        left -= len(some)
+        for plain in some:
+            if plain["id"] == job:
+                return from_plain(Job, plain)
+    return None
+
+
 def load(path: Path, folds: Folds, head: int) -> bool:
     """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged or of another log."""
-    with suppress(OSError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
+    with suppress(OSError):
         content = path.read_bytes()
         body, digest = content[:-_DIGEST], content[-_DIGEST:]
         if blake2b(body, digest_size=_DIGEST).digest() == digest:
-            return _fill(folds, body, head)
+            return fill(folds, body, head)
     return False
 
 
@@ -93,8 +113,8 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     while len(jobs) < top["jobs"]:
         jobs += [from_plain(Job, plain) for plain in decoder.decode()]
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
-    failing = {JobId(job) for job in top["failing"]}
-    notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top["notices"].items()}
+    failing = {JobId(job) for job in top.get("failing", ())}
+    notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
     for job in jobs:
         folds.jobs.put(job.id, None, job)
         folds.stats.apply(None, job)

@@ -25,7 +25,8 @@ from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Job
 from kala_es.domain.values import replace as change
 from kala_es.event_log import EventLog
-from kala_es.projections.folds import Folds
+from kala_es.projections.folds import OF_NO_JOB, Folds
+from kala_es.runtime.base import job_at
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.timetable import Timetable
 
@@ -188,12 +189,13 @@ class JobActor:
         self._site.again(ask)
 
     async def _reread(self) -> None:
-        """The job's state as its stream tells it."""
-        site, state, position = self._site, None, 0
+        """The job's state as the base and its stream tell it."""
+        site = self._site
+        state, position = await job_at(site.log, site.folds, self._job)
         while page := await site.log.read(position, limit=_READ_PAGE, stream=codec.job_stream(self._job)):
             for record in page:
                 event = codec.decode(record)
-                assert isinstance(event, e.JobEvent)
+                assert not isinstance(event, OF_NO_JOB)
                 state = evolve(state, event)
             position = page[-1].position
         site.folds.jobs.put(self._job, site.folds.jobs.by_id.get(self._job), state)

@@ -1,6 +1,6 @@
 """From the log to a running node: the folds are brought up to its end, then what a stop left open is answered.
 
-1. Folds come from the snapshot and the fold store when they fit, and from the log in any case.
+1. Folds come from the snapshot (else the log's base) and the fold store when they fit, and from the log in any case.
 2. Every run that was in flight goes on where the agent has it, is ordered where the agent cannot have had it, and
    ends as lost (or is retried) where its agent is gone: the order book and the agent's list say which.
    One that waits for its next attempt goes on waiting.
@@ -26,6 +26,7 @@ from kala_es.executor import Order
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
+from kala_es.runtime.base import load_base, newest_base
 from kala_es.runtime.job_actor import plan
 from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders
@@ -39,8 +40,12 @@ async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path 
     """Bring the folds up to the log's last position; how many records that took."""
     if folds.stored > head:
         folds.forget_stored()
-    if snapshot_path is not None and await _fits(log, snapshot_path):
+    base = await newest_base(log)
+    if snapshot_path is not None and await _fits(log, snapshot_path, base.base if base else 1):
         snapshot.load(snapshot_path, folds, head)
+    if base is not None and not folds.position:
+        await load_base(log, base, folds)
+    folds.base = base
     position = min(folds.position, folds.stored)
     count = 0
     while page := await log.read(position, limit=_PAGE):
@@ -50,14 +55,18 @@ async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path 
     return count
 
 
-async def _fits(log: EventLog, path: Path) -> bool:
-    """Whether a snapshot is of this log: the record at its position is the one that it was made at."""
+async def _fits(log: EventLog, path: Path, first: int) -> bool:
+    """Whether a snapshot is of this log, and not older than `first`: facts before a base may be erased.
+
+    It is of this log when the record at its position is the one that it was made at.
+    """
     place = snapshot.place(path)
-    if place is None:
+    if place is None or place[0] < first:
         return False
     position, anchor = place
-    records = await log.read(position - 1, limit=1) if position else []
-    return bool(records) and snapshot.anchor_of(records[0].body) == anchor
+    records = await log.read(position - 1, limit=1)
+    is_there = bool(records) and records[0].position == position
+    return is_there and snapshot.anchor_of(records[0].body) == anchor
 
 
 def inherit(folds: Folds, book: OrderBook, orders: Orders) -> None:

@@ -14,12 +14,13 @@ import trio
 from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
-from kala_es.domain.errors import Forbidden, Invalid, NotFound
+from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.retention import ALL, Kept
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_list import TickList, TickOutcome
 from kala_es.domain.tick_policy import PauseDraft
@@ -28,6 +29,7 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import Broadcaster
+from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
@@ -36,6 +38,7 @@ from kala_es.runtime.tick_reader import read_ticks
 from kala_es.runtime.timetable import Timetable
 
 _READ_PAGE = 256
+OUTPUT_GONE = "the output of this run is kept no longer; its summary has its sizes and its digest"
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
 
@@ -45,12 +48,14 @@ CheckAccount = Callable[[AttemptTerms], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What this node allows. `runs_kept_seconds` None shows runs for ever; `notify` is for jobs that name nobody."""
+    """What this node allows. `runs_kept_seconds` None shows runs for ever; `kept` is what is kept of them; `notify` is
+    for jobs that name nobody."""
 
     local_jobs: bool = True
     delete_all: bool = True
     runs_kept_seconds: float | None = None
     notify: tuple[Target, ...] = ()
+    kept: Kept = ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ class Parts:
     validate: Validate
     check_account: CheckAccount
     rules: Rules
+    compact: Compact | None = None
 
 
 class Scheduler:
@@ -242,6 +248,10 @@ class Scheduler:
         command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
         return await self._ask(command, origin)
 
+    async def compact(self) -> tuple[int, int]:
+        """Make the log's file smaller where something was erased; its size in bytes before and after."""
+        return await self._parts.registry.in_background(lambda: compact_running(self._parts.compact))
+
     async def _ask(self, command: c.Command, origin: Origin) -> Done:
         return await self._parts.registry.ask(command, origin.principal, self._receipt(origin))
 
@@ -315,12 +325,17 @@ class Scheduler:
     async def output(
         self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece."""
+        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece.
+
+        Raises Gone when the run is trimmed meanwhile.
+        """
         for piece in self.folds.output.pieces(run, start=start, channel=channel):
             begins = piece.offset if channel else piece.total
             if stop is not None and begins >= stop:
                 return
             records = await self._parts.log.read(piece.position - 1, limit=1)
+            if not records or records[0].position != piece.position:
+                raise Gone(OUTPUT_GONE)
             chunk = codec.decode(records[0])
             assert isinstance(chunk, OutputChunk)
             end = None if stop is None else max(stop - begins, 0)

@@ -13,6 +13,12 @@ async def get_stats(request: Request, site: Site) -> Response:
     )
 
 
+async def compact(request: Request, site: Site) -> Response:
+    """POST /compact/: the log's file is copied without what was erased."""
+    before, after = await site.scheduler.compact()
+    return answer_json(b'{"before_bytes":%d,"after_bytes":%d}' % (before, after))
+
+
 async def get_health(request: Request, site: Site) -> Response:
     """GET /healthz: this process answers."""
     return answer_json(b'{"status":"ok"}')

@@ -3,8 +3,10 @@
 import re
 from typing import Final
 
+from kala_es.domain.errors import Gone
 from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
+from kala_es.runtime.scheduler import OUTPUT_GONE
 from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse
@@ -22,6 +24,8 @@ _HEADERS: Final = (
 async def get_output(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
     run = run_of(request, site)
+    if run.trimmed and run.stdout_bytes + run.stderr_bytes:
+        raise Gone(OUTPUT_GONE)
     channel = choice(request, "channel", CHANNELS)
     size = _size(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)

@@ -298,6 +298,7 @@ _OF_RUNS: Final = (
             Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
             _WRONG,
             _NO_RUN,
+            Reply(status=410, about="The run was trimmed: its output is kept no longer.", schema="Error"),
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
         ),
     ),
@@ -324,6 +325,17 @@ _OF_THE_SERVER: Final = (
         handler=meta.get_stats,
         summary="Read the server's counters",
         replies=(Reply(status=200, about="The counters.", schema="Stats"),),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/compact/",
+        handler=meta.compact,
+        summary="Give the disk back what was erased from the log, while the server runs",
+        replies=(
+            Reply(status=200, about="Done; the size of the log's file before and after.", schema="Compacted"),
+            Reply(status=403, about="The server keeps everything in memory.", schema="Error"),
+            *_CHANGE,
+        ),
     ),
     Row(
         method="GET",

@@ -8,7 +8,7 @@ import trio
 
 from kala_es import limits
 from kala_es.dialects import kala
-from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.errors import Gone, Invalid, NotFound
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
@@ -99,14 +99,23 @@ async def _item(site: Site, run: RunSummary) -> bytes:
 
 
 async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
-    output = bytearray()
-    size = run.stdout_bytes + run.stderr_bytes
-    if size:
-        async with aclosing(read_output(site, run, channel=None, within=(0, min(limit, size)))) as pieces:
-            async for piece in pieces:
-                output += piece
+    size = 0 if run.trimmed else run.stdout_bytes + run.stderr_bytes
+    try:
+        output = await _beginning(site, run, min(limit, size))
+    except Gone:  # trimmed this moment
+        output, size, run = bytearray(), 0, site.scheduler.folds.runs.get(run.id) or run
     text = gaps.marked(output, gaps.places(site, run, None)).decode("utf-8", "replace")
     return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit)
+
+
+async def _beginning(site: Site, run: RunSummary, size: int) -> bytearray:
+    """The first bytes of a run's output."""
+    output = bytearray()
+    if size:
+        async with aclosing(read_output(site, run, channel=None, within=(0, size))) as pieces:
+            async for piece in pieces:
+                output += piece
+    return output
 
 
 async def get_run(request: Request, site: Site) -> Response:

@@ -113,6 +113,9 @@ _OURS: Final[Schema] = {
     "catch_up_window": {**_TEXT, "description": "An ISO 8601 duration: how old a tick may be that is made up."},
     "jitter": {**_TEXT, "description": "An ISO 8601 duration over which jobs are spread."},
     "starting_deadline": {**_TEXT, "description": "An ISO 8601 duration after which a tick starts nothing."},
+    "keep_runs": {**_COUNT, "description": "Keep the output of so many runs; 0 leaves it to the server."},
+    "keep_for": {**_TEXT, "description": "Keep output for this ISO 8601 duration after a run's end."},
+    "keep_output_bytes": {**_COUNT, "description": "Keep so many bytes of output in all."},
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
 _COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})
@@ -145,6 +148,8 @@ _RUN: Final[Schema] = {
     "output_dropped_bytes": _COUNT,
     "retry_at": _SOME_TIME,
     "covers": {"anyOf": [_COVERS, {"type": "null"}]},
+    "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
+    "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
 }
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,
@@ -181,6 +186,7 @@ SCHEMAS: Final[Schema] = {
     "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
     "Stats": _object({"Stats": _object(_STATS)}),
     "Notices": _object({"notices": _list(_object(_NOTICE))}),
+    "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Ticks": _object({"ticks": _list(_object(_TICK))}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),

@@ -15,6 +15,7 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import events as e
+from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import ALL, Entry, Topic
@@ -31,7 +32,8 @@ _PAGE: Final = 64
 """The same of all jobs together, most of which are small."""
 _LAST_POSITION: Final = (1 << 63) - 1
 EVENT_TYPES: Final = tuple(
-    kind.__name__ for kind in get_args(e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent)
+    kind.__name__
+    for kind in get_args(e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent | RunsTrimmed | RunsForgotten)
 )
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"
@@ -116,7 +118,7 @@ class RunSource:
 
 
 class AllSource:
-    """Every event of a job or a type, or of all; but not what requests were answered, which concerns their clients."""
+    """Every event of a job or a type, or of all; but not what requests were answered, nor bases: of no job."""
 
     topic = ALL
 
@@ -131,7 +133,10 @@ class AllSource:
 
     def wants(self, event: e.Event) -> bool:
         """What the filters let through."""
-        if isinstance(event, e.RequestAnswered) or self._kind not in (None, type(event).__name__):
+        if isinstance(event, e.RequestAnswered | BasePart | BaseTaken) or self._kind not in (
+            None,
+            type(event).__name__,
+        ):
             return False
         return self._job in (None, getattr(event, "job", None))
 

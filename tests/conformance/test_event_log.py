@@ -266,6 +266,56 @@ async def test_a_reader_sees_whole_appends_only(log: EventLog) -> None:
     assert seen == sorted(seen)
 
 
+# Rule 6: trim
+
+
+async def test_what_is_trimmed_is_gone_and_positions_stay(home: Home) -> None:
+    log = home.open()
+    await log.append([new("a", b"1"), new("b", b"2"), new("a", b"3")])
+    await log.append([new("a", b"4")])
+    before = await whole(log)
+    await log.trim([1, 3])
+    for _ in range(2):
+        assert await whole(log) == [before[1], before[3]]
+        assert await log.read(0, limit=1) == [before[1]]
+        assert await log.read(2, limit=1) == [before[3]]
+        assert await log.read(0, limit=9, stream="a") == [before[3]]
+        assert await log.read(0, limit=9, stream="b") == [before[1]]
+        await home.close()
+        log = home.open()
+    assert await log.append([new("a")]) == 5
+    await home.close()
+
+
+async def test_to_trim_again_is_no_error_and_the_last_record_stays(log: EventLog) -> None:
+    await log.append([new()] * 5)
+    await log.trim([2, 3])
+    await log.trim([])
+    await log.trim([1, 2, 3, 4])
+    assert [record.position for record in await whole(log)] == [5]
+    with pytest.raises(ValueError, match="last record"):
+        await log.trim([5])
+    assert await log.append([new()]) == 6
+    await log.trim([5])
+    assert [record.position for record in await whole(log)] == [6]
+
+
+async def test_appends_go_on_while_much_is_trimmed(log: EventLog) -> None:
+    for _ in range(20):
+        await log.append([new(body=bytes(5_000))] * 100)
+    ends: list[int] = []
+
+    async def append() -> None:
+        for _ in range(5):
+            ends.append(await log.append([new()]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(append)
+        await log.trim(range(1, 2000))
+    assert ends == [2001, 2002, 2003, 2004, 2005]
+    assert [record.position for record in await whole(log)] == [2000, *ends]
+
+
 # wait and close
 
 
@@ -348,9 +398,10 @@ async def test_every_await_is_a_checkpoint(log: EventLog) -> None:
 STREAMS = st.sampled_from(["a", "b", "c"])
 APPEND = st.lists(st.tuples(STREAMS, st.binary(max_size=5)), min_size=1, max_size=12)
 READ = st.tuples(st.integers(0, 40), st.integers(0, 40), st.none() | STREAMS)
-STEPS = st.lists(APPEND | READ | st.none(), max_size=25)
-"""Append these, read so, or, None, reopen."""
-Step = list[tuple[str, bytes]] | tuple[int, int, str | None] | None
+TRIM = st.frozensets(st.integers(1, 60))
+STEPS = st.lists(APPEND | READ | TRIM | st.none(), max_size=25)
+"""Append these, read so, erase those, or, None, reopen."""
+Step = list[tuple[str, bytes]] | tuple[int, int, str | None] | frozenset[int] | None
 
 
 @pytest.mark.parametrize("kind", HOMES.values(), ids=HOMES)
@@ -362,16 +413,22 @@ def test_it_is_a_list(kind: type[MemoryHome] | type[LmdbHome], steps: list[Step]
 
 
 async def live(home: Home, steps: list[Step]) -> None:
-    log, model = home.open(), list[Record]()
+    log, model, head = home.open(), list[Record](), 0
     for step in steps:
         match step:
             case list():
                 batch = [new(stream, body) for stream, body in step]
-                model += [stored(at, one) for at, one in enumerate(batch, len(model) + 1)]
-                assert await log.append(batch) == len(model)
+                model += [stored(at, one) for at, one in enumerate(batch, head + 1)]
+                head += len(batch)
+                assert await log.append(batch) == head
             case (after, limit, stream):
-                expected = [record for record in model[after:] if stream in (None, record.stream)][:limit]
+                fitting = [record for record in model if stream in (None, record.stream)]
+                expected = [record for record in fitting if record.position > after][:limit]
                 assert await log.read(after, limit=limit, stream=stream) == expected
+            case frozenset():
+                erased = sorted(position for position in step if position < head)
+                model = [record for record in model if record.position not in erased]
+                await log.trim(erased)
             case None:
                 await home.close()
                 log = home.open()

@@ -385,9 +385,8 @@ def run(**changes: Any) -> Any:
     """What the catalogue of runs says of one."""
     ended = {"id": RunId("r"), "job": JobId("j"), "cause": "manual", "started": T2020, "tick": None, "attempts": 1}
     ended |= {"ended": Instant(T2020 + 1500), "outcome": "succeeded", "exit_code": 0, "signal": None, "reason": ""}
-    return SimpleNamespace(
-        **(ended | {"reported": None, "stdout_bytes": 3, "stderr_bytes": 0, "covers": None, **_NOTHING} | changes)
-    )
+    usual = {"reported": None, "stdout_bytes": 3, "stderr_bytes": 0, "covers": None, "output_digest": None}
+    return SimpleNamespace(**(ended | usual | _NOTHING | changes))
 
 
 def test_a_run_has_the_recorded_keys_first_and_then_ours():
@@ -415,6 +414,8 @@ def test_a_run_has_the_recorded_keys_first_and_then_ours():
         "output_dropped_bytes": 0,
         "retry_at": None,
         "covers": None,
+        "output_trimmed": False,
+        "output_digest": None,
     }
 
 

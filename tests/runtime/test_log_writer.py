@@ -50,6 +50,9 @@ class ScriptedLog:
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         return await self.records.read(after, limit=limit, stream=stream)
 
+    async def trim(self, positions: Sequence[int]) -> None:
+        await self.records.trim(positions)
+
     async def wait(self, after: int) -> int:
         return await self.records.wait(after)
 

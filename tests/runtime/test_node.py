@@ -17,11 +17,11 @@ from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.model import JobDraft
 from kala_es.fold_store import FoldsFull
 from kala_es.fold_stores.memory import MemoryFoldStore
-from kala_es.node import Storage
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.runtime.inbox import LOST
 from kala_es.runtime.scheduler import Answer, Key, Origin
+from kala_es.storage import Storage
 from tests.nodes import (
     FAILS,
     HANGS,

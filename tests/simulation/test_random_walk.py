@@ -28,12 +28,12 @@ from kala_es.domain.notify import OCCASIONS, Notify, Target
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import CatchUp, Overlap, PauseDraft, TickPolicy
 from kala_es.fold_store import FoldStore
-from kala_es.node import Storage
 from kala_es.notifier import Sent
 from kala_es.projections import snapshot
 from kala_es.projections.stats import Stats
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.scheduler import Answer, Key, Origin
+from kala_es.storage import Storage
 from tests.nodes import (
     FAILS,
     HANGS,

@@ -13,8 +13,8 @@ import httpx
 import trio
 
 from kala_es.executor import Channel
-from kala_es.node import Storage
 from kala_es.runtime.scheduler import Rules
+from kala_es.storage import Storage
 from kala_es.web.app import App, Edge, make_app
 from kala_es.web.listener import open_listeners, serve
 from tests.nodes import RunningNode, Script, ScriptedShell, running_node

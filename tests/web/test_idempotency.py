@@ -35,7 +35,15 @@ def request_for(name: str) -> tuple[str, bytes]:
     }[name]
 
 
-@pytest.mark.parametrize("route", [row.name for row in ROUTES if row.method == "POST"])
+POSTS = [row for row in ROUTES if row.method == "POST"]
+KEYED = [row.name for row in POSTS if any(parameter.name == "Idempotency-Key" for parameter in row.parameters)]
+
+
+def test_only_what_records_nothing_takes_no_key():
+    assert {row.name for row in POSTS} - {*KEYED} == {"compact"}
+
+
+@pytest.mark.parametrize("route", KEYED)
 async def test_every_post_is_carried_out_once(route):
     path, content = request_for(route)
     storage = memory_storage()

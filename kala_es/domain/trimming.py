@@ -1,0 +1,67 @@
+"""Facts about the log itself: which runs were trimmed and forgotten, and the bases that older facts are not needed for.
+
+A run that is trimmed has lost its output and keeps its summary; one that is forgotten has lost that too.
+"""
+
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.values import Value
+
+
+class TrimmedRun(Value, frozen=True):
+    """A run that loses its output. `digest` is BLAKE2b (32 bytes) of both channels as they came."""
+
+    run: RunId
+    digest: bytes
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+
+
+class RunsTrimmed(Value, frozen=True):
+    """The output of these runs is no longer kept; their summaries are."""
+
+    job: JobId
+    at: Instant
+    runs: tuple[TrimmedRun, ...]
+
+
+class RunsForgotten(Value, frozen=True):
+    """The trimmed runs of the job that began before `run`, at `started`, and it itself, are known no more.
+
+    Of all that were ever forgotten of the job: how many, how many bytes of output, the `first` and `last` start.
+    """
+
+    job: JobId
+    at: Instant
+    run: RunId
+    started: Instant
+    count: int
+    output_bytes: int
+    first: Instant
+    last: Instant
+
+
+class BasePart(Value, frozen=True):
+    """A part of the state of everything at the position `base`. It counts once `BaseTaken` names that position."""
+
+    at: Instant
+    base: int
+    number: int
+    content: bytes
+
+
+class BaseTaken(Value, frozen=True):
+    """The parts of `base`, so many, are whole: no state is folded from records up to there any more.
+
+    `digest` is BLAKE2b (32 bytes) of their content; `forgotten` counts the runs that had been forgotten by then.
+    """
+
+    at: Instant
+    base: int
+    parts: int
+    digest: bytes
+    forgotten: int = 0
+
+
+HistoryEvent = RunsTrimmed | RunsForgotten | BasePart | BaseTaken
+OF_HISTORY = (RunsTrimmed, RunsForgotten, BasePart, BaseTaken)
+"""They change no job's state."""

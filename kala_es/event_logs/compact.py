@@ -1,0 +1,92 @@
+"""Gives room back: copies the log's file without its free pages, and puts the copy in its place.
+
+The copy is made in `log/compact/`, beside appends that go on; what they add meanwhile is caught up with. Then it is
+synced and renamed over the file. Whatever cuts this off before the rename leaves the log as it was, and the copy is
+removed by the next.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import lmdb
+
+from kala_es.event_log import LogDamaged, LogIsFull
+from kala_es.event_logs.check import data_file, map_bytes, sync_names
+from kala_es.limits import DISK_RESERVE_BYTES
+
+_VALUES_AT_A_TIME = 256
+
+
+class Copy:
+    """A copy of the log in `directory`, in the making. `env` is the log's own file, open."""
+
+    def __init__(self, directory: Path, env: lmdb.Environment) -> None:
+        self._directory = directory
+        self._env = env
+        self._place = data_file(directory).parent / "compact"
+        self._fresh: lmdb.Environment | None = None
+
+    def begin(self) -> None:
+        """Copy what there is now. Raises LogIsFull, lmdb.Error, OSError."""
+        self.discard()
+        needed, free = _used_bytes(self._env), shutil.disk_usage(self._directory).free
+        if free - needed < DISK_RESERVE_BYTES:
+            raise LogIsFull(f"A copy of the log takes {needed} bytes; {free} are free.")
+        self._place.mkdir(mode=0o700)
+        self._env.copy(os.fspath(self._place), compact=True)
+        self._fresh = lmdb.open(os.fspath(self._place), map_size=map_bytes(self._directory), mode=0o600, max_dbs=4)
+
+    def catch_up(self) -> bool:
+        """Copy some of what was appended since; whether that was all. Durable when it returns."""
+        assert self._fresh is not None
+        source, target = (env.open_db(b"records", create=False) for env in (self._env, self._fresh))
+        with self._env.begin(db=source) as there, self._fresh.begin(write=True, db=target) as here:
+            with here.cursor() as cursor:
+                last = cursor.key() if cursor.last() else b""
+            with there.cursor() as cursor:
+                found = cursor.set_range(last + b"\0")
+                pairs = cursor.iternext() if found else iter(())
+                for number, (key, value) in enumerate(pairs):
+                    if number == _VALUES_AT_A_TIME:
+                        return False
+                    here.put(key, value, append=True)
+        self._fresh.sync(True)
+        return True
+
+    def put_in_place(self) -> None:
+        """Make the copy, which has caught up, the log. The log's own file must be closed by now."""
+        assert self._fresh is not None
+        self._fresh.close()
+        self._fresh = None
+        data = data_file(self._directory)
+        (self._place / "data.mdb").replace(data)
+        sync_names(data.parent)
+        self.discard()
+
+    def check(self) -> None:
+        """Raise LogDamaged unless the copy, which has caught up, ends as the log does and has as many values."""
+        assert self._fresh is not None
+        if _shape(self._env) != _shape(self._fresh):
+            raise LogDamaged(f"The copy of the log in {self._directory} is not like it.")
+
+    def discard(self) -> None:
+        """Remove the copy, if it is there."""
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
+        shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _used_bytes(env: lmdb.Environment) -> int:
+    stat = env.stat()
+    with env.begin() as txn:
+        stats = [stat, *(txn.stat(env.open_db(name, txn=txn, create=False)) for name in (b"records", b"meta"))]
+    return int(stat["psize"]) * sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
+
+
+def _shape(env: lmdb.Environment) -> tuple[int, bytes, bytes]:
+    records = env.open_db(b"records", create=False)
+    with env.begin(db=records) as txn, txn.cursor() as cursor:
+        last = (cursor.key(), cursor.value()) if cursor.last() else (b"", b"")
+        return (int(txn.stat(records)["entries"]), *last)

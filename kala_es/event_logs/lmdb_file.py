@@ -1,0 +1,178 @@
+"""The log's LMDB file and the lock on its directory: puts, reads and erasures, with no async and no policy.
+
+A value's key is its first position. Erasing writes a value again; one of which nothing is left is joined with its
+neighbours that are nothing but a hole either, so a long gap is one small value.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import lmdb
+
+from kala_es.event_log import LogDamaged, LogError, Record
+from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, erase, joined, only_hole
+from kala_es.event_logs.check import FORMAT, data_file, map_bytes
+from kala_es.event_logs.compact import Copy
+from kala_es.limits import TRIM_BYTES
+
+
+def open_env(directory: Path) -> lmdb.Environment:
+    """Open the file of the log in a directory, or begin one. Raises lmdb.Error, OSError."""
+    place = os.fspath(data_file(directory).parent)
+    return lmdb.open(place, map_size=map_bytes(directory), mode=0o600, max_dbs=4)
+
+
+class LogFile:
+    """The file, open. `log_id` tells the log from others; `lock` is the descriptor that holds the directory."""
+
+    def __init__(self, env: lmdb.Environment, lock: int, log_id: bytes) -> None:
+        self._env = env
+        self._lock = lock
+        self.log_id = log_id
+        self._records = env.open_db(b"records", create=False)
+        self._meta = env.open_db(b"meta", create=False)
+        self._batch = NO_BATCH
+        """The value that was decoded last: a page often ends within one."""
+
+    def exchange(self, directory: Path, copy: Copy) -> None:
+        """Go on in a copy, which has caught up. Raises lmdb.Error, OSError; then the file is closed."""
+        self._env.close()
+        copy.put_in_place()
+        self._env = open_env(directory)
+        self._records = self._env.open_db(b"records", create=False)
+        self._meta = self._env.open_db(b"meta", create=False)
+        self._batch = NO_BATCH
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._env.close()
+
+    def unlock(self) -> None:
+        """Let go of the directory."""
+        os.close(self._lock)
+
+    def head(self) -> int:
+        """The last position that is durable; 0 in an empty log."""
+        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
+            if not cursor.last():
+                return 0
+            return decode_batch(int.from_bytes(cursor.key(), "big"), cursor.value()).last
+
+    def is_as_before(self, head: int) -> bool:
+        """Whether LMDB still reads, and finds this head. After a failed write of its root it does not."""
+        try:
+            return self.head() == head
+        except (lmdb.Error, LogDamaged):
+            return False
+
+    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Make the pairs durable, all or none of them."""
+        with self._env.begin(write=True, db=self._records) as txn:
+            for key, value in pairs:
+                if not txn.put(key, value, append=True):
+                    raise LogError("the file holds a later record, which this process has not written")
+
+    def page(self, after: int, limit: int) -> tuple[list[Record], int]:
+        """The next records after `after`, at most `limit`, and the position up to which that is all of them."""
+        found: list[Record] = []
+        last = after
+        with self._env.begin(db=self._records) as txn:
+            for batch in self._batches(txn, after + 1):
+                found += batch.after(after, limit - len(found))
+                if len(found) >= limit:
+                    return found, found[-1].position
+                last = batch.last
+        return found, last
+
+    def fetch(self, positions: Iterable[int]) -> list[Record]:
+        """The records at these positions, those that are not erased."""
+        found: list[Record] = []
+        with self._env.begin(db=self._records) as txn:
+            for position in positions:
+                records = next(self._batches(txn, position)).after(position - 1, 1)
+                found += [record for record in records if record.position == position]
+        return found
+
+    def _batches(self, txn: "lmdb.Transaction[bytes]", position: int) -> Iterator[Batch]:
+        """The batch that holds `position`, and those that follow."""
+        if self._batch.first <= position <= self._batch.last:
+            yield self._batch
+            position = self._batch.last + 1
+        key = position.to_bytes(8, "big")
+        with txn.cursor() as cursor:
+            if not cursor.set_range(key):
+                cursor.last()
+            elif cursor.key() != key:
+                cursor.prev()
+            for found, value in cursor.iternext():
+                batch = decode_batch(int.from_bytes(found, "big"), value)
+                if batch.last >= position:  # else it is the last one, and the position lies beyond it
+                    self._batch = batch
+                    yield batch
+
+    def trim(self, rest: "deque[int]") -> list[tuple[int, str]]:
+        """Erase the first of the positions in `rest`, as many as one transaction holds, and take them out of it.
+
+        Gives the positions and streams of what was there. When it raises nothing is erased.
+        """
+        erased: list[tuple[int, str]] = []
+        wanted = deque(rest)
+        size = 0
+        with self._env.begin(write=True, db=self._records) as txn, txn.cursor() as cursor:
+            while wanted and size < TRIM_BYTES:
+                first, value = _value_at(cursor, wanted[0])
+                size += len(value)
+                fresh, gone = erase(first, value, wanted)
+                erased += gone
+                if fresh is not None:
+                    _put(cursor, first, fresh)
+            if erased:
+                txn.put(b"format", str(FORMAT).encode(), db=self._meta)
+        for _ in range(len(rest) - len(wanted)):
+            rest.popleft()
+        return erased
+
+    def copy_in(self, directory: Path) -> Copy:
+        """A copy of the file, to be begun."""
+        return Copy(directory, self._env)
+
+    def forget(self) -> None:
+        """Let go of what was decoded: it may be erased since."""
+        self._batch = NO_BATCH
+
+
+def _value_at(cursor: "lmdb.Cursor[bytes]", position: int) -> tuple[int, bytes]:
+    """The first position and the bytes of the value that holds `position`."""
+    key = position.to_bytes(8, "big")
+    found = cursor.set_range(key)
+    if not found:
+        cursor.last()
+    elif cursor.key() != key:
+        cursor.prev()
+    return int.from_bytes(cursor.key(), "big"), cursor.value()
+
+
+def _put(cursor: "lmdb.Cursor[bytes]", first: int, value: bytes) -> None:
+    """Write a value again, where the cursor stands; neighbours that are nothing but holes become one with it."""
+    hole = only_hole(first, value)
+    if hole is None:
+        cursor.put(first.to_bytes(8, "big"), value)
+        return
+    last = first + hole[0] - 1
+    key = (last + 1).to_bytes(8, "big")
+    after = only_hole(last + 1, cursor.value()) if cursor.set_key(key) else None
+    if after is not None:
+        value = joined(hole, after)
+        cursor.delete()
+        hole = only_hole(first, value)
+        assert hole is not None
+    cursor.set_key(first.to_bytes(8, "big"))
+    before, there = (int.from_bytes(cursor.key(), "big"), cursor.value()) if cursor.prev() else (0, b"")
+    earlier = only_hole(before, there) if there else None
+    if earlier is not None:
+        cursor.set_key(first.to_bytes(8, "big"))
+        cursor.delete()
+        first, value = before, joined(earlier, hole)
+    cursor.put(first.to_bytes(8, "big"), value)

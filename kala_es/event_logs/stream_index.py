@@ -1,0 +1,53 @@
+"""Where each stream's records are: a key a record, in the fold store, and how far that goes."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final
+
+from kala_es.fold_store import FoldsFull, FoldStore
+
+
+class StreamIndex:
+    """A fold of the log with this id: it may lag, and be lost. What it leads to may be erased since."""
+
+    _MARKER: Final = b"\x00indexed"
+
+    def __init__(self, folds: FoldStore, log_id: bytes, head: int) -> None:
+        self._folds = folds
+        self._log_id = log_id
+        marker = folds.get(self._MARKER) or bytes(8) + log_id
+        self.position = int.from_bytes(marker[:8], "big")
+        if marker[8:] != log_id or self.position > head:
+            folds.clear()  # it is another log's, and so is whatever else is in it
+            self.position = 0
+
+    def add(self, places: Iterable[tuple[int, str]], last: int) -> None:
+        """Note the positions and streams of the records after `position`, up to `last`.
+
+        Does nothing if there is no room: the index may lag.
+        """
+        keys: dict[str, bytes] = {}
+        changes: list[tuple[bytes, bytes | None]] = []
+        for position, stream in places:
+            key = keys.get(stream) or keys.setdefault(stream, _stream_key(stream))
+            changes.append((key + position.to_bytes(8, "big"), b""))
+        changes.append((self._MARKER, last.to_bytes(8, "big") + self._log_id))
+        with suppress(FoldsFull):
+            self._folds.write(changes)
+            self.position = last
+
+    def remove(self, places: Iterable[tuple[int, str]]) -> None:
+        """Forget records that were erased. Does nothing if there is no room: they lead to holes."""
+        with suppress(FoldsFull):
+            self._folds.write((_stream_key(stream) + position.to_bytes(8, "big"), None) for position, stream in places)
+
+    def positions(self, stream: str, after: int, limit: int) -> list[int]:
+        """At most `limit` positions after `after`, up to `position`, of this stream (or of one with the same hash)."""
+        key = _stream_key(stream)
+        start, stop = ((key + (end + 1).to_bytes(8, "big")) for end in (after, self.position))
+        return [int.from_bytes(found[-8:], "big") for found, _ in self._folds.scan(start, stop, limit=limit)]
+
+
+def _stream_key(stream: str) -> bytes:
+    return b"\x01" + blake2b(stream.encode(), digest_size=16).digest()

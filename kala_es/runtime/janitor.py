@@ -1,0 +1,292 @@
+"""The janitor: trims runs that are kept no longer, forgets old trimmed ones, and has what is left of them erased.
+
+1. Say, then erase: output is erased when the event that says so is durable, facts when a base is (base.py, sweep.py).
+2. Never trimmed: a run in flight, the newest ended run of a job that there is, a run whose tree is open.
+3. One task does everything, in that order, at JANITOR_SHARE of the time: it never runs beside a commit, and a commit
+   waits for one small step of it at most.
+4. It is woken by ends of runs, edits, and the moments at which runs become too old. What it does follows from the folds
+   alone, so whatever cut it off, it goes on.
+"""
+
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TypeVar
+
+import trio
+
+from kala_es import codec, limits
+from kala_es.clock import Clock
+from kala_es.domain import events as e
+from kala_es.domain.errors import Unavailable
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.retention import Kept, kept_of
+from kala_es.domain.trimming import RunsForgotten, RunsTrimmed, TrimmedRun
+from kala_es.event_log import EventLog, LogIsFull
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+from kala_es.projections.runs import RunSummary
+from kala_es.runtime.base import take_base
+from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.sweep import Rubbish
+from kala_es.runtime.timetable import Timetable
+
+Result = TypeVar("Result")
+_FULL_SECONDS = 5.0
+_SWEEP_PAGE = 256
+_MOST_CHUNKS = 20_000
+"""Chunks whose positions are held at a time, or those of one run."""
+_READ_PAGE = 64
+"""With full chunks a megabyte."""
+_LOOK_EVERY = 100
+_CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
+
+
+@dataclass(slots=True)
+class _Round:
+    """Runs that are trimmed together, and where their output stands: position -> run."""
+
+    runs: dict[JobId, list[RunSummary]] = field(default_factory=dict)
+    chunks: dict[int, RunId] = field(default_factory=dict)
+    count: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= limits.TRIM_RUNS or len(self.chunks) >= _MOST_CHUNKS
+
+
+class Janitor:
+    """`note` takes every durable batch once it is folded; `run` does the work."""
+
+    def __init__(self, folds: Folds, *, clock: Clock, log: EventLog, writer: LogWriter, kept: Kept) -> None:
+        self._folds = folds
+        self._clock = clock
+        self._log = log
+        self._writer = writer
+        self._kept = kept
+        self._due: dict[JobId, None] = {}
+        self._blocked: set[JobId] = set()
+        self._news = trio.Event()
+        self._ages = Timetable(clock, self._mark)
+        self._began = 0.0
+        """Since when it works without having waited..."""
+        self._worked = 0.0
+        """...and how long it did before, since it last paused."""
+
+    def note(self, batch: Sequence[Recorded]) -> None:
+        """See whose runs there may be too many of."""
+        for recorded in batch:
+            event = recorded.event
+            if isinstance(event, e.RunFinished):
+                for job in (event.job, *self._blocked):
+                    self._mark(job)
+                self._blocked.clear()
+            elif isinstance(event, _CHANGES):
+                self._mark(event.job)
+
+    def _mark(self, job: JobId) -> None:
+        if not self._kept_of(job).all:
+            self._due[job] = None
+            self._news.set()
+
+    def _kept_of(self, job: JobId) -> Kept:
+        state = self._folds.jobs.get(job)
+        return self._kept if state is None else kept_of(state.spec.retention, self._kept)
+
+    async def run(self) -> None:
+        """Work until cancelled, or until the node stops writing."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ages.run)
+            try:
+                await self._mark_all()
+                while True:
+                    await self._news.wait()
+                    await trio.sleep(limits.TRIM_PAUSE_SECONDS)
+                    self._news = trio.Event()
+                    await self._tidy()
+            except Unavailable:
+                nursery.cancel_scope.cancel()
+
+    async def _mark_all(self) -> None:
+        """What there was to do when the node stopped, and what its settings say since."""
+        for number, past in enumerate(self._folds.history.jobs()):
+            self._mark(past.job)
+            if number % _LOOK_EVERY == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _tidy(self) -> None:
+        """Trim and forget until nothing is due."""
+        self._began, self._worked = time.perf_counter(), 0.0
+        while self._due:
+            current, looked_at = _Round(), dict[JobId, None]()
+            while self._due and not current.is_full:
+                job = next(iter(self._due))
+                del self._due[job]
+                self._choose(job, current)
+                looked_at[job] = None
+                await self._pause()
+            await self._trim(current)
+            await self._forget(list(looked_at))
+            if self._is_base_due():
+                await self._sweep()
+
+    # Trimming
+
+    def _choose(self, job: JobId, current: _Round) -> None:
+        """Put the runs of a job that are kept no longer into the round, as far as there is room."""
+        kept, past, now = self._kept_of(job), self._folds.history.of(job), self._clock.now()
+        spared = 0 if self._folds.jobs.get(job) is None else 1
+        runs = past.kept if kept.runs is not None else 0
+        size = past.kept_bytes if kept.output_bytes is not None else 0
+        left = past.kept
+        self._ages.plan(job, None)
+        for run_id in self._folds.history.kept(job):
+            run = self._folds.runs.get(run_id)
+            if left <= spared or run is None or run.ended is None:
+                return
+            too_old = Instant(run.ended + kept.micros) if kept.micros is not None else None
+            over = runs > (kept.runs or 0) or size > (kept.output_bytes or 0)
+            if not over and (too_old is None or too_old > now):
+                self._ages.plan(job, too_old)
+                return
+            if current.is_full:
+                self._due[job] = None
+                return
+            left -= 1
+            runs, size = runs - 1, size - run.stdout_bytes - run.stderr_bytes
+            if run.root in self._folds.trees.open:
+                self._blocked.add(job)
+            else:
+                self._take(run, current)
+
+    def _take(self, run: RunSummary, current: _Round) -> None:
+        current.runs.setdefault(run.job, []).append(run)
+        current.count += 1
+        if run.stdout_bytes or run.stderr_bytes:
+            current.chunks.update((piece.position, run.id) for piece in self._folds.output.pieces(run.id))
+
+    async def _trim(self, current: _Round) -> None:
+        """Say that the runs are trimmed, with what their output was; then erase it."""
+        if not current.count:
+            return
+        digests = await self._digests(current)
+        now = self._clock.now()
+        await self._wait_for(
+            self._writer.append(
+                [
+                    RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
+                    for job, runs in current.runs.items()
+                ]
+            )
+        )
+        await self._erase(sorted(current.chunks))
+
+    async def _digests(self, current: _Round) -> dict[RunId, bytes]:
+        """What the output of each run was. Read in the log's order, whatever the runs': mostly they are neighbours."""
+        digests = {run: blake2b(digest_size=32) for run in current.chunks.values()}
+        read = 0
+        for position in sorted(current.chunks):
+            if position <= read:
+                continue
+            page = await self._wait_for(self._log.read(position - 1, limit=_READ_PAGE))
+            read = page[-1].position
+            for record in page:
+                if record.position in current.chunks:
+                    chunk = codec.decode(record)
+                    assert isinstance(chunk, e.OutputChunk)
+                    digests[chunk.run].update(chunk.content)
+            await self._pause()
+        return {run: digest.digest() for run, digest in digests.items()}
+
+    async def _erase(self, positions: Sequence[int]) -> None:
+        """Have records erased, so many at a time. A full disk is waited for."""
+        for start in range(0, len(positions), limits.TRIM_RECORDS):
+            await self._pause()
+            while True:
+                try:
+                    await self._wait_for(self._log.trim(positions[start : start + limits.TRIM_RECORDS]))
+                    break
+                except LogIsFull:
+                    await self._wait_for(self._clock.sleep(_FULL_SECONDS))
+
+    # Forgetting
+
+    async def _forget(self, jobs: Sequence[JobId]) -> None:
+        notes: list[RunsForgotten] = []
+        for job in jobs:
+            note = self._note_of_forgotten(job)
+            if note is not None:
+                notes.append(note)
+            await self._pause()
+        if notes:
+            await self._wait_for(self._writer.append(notes))
+
+    def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
+        """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
+        past = self._folds.history.of(job)
+        many = past.trimmed - limits.TRIMMED_RUNS_REMEMBERED
+        if many * 10 < limits.TRIMMED_RUNS_REMEMBERED:
+            return None
+        gone: list[RunSummary] = []
+        for run in self._folds.history.without_output(job):
+            summary = self._folds.runs.get(run)
+            if len(gone) == many or summary is None:
+                break
+            gone.append(summary)
+        newest = gone[-1]
+        return RunsForgotten(
+            job=job,
+            at=self._clock.now(),
+            run=newest.id,
+            started=newest.started,
+            count=past.forgotten + len(gone),
+            output_bytes=past.forgotten_bytes + sum(run.stdout_bytes + run.stderr_bytes for run in gone),
+            first=gone[0].started if past.first is None else past.first,
+            last=newest.started,
+        )
+
+    # Bases
+
+    def _is_base_due(self) -> bool:
+        sums, base = self._folds.history.sums, self._folds.base
+        fresh = sums.forgotten - (base.forgotten if base else 0)
+        return fresh >= max(limits.BASE_RUNS, sums.runs // 2)
+
+    async def _sweep(self) -> None:
+        """Take a base, and erase all that is not needed beside it."""
+        taken = await self._wait_for(take_base(self._folds, self._writer, self._clock.now))
+        base = self._folds.base
+        assert base is not None
+        what = Rubbish(self._folds, base.base, taken)
+        found: list[int] = []
+        position: int | None = 0
+        while position is not None:
+            page = await self._wait_for(self._log.read(position, limit=_SWEEP_PAGE))
+            more, position = what.among(page)
+            found += more
+            if len(found) >= limits.TRIM_RECORDS or position is None:
+                await self._erase(found)
+                found = []
+            await self._pause()
+
+    async def _wait_for(self, what: Awaitable[Result]) -> Result:
+        """Wait for something: that is no work."""
+        self._worked += time.perf_counter() - self._began
+        try:
+            return await what
+        finally:
+            self._began = time.perf_counter()
+
+    async def _pause(self) -> None:
+        """Let others have their share of the time."""
+        worked = self._worked + time.perf_counter() - self._began
+        if worked * 1_000 < limits.JANITOR_STEP_MS:
+            return
+        await trio.sleep(worked * (1 / limits.JANITOR_SHARE - 1))
+        self._began, self._worked = time.perf_counter(), 0.0
+
+
+def _trimmed(run: RunSummary, digest: bytes | None) -> TrimmedRun:
+    digest = digest or blake2b(digest_size=32).digest()
+    return TrimmedRun(run=run.id, digest=digest, stdout_bytes=run.stdout_bytes, stderr_bytes=run.stderr_bytes)

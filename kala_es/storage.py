@@ -1,0 +1,65 @@
+"""Where a node keeps what it knows: the log and the folds in one directory, or in memory."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from kala_es.event_log import EventLog, LogInUse, Record
+from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.event_logs.memory import MemoryEventLog
+from kala_es.fold_store import FoldsInUse, FoldStore
+from kala_es.fold_stores.lmdb import open_folds
+from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.runtime.compaction import Compact
+from kala_es.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where a node keeps what it knows. `head` is the last position, `record` gives the one at a position.
+    `snapshot` is None when nothing outlives the process."""
+
+    log: EventLog
+    folds: FoldStore
+    head: Callable[[], int]
+    record: Callable[[int], Record]
+    snapshot: Path | None = None
+    compact: Compact | None = None
+
+
+def _record(log: MemoryEventLog | LmdbEventLog, position: int) -> Record:
+    return log.read_now(position - 1, limit=1)[0]
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
+    """Open what the settings name. Raises LogError, OSError."""
+    if not settings.persist:
+        memory = MemoryEventLog()
+        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, record=partial(_record, memory))
+        return
+    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        folds = open_folds(settings.data)
+    except FoldsInUse:
+        raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
+    try:
+        log = await trio.to_thread.run_sync(open_log, settings.data, folds)
+        try:
+            yield Storage(
+                log=log,
+                folds=folds,
+                head=lambda: log.head,
+                record=partial(_record, log),
+                snapshot=settings.data.absolute() / "snapshot.cbor",
+                compact=log.compact,
+            )
+        finally:
+            with trio.CancelScope(shield=True):
+                await log.close()
+    finally:
+        folds.close()

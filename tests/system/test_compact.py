@@ -1,0 +1,48 @@
+"""`kala-es compact` on a real server's directory: while it runs, and when it is stopped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import eventually
+from tests.system.lives import Lives
+
+pytestmark = pytest.mark.system
+
+
+def compact(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "kala_es", "compact", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_log_is_compacted_while_its_server_runs_and_when_it_is_stopped(tmp_path: Path) -> None:
+    with Lives(tmp_path / "server", "--keep-runs", "1") as lives:
+        talkative = lives.make(command="head -c 3000000 /dev/zero")
+        for _ in range(4):
+            lives.run_now(talkative)
+        assert eventually(lambda: sum(run["output_trimmed"] for run in lives.runs(talkative)) == 3)
+        file = lives.data / "log" / "data.mdb"
+        before = file.stat().st_size
+        assert eventually(
+            lambda: compact("--server", lives.server.url).returncode == 0 and file.stat().st_size < before / 2
+        )
+        lives.run_now(talkative)
+        assert len(lives.runs(talkative)) == 5
+        refused = compact("--data", str(lives.data))
+        assert (refused.returncode, "in use" in refused.stderr) == (1, True)
+        lives.kill_and_restart()
+        assert len(lives.runs(talkative)) == 5
+        data = lives.data
+    done = compact("--data", str(data))
+    assert done.returncode == 0
+    assert "and takes" in done.stdout
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    done = compact("--data", str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, f"kala-es: There is no log in {tmp_path}.\n")
+    assert list(tmp_path.iterdir()) == []
+    assert compact("--server", "http://127.0.0.1:9").returncode == 1
+    assert compact().returncode == 2
