@@ -4,7 +4,9 @@ import base64
 import hashlib
 import http.client
 import json
+import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,8 +155,9 @@ def test_a_run_that_is_lost_keeps_what_it_wrote(lives: Lives) -> None:
     answer = lives.server.request("POST", f"{JOB}start/{job}/", headers={"Prefer": "respond-async"})
     path = answer.headers["Location"]
     assert eventually(lambda: lives.server.get(f"{path}output/").body == b"written\n")
+    os.kill(lives.agent, signal.SIGKILL)
     lives.kill_and_restart()
-    run = lives.runs(job)[0]
+    run = lives.ended(job)[0]
     assert (run["outcome"], run["status"], run["output"]) == ("lost", "Failed", "written")
-    assert "stopped" in run["reason"]
+    assert run["reason"] == "the agent that carried it out is gone"
     assert frames(lives, f"{path}stream/")[-1]["outcome"] == "lost"
