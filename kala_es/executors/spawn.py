@@ -16,6 +16,7 @@ import resource
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,8 +40,15 @@ _DEFAULT_SIGNALS = tuple(
     )
 )
 """Python ignores some, and what started us may ignore others (nohup, a shell's &); a child ignores none."""
+_REMEMBERED = 1_000
+_REMEMBERED_SECONDS = 1.0
+"""So many programs' places are remembered, and for so long."""
 _CPU_GRACE_SECONDS = 5
 """A process that does not end when told that its CPU time is over is killed after so much more of it."""
+
+
+Found = dict[tuple[str, str], tuple[float, str]]
+"""When and where a program was found, by its name and the PATH."""
 
 
 class CannotStart(Exception):
@@ -80,6 +88,7 @@ class Spawner:
         self._null = null
         self.open_files = open_files
         self._low = (os.dup(null), os.dup(null), os.dup(null))
+        self._found: Found = {}
 
     def spawn(self, program: Program, standard: tuple[int, int, int]) -> int:
         """The pid of the leader of a new session and group, with these descriptors as 0, 1, 2. Raises CannotStart."""
@@ -93,11 +102,11 @@ class Spawner:
 
     def _spawn_low(self, program: Program, standard: tuple[int, int, int]) -> int:
         if max(standard) < self.open_files:
-            return _spawn_plain(program, standard)
+            return _spawn_plain(program, standard, self._found)
         for low, descriptor in zip(self._low, standard, strict=True):
             os.dup2(descriptor, low, inheritable=False)
         try:
-            return _spawn_plain(program, self._low)
+            return _spawn_plain(program, self._low, self._found)
         finally:
             for low in self._low:
                 os.dup2(self._null, low, inheritable=False)
@@ -135,13 +144,17 @@ def _within(cwd: str) -> Iterator[None]:
         os.close(here)
 
 
-def _spawn_plain(program: Program, standard: tuple[int, int, int]) -> int:
+def _spawn_plain(program: Program, standard: tuple[int, int, int], found: "Found") -> int:
+    """`found` remembers for a moment where programs are: to look into each directory of a PATH takes long."""
+    name, path = program.argv[0], program.env.get("PATH", "")
     actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(standard)]
-    reason = _why_not(program, FileNotFoundError(errno.ENOENT, ""))
-    for path in _candidates(program.argv[0], program.env.get("PATH", "")):
+    reason = None
+    since, last = found.get((name, path), (0.0, None))
+    now = time.monotonic()
+    for place in _candidates(name, path, last if now - since < _REMEMBERED_SECONDS else None):
         try:
-            return os.posix_spawn(
-                path,
+            pid = os.posix_spawn(
+                place,
                 program.argv,
                 program.env,
                 file_actions=actions,
@@ -153,14 +166,26 @@ def _spawn_plain(program: Program, standard: tuple[int, int, int]) -> int:
             reason = _why_not(program, error)
             if error.errno not in _TRY_ELSEWHERE:
                 break
-    raise CannotStart(reason)
+        else:
+            if place != last or now - since >= _REMEMBERED_SECONDS:
+                _remember(found, (name, path), (now, place))
+            return pid
+    raise CannotStart(reason or _why_not(program, FileNotFoundError(errno.ENOENT, "")))
 
 
-def _candidates(name: str, path: str) -> Iterator[str]:
-    """Where the program may be. A stat a directory is cheap, a failed start is not."""
+def _remember(found: "Found", key: tuple[str, str], what: tuple[float, str]) -> None:
+    if len(found) >= _REMEMBERED:
+        found.clear()
+    found[key] = what
+
+
+def _candidates(name: str, path: str, last: str | None) -> Iterator[str]:
+    """Where the program may be; `last` is where it was. A stat a directory is cheap, a failed start is not."""
     if "/" in name:
         yield name
         return
+    if last is not None:
+        yield last
     for directory in path.split(":"):
         candidate = f"{directory or '.'}/{name}"
         if os.access(candidate, os.X_OK):

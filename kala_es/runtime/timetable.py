@@ -14,6 +14,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId
 
 _LONGEST_WAIT_SECONDS = 1.0
 _WAIT_WITHOUT_TICKS_SECONDS = 60.0
+_TOLD_A_TURN = 50
 
 
 class Timetable:
@@ -77,6 +78,7 @@ class Timetable:
             first, now = self.first(), self._clock.now()
             if first is not None and first <= now:
                 self._fire(now)
+                await trio.lowlevel.checkpoint()
                 continue
             self._changed = trio.Event()
             with trio.move_on_after(self._wait(first, now)):
@@ -96,8 +98,12 @@ class Timetable:
                 self.plan(job, self._put_off.pop(job))
 
     def _fire(self, now: Instant) -> None:
-        """A job that is told drops out; it is planned again when its tick has been answered."""
-        while (first := self.first()) is not None and first <= now:
+        """A job that is told drops out; it is planned again when its tick has been answered. Of many that are due at
+        once only some are told in one turn: so the first run before the last has been thought of."""
+        for _ in range(_TOLD_A_TURN):
+            first = self.first()
+            if first is None or first > now:
+                return
             _, job = heappop(self._heap)
             del self._planned[job]
             self._due(job)
