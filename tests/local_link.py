@@ -8,7 +8,7 @@ import trio
 from kala_es.agent.attempts import Agent
 from kala_es.clock import TrioClock
 from kala_es.executor import Executor
-from kala_es.link import VERSION, Bye, Hello, LinkDown, ToAgent, ToNode, Welcome
+from kala_es.link import VERSION, Bye, Hello, Key, LinkDown, ToAgent, ToNode, Welcome
 
 
 class LocalLink:
@@ -48,6 +48,15 @@ class LocalLink:
         if self._since < 0:
             self._since = hello.position
         return Welcome(VERSION, f"agent {self._life}", self._life, self._since)
+
+    def held(self) -> set[Key]:
+        """The attempts that the agent holds: it carries them out, or owes their ends."""
+        return set() if self._agent is None else self._agent.ledger.keys()
+
+    def hang_up(self) -> None:
+        """The connection is down; both ends live."""
+        if self._connection is not None:
+            self._connection.hang_up()
 
     def kill(self) -> None:
         """The agent and all that it runs are gone, without a word."""

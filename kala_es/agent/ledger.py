@@ -44,6 +44,10 @@ class Ledger:
         """Whether it holds this attempt."""
         return key in self._entries
 
+    def keys(self) -> set[Key]:
+        """The attempts that it holds."""
+        return set(self._entries)
+
     def take_on(self, order: Order) -> bool:
         """Enter an order; False when the attempt is in the ledger already."""
         key = order.run, order.attempt

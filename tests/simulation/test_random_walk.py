@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 import trio
@@ -33,7 +33,9 @@ from kala_es.projections import snapshot
 from kala_es.projections.stats import Stats
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.scheduler import Answer, Key, Origin
+from kala_es.settings import OnStop
 from kala_es.storage import Storage
+from tests.local_link import LocalLink
 from tests.nodes import (
     FAILS,
     HANGS,
@@ -91,11 +93,13 @@ class Walk:
         self.bugs = 0.0
         """How likely it is that deciding on a command meets a bug."""
         self.node: RunningNode
+        self.link: LocalLink
         self.nursery: trio.Nursery
 
     async def walk(self, steps: int) -> None:
         """Take so many steps; then let all that runs come to its end."""
         async with trio.open_nursery() as self.nursery:
+            self.link = LocalLink(self.shell, self.clock, self.nursery)
             await self.begin(memory_storage())
             for _ in range(steps):
                 await self.step()
@@ -107,6 +111,7 @@ class Walk:
             await self.end_all_runs()
             self.check()
             assert not len(self.node.node.folds.busy)
+            assert self.link.held() == set(), "the agent holds what the log has the end of"
             await self.node.leave()
             self.nursery.cancel_scope.cancel()
 
@@ -118,6 +123,7 @@ class Walk:
             clock=self.clock,
             decide=self.decide_or_fail,
             notifier=self.notifier,
+            link=self.link,
         )
 
     def fate(self) -> Sent:
@@ -147,6 +153,8 @@ class Walk:
             self.save: 3,
             self.plant_bugs: 2,
             self.crash: 3,
+            self.kill_agent: 2,
+            self.cut_line: 3,
             self.create_some: 2,
             self.pause: 3,
             self.resume: 4,
@@ -310,15 +318,26 @@ class Walk:
             case _:
                 self.node.log.off_after = soon
 
+    async def kill_agent(self) -> None:
+        """What it carries out is lost."""
+        self.link.kill()
+
+    async def cut_line(self) -> None:
+        """Node and agent find each other again."""
+        self.link.hang_up()
+
     async def stop(self) -> None:
         """In good order, now and then on a disk that makes that hard."""
-        await self.node.node.stop("wait", self.random.choice((0.0, 3.0, 40.0)))
+        await self.node.node.stop(self.random.choice(get_args(OnStop)), self.random.choice((0.0, 3.0, 40.0)))
         await self.save()
         await self.node.leave()
 
     async def restart(self) -> None:
-        """After a while, with what is left of the folds, on a clock that may have been set meanwhile."""
+        """After a while, with what is left of the folds, on a clock that may have been set meanwhile; the agent has
+        gone on, or the machine had crashed."""
         before = self.node
+        if self.random.random() < 0.4:
+            self.link.kill()
         self.crashes += 1
         check_folds(before)
         check_runs(before)
@@ -332,8 +351,11 @@ class Walk:
         await self.settle()
         self.check()
         answered = {(x.run, x.attempt) for x in self.node.events(e.AttemptFailed)}
+        over, goes_on = {x.run for x in self.node.events(e.RunFinished)}, self.link.held()
         for run in cut_short:
-            assert (run.id, run.attempt) in answered or run.id not in before_end(self.node, head), f"{run} is forgotten"
+            key = run.id, run.attempt
+            if run.id in before_end(self.node, head) and run.retry_at is None:
+                assert key in answered or run.id in over or key in goes_on, f"{run} is forgotten"
 
     # What must hold
 
@@ -362,6 +384,7 @@ class Walk:
         check_runs(node)
         check_ticks(node, Instant(self.clock.now() - SECOND))
         check_notices(node)
+        self.check_agent()
         assert node.node.folds.stats == recount(node)
         first: dict[e.Event, int] = {}
         for recorded in node.history():
@@ -370,6 +393,11 @@ class Walk:
             assert all(first.get(event, done.position + 1) <= done.position for event in done.events)
         for key in self.granted - {""}:
             assert node.scheduler.answered(Key.of(key, self.keys[key].encode())) == GRANTED
+
+    def check_agent(self) -> None:
+        """What is said to be carried out is carried out, and nothing else."""
+        busy = {(run.id, run.attempt) for _, run in self.node.node.folds.busy if run.retry_at is None}
+        assert busy == self.link.held()
 
 
 async def done(command: Callable[[], Awaitable[None]]) -> Done:
