@@ -140,7 +140,9 @@ UNACKNOWLEDGED_BYTES: Final = 32 * 1024 * 1024
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """A message between node and agent. A larger order is refused; a larger frame ends the connection."""
 MAX_LINK_BYTES: Final = 64 * 1024 * 1024
-"""What waits to be sent to the agent; beyond it the connection is given up, and the next one begins with a list."""
+"""What waits to be sent to the agent..."""
+LINK_STALLED_SECONDS: Final = 10.0
+"""...while nothing has left for so long: then the connection is given up, and the next one begins with a list."""
 AGENT_LINGER_SECONDS: Final = 10.0
 """An agent that holds nothing ends when no node has come for this long."""
 FIRST_MEETING_SECONDS: Final = 10.0

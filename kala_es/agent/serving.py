@@ -104,7 +104,7 @@ class Serving:
     async def _hear_out(self, wire: Wire[ToAgent]) -> None:
         with trio.fail_after(_WORD_SECONDS):
             hello, *rest = await wire.receive()
-        if isinstance(hello, Hello):
+        if isinstance(hello, Hello) and not self._over.is_set():
             self._welcome(hello, wire)
             if hello.version == VERSION:
                 await self._serve_node(hello, wire, rest)

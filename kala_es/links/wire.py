@@ -1,7 +1,7 @@
 """One end of a connection over a Unix socket: messages out in batches, messages in as they come.
 
-What one turn of the loop sends leaves in one write. What waits to be sent is bounded: beyond that the connection is
-given up, and what it would have brought is brought by the next one, which begins with a list.
+What one turn of the loop sends leaves in one write. When the other end does not read and much waits to be sent, the
+connection is given up, and what it would have brought is brought by the next one, which begins with a list.
 """
 
 import os
@@ -32,6 +32,8 @@ class Wire(Generic[Received]):
         self._frames = frames
         self._queue: list[bytes] = []
         self._queued = 0
+        self._moved = trio.current_time()
+        """When something left for the last time."""
         self._news = trio.Event()
         self._sent = trio.Event()
         self._scope = trio.CancelScope()
@@ -42,7 +44,8 @@ class Wire(Generic[Received]):
         frame = encode(message)
         self._queue.append(frame)
         self._queued += len(frame)
-        if self._queued > limits.MAX_LINK_BYTES:
+        stalled = trio.current_time() - self._moved > limits.LINK_STALLED_SECONDS
+        if stalled and self._queued > limits.MAX_LINK_BYTES:
             self._give_up("the other end does not read")
         self._news.set()
 
@@ -63,6 +66,7 @@ class Wire(Generic[Received]):
         try:
             while view:
                 view = view[await self._socket.send(view) :]
+                self._moved = trio.current_time()
         except OSError as error:
             self._give_up(f"sending failed: {error.strerror}")
 

@@ -32,7 +32,7 @@ from kala_es.link import (
     ToNode,
     Welcome,
 )
-from kala_es.links.frames import encode, from_agent
+from kala_es.links.frames import encode, from_agent, from_node
 from kala_es.links.place import dial, listen
 from kala_es.links.wire import Wire
 
@@ -263,6 +263,7 @@ async def test_stopped_it_says_how_its_attempts_ended(tmp_path: Path) -> None:
 
 async def test_a_connection_whose_other_end_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_LINK_BYTES", 100_000)
+    monkeypatch.setattr(limits, "LINK_STALLED_SECONDS", -1.0)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     async with trio.open_nursery() as nursery:
@@ -274,3 +275,22 @@ async def test_a_connection_whose_other_end_does_not_read_is_given_up(monkeypatc
             await wire.receive()
     theirs.close()
     await wire.close()
+
+
+async def test_much_at_once_is_no_stall() -> None:
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    large = Start(Order(run="r", attempt=1, work=Local(command_line="x" * 1_000_000)))
+    count = 2 + limits.MAX_LINK_BYTES // 1_000_000
+    async with trio.open_nursery() as nursery:
+        sender: Wire[ToNode] = Wire(trio.socket.from_stdlib_socket(ours), from_agent())
+        reader = Wire(trio.socket.from_stdlib_socket(theirs), from_node())
+        nursery.start_soon(sender.flush)
+        for _ in range(count):
+            sender.send(large)
+        received = 0
+        while received < count:
+            received += len(await reader.receive())
+        await sender.close()
+        await reader.close()
