@@ -17,7 +17,7 @@ class LocalLink:
 
     def __init__(self, shell: Executor, clock: TrioClock, nursery: trio.Nursery) -> None:
         self._shell = shell
-        self._clock = clock
+        self.clock = clock
         self._nursery = nursery
         self._agent: Agent | None = None
         self._life = 0
@@ -29,7 +29,7 @@ class LocalLink:
         """A connection to the agent that lives, or to a new one."""
         is_fresh = self._agent is None
         if self._agent is None:
-            self._agent = Agent(self._shell, self._shell, self._clock)
+            self._agent = Agent(self._shell, self._shell, self.clock)
             self._life += 1
             self._since = -1
             self._scope = trio.CancelScope()

@@ -303,6 +303,10 @@ class RunningNode:
         """Start a run as a request with a key does."""
         return await self.scheduler.start(job, self.scheduler.new_run_id(job, origin.key), origin)
 
+    async def cancel(self, run: RunId) -> None:
+        """Ask for a run's end."""
+        await self.scheduler.cancel(run, Origin())
+
     async def run_whole(self, job: str) -> RunId:
         """Start a run, and wait for the end of all that it causes."""
         run = await self.run_by_hand(job)

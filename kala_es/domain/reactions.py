@@ -88,6 +88,15 @@ def outstanding(trees: Trees, known: Known, at: Instant) -> Iterator[Reaction]:
             yield from _lost_parents(job.id, job.spec, (known, at))
 
 
+def is_due(trees: Trees, command: StartRun) -> bool:
+    """Whether a run is still to be started. One that another's end causes may be asked for again, by a restart or after
+    a bug, when it has been started, and has ended, meanwhile."""
+    if command.after is None:
+        return True
+    tree = trees.open.get(command.root)
+    return tree is not None and tree.current is not None and tree.current.run == command.run and not tree.started
+
+
 def _lost_parents(job: JobId, spec: JobSpec, now: tuple[Known, Instant]) -> Iterator[ForgetParent]:
     """A parent may be deleted while its child is being made."""
     (jobs, _), at = now

@@ -23,6 +23,7 @@ from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Job
+from kala_es.domain.reactions import is_due
 from kala_es.domain.values import replace as change
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import OF_NO_JOB, Folds
@@ -125,6 +126,8 @@ class JobActor:
 
     async def _carry_out(self, ask: Ask) -> Done:
         site = self._site
+        if isinstance(ask.command, StartRun) and not is_due(site.folds.trees, ask.command):
+            return Done(site.folds.position, ())
         before = site.folds.jobs.by_id.get(self._job)
         events = site.decide(before, under(ask.command, server_paused=site.folds.server_pause is not None))
         facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
