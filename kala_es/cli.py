@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -110,6 +108,9 @@ def _compact(arguments: argparse.Namespace) -> int:
 
 
 def _ask_to_compact(server: str) -> tuple[int, int]:
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(f"{server.rstrip('/')}/api/v1/compact/", method="POST", data=b"")
     try:
         with urllib.request.urlopen(request) as answer:

@@ -11,9 +11,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import trio
@@ -59,9 +60,10 @@ from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import OnStop, Settings
 from kala_es.storage import Storage, open_storage
-from kala_es.web.app import Edge, make_app
-from kala_es.web.listener import open_listeners, serve
+from kala_es.web.edge import Edge
+from kala_es.web.sockets import open_listeners
 
+_EDGE = "kala_es.web.app"
 _SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
 _SNAPSHOT_SECONDS = 60.0
@@ -278,7 +280,9 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
             mail=SmtpNotifier(mailer_of(settings)),
         )
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
-        await node.start(nursery)
+        async with trio.open_nursery() as starting:
+            starting.start_soon(_import_edge)
+            await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
         if settings.verbose:
             nursery.start_soon(_print_events, node, outside.complain)
@@ -286,6 +290,12 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
             await _serve(node, settings, listeners, stop=stop, say=say)
         await node.save_snapshot()
         nursery.cancel_scope.cancel()
+
+
+async def _import_edge() -> None:
+    """Import what serves HTTP, on a thread: it takes as long as the agent takes to come up."""
+    with suppress(RuntimeError):  # the system has no thread to spare: then it is imported when it is called
+        await trio.to_thread.run_sync(partial(import_module, _EDGE))
 
 
 def _is_ready(node: Node, settings: Settings, stop: Stop) -> bool:
@@ -303,6 +313,9 @@ async def _serve(
     stop: Stop,
     say: Callable[[str], None],
 ) -> None:
+    from kala_es.web.app import make_app
+    from kala_es.web.listener import serve
+
     edge = Edge(
         default_owner=settings.default_owner,
         allowed_hosts=settings.allowed_hosts,

@@ -3,6 +3,9 @@
 The copy is made in `log/compact/`, beside appends that go on; what they add meanwhile is caught up with. Then it is
 synced and renamed over the file. Whatever cuts this off before the rename leaves the log as it was, and the copy is
 removed by the next.
+
+The log's own file is read with handles that are open already: `Environment.open_db` without a transaction waits for the
+writer while it holds the interpreter's lock, which a writer in another thread needs to go on.
 """
 
 import os
@@ -19,11 +22,12 @@ _VALUES_AT_A_TIME = 256
 
 
 class Copy:
-    """A copy of the log in `directory`, in the making. `env` is the log's own file, open."""
+    """A copy of the log in `directory`, in the making. `env` is the log's own file, open; `records` its records."""
 
-    def __init__(self, directory: Path, env: lmdb.Environment) -> None:
+    def __init__(self, directory: Path, env: lmdb.Environment, records: "lmdb._Database") -> None:
         self._directory = directory
         self._env = env
+        self._records = records
         self._place = data_file(directory).parent / "compact"
         self._fresh: lmdb.Environment | None = None
 
@@ -40,9 +44,9 @@ class Copy:
     def catch_up(self) -> bool:
         """Copy some of what was appended since; whether that was all. Durable when it returns."""
         assert self._fresh is not None
-        source, target = (env.open_db(b"records", create=False) for env in (self._env, self._fresh))
-        with self._env.begin(db=source) as there, self._fresh.begin(write=True, db=target) as here:
-            with here.cursor() as cursor:
+        with self._env.begin(db=self._records) as there, self._fresh.begin(write=True) as here:
+            target = self._fresh.open_db(b"records", txn=here, create=False)
+            with here.cursor(db=target) as cursor:
                 last = cursor.key() if cursor.last() else b""
             with there.cursor() as cursor:
                 found = cursor.set_range(last + b"\0")
@@ -50,7 +54,7 @@ class Copy:
                 for number, (key, value) in enumerate(pairs):
                     if number == _VALUES_AT_A_TIME:
                         return False
-                    here.put(key, value, append=True)
+                    here.put(key, value, append=True, db=target)
         self._fresh.sync(True)
         return True
 
@@ -67,7 +71,7 @@ class Copy:
     def check(self) -> None:
         """Raise LogDamaged unless the copy, which has caught up, ends as the log does and has as many values."""
         assert self._fresh is not None
-        if _shape(self._env) != _shape(self._fresh):
+        if _shape(self._env, self._records) != _shape(self._fresh, self._fresh.open_db(b"records", create=False)):
             raise LogDamaged(f"The copy of the log in {self._directory} is not like it.")
 
     def discard(self) -> None:
@@ -85,8 +89,7 @@ def _used_bytes(env: lmdb.Environment) -> int:
     return int(stat["psize"]) * sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
 
 
-def _shape(env: lmdb.Environment) -> tuple[int, bytes, bytes]:
-    records = env.open_db(b"records", create=False)
+def _shape(env: lmdb.Environment, records: "lmdb._Database") -> tuple[int, bytes, bytes]:
     with env.begin(db=records) as txn, txn.cursor() as cursor:
         last = (cursor.key(), cursor.value()) if cursor.last() else (b"", b"")
         return (int(txn.stat(records)["entries"]), *last)

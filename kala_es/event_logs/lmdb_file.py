@@ -136,7 +136,7 @@ class LogFile:
 
     def copy_in(self, directory: Path) -> Copy:
         """A copy of the file, to be begun."""
-        return Copy(directory, self._env)
+        return Copy(directory, self._env, self._records)
 
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""

@@ -1,4 +1,4 @@
-"""The node's listening socket, and the serving of an ASGI app on it until it is told to stop.
+"""The serving of an ASGI app on the node's listening sockets until it is told to stop.
 
 Stop: no new connection is accepted, idle ones and event streams are closed, requests under way get `graceful`
 seconds, then they are cancelled. No write is shielded, so a client that reads nothing delays nothing; it is cut off
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
-from typing import Final
 from wsgiref.handlers import format_date_time
 
 import trio
@@ -21,8 +20,7 @@ from hypercorn.utils import wrap_app
 
 from kala_es import limits
 from kala_es.web.connection import App, Connection
-
-_TCP_USER_TIMEOUT: Final = 18  # Linux
+from kala_es.web.sockets import url_of
 
 
 class _Config(Config):
@@ -78,7 +76,7 @@ async def serve(
         async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
             accept = partial(trio.serve_listeners, handle, list(listeners), handler_nursery=serving)
             await accepting.start(accept)
-            task_status.started([_url(listener) for listener in listeners])
+            task_status.started([url_of(listener) for listener in listeners])
             await stop.wait()
             accepting.cancel_scope.cancel()
             await context.terminated.set()
@@ -87,19 +85,3 @@ async def serve(
                 connection.retire()
         await lifespan.wait_for_shutdown()
         living.cancel_scope.cancel()
-
-
-async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Sockets that listen on all addresses of `host`; "" for every address. Raises OSError, naming both."""
-    try:
-        listeners = list(await trio.open_tcp_listeners(port, host=host or None, backlog=limits.MAX_CONNECTIONS_BACKLOG))
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host or '*'}:{port}: {error.strerror or error}") from error
-    for listener in listeners:
-        listener.socket.setsockopt(trio.socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, limits.STALLED_CLIENT_MS)
-    return listeners
-
-
-def _url(listener: trio.SocketListener) -> str:
-    host, port = listener.socket.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

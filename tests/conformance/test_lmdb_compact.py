@@ -11,6 +11,7 @@ from kala_es.event_log import LogError, NewRecord
 from kala_es.event_logs import compact as compacting
 from kala_es.event_logs.check import check, data_file
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.event_logs.lmdb_file import LogFile, open_env
 from kala_es.fold_stores.memory import MemoryFoldStore
 
 
@@ -65,6 +66,18 @@ async def test_appends_and_reads_go_on_meanwhile_and_none_is_lost(tmp_path: Path
         assert ends == list(range(2003, 2003 + 3 * len(ends), 3))
         assert log.head == ends[-1]
     assert check(tmp_path) == ends[-1]
+
+
+async def test_copying_does_not_wait_for_who_writes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await fill_and_trim(log)
+    with open_env(tmp_path) as env:
+        copy = LogFile(env, -1, b"").copy_in(tmp_path)
+        with env.begin(write=True):
+            await trio.to_thread.run_sync(copy.begin)
+            assert await trio.to_thread.run_sync(copy.catch_up)
+            await trio.to_thread.run_sync(copy.check)
+        copy.discard()
 
 
 async def test_erasing_waits_for_the_copy(tmp_path: Path) -> None:

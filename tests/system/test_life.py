@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import DidNotStart, Server, eventually
+from tests.servers import ROOT, DidNotStart, Server, eventually
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = pytest.mark.system
@@ -115,3 +115,9 @@ def test_run_does_as_the_server_would(tmp_path: Path) -> None:
     assert "SECRET" not in run("env").stdout
     assert "command not found" in run("no-such-binary-xyz").stderr
     assert json.dumps(run("no-such-binary-xyz").returncode) == "1"
+
+
+def test_what_is_slow_to_import_is_not_imported_before_the_start() -> None:
+    listed = "import sys, kala_es.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"quart", "hypercorn", "httpx", "asyncio", "urllib.request"}.intersection(modules.stdout.split())

@@ -16,7 +16,8 @@ from kala_es.executor import Channel
 from kala_es.runtime.scheduler import Rules
 from kala_es.storage import Storage
 from kala_es.web.app import App, Edge, make_app
-from kala_es.web.listener import open_listeners, serve
+from kala_es.web.listener import serve
+from kala_es.web.sockets import open_listeners
 from tests.nodes import RunningNode, Script, ScriptedShell, running_node
 
 API = "/api/v1"

@@ -11,7 +11,8 @@ import trio
 from kala_es import limits
 from kala_es.runtime.scheduler import Origin
 from kala_es.web import listener
-from kala_es.web.listener import open_listeners, serve
+from kala_es.web.listener import serve
+from kala_es.web.sockets import open_listeners
 from tests.nodes import HANGS
 from tests.web.edges import API, draft, raw, serving, streaming
 
