@@ -147,10 +147,10 @@ async def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path, opened: 
     with lmdb.open(str(tmp_path / "log"), max_dbs=4) as env:
         meta = env.open_db(b"meta")
         with env.begin(write=True, db=meta) as txn:
-            txn.put(b"format", b"3")
+            txn.put(b"format", b"4")
     (tmp_path / "opened").write_text(opened)
     before = (tmp_path / "log" / "data.mdb").read_bytes()
-    with pytest.raises(LogIsNewer, match="has format 3; this version reads up to 2"):
+    with pytest.raises(LogIsNewer, match="has format 4; this version reads up to 3"):
         open_log(tmp_path, MemoryFoldStore())
     assert (tmp_path / "log" / "data.mdb").read_bytes() == before
     assert (tmp_path / "opened").read_text() == opened
