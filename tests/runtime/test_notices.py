@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import events as e
+from kala_es.domain.errors import Gone
 from kala_es.domain.ids import SECOND, JobId, RunId
 from kala_es.domain.notify import Notify, Occasion, Target
 from kala_es.runtime.scheduler import Origin, Rules
@@ -42,6 +44,12 @@ def scripted(*said: Any, seconds: float = 0.0) -> ScriptedNotifier:
     return ScriptedNotifier(script=deque(said), seconds=seconds)
 
 
+async def gone(*_: Any, **__: Any) -> AsyncIterator[bytes]:
+    """Output that is trimmed while it is read."""
+    yield b"the first"
+    raise Gone("it is kept no longer")
+
+
 def failing() -> ScriptedShell:
     return ScriptedShell({"fails": FAILS})
 
@@ -56,6 +64,18 @@ async def attempts(node: RunningNode, count: int = 1) -> list[e.NoticeAttempted]
     """Wait for so many attempts; all that there are."""
     await node.until(lambda: len(node.events(e.NoticeAttempted)) >= count)
     return node.events(e.NoticeAttempted)
+
+
+async def test_output_that_is_trimmed_meanwhile_is_no_fault(autojump_clock, monkeypatch: pytest.MonkeyPatch):
+    notifier = scripted()
+    shell = ScriptedShell({"fails": Script(output=(("stdout", b"the first and the last"),), exit_code=1)})
+    async with running_node(shell=shell, notifier=notifier) as node:
+        monkeypatch.setattr(node.scheduler, "output", gone)
+        await node.create("a", command="fails", schedule=LATER, notify=notify("failure"))
+        await node.run_whole("a")
+        await attempts(node)
+        assert states(node) == [("delivered", 1, "")]
+        assert node.complaints == []
 
 
 async def test_who_is_told_of_a_failure_and_of_its_end(autojump_clock):
