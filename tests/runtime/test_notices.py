@@ -292,6 +292,22 @@ async def test_what_the_definition_says_when_a_run_may_be_late_counts(autojump_c
         assert told == [("shorter", 300), ("somebody", 300), ("longer", 600)]
 
 
+async def test_timers_of_runs_that_ended_are_not_heaped_up(autojump_clock):
+    notifier = scripted()
+    async with running_node(shell=ScriptedShell({"hangs": HANGS}), notifier=notifier) as node:
+        for job in ("hangs", "succeeds"):
+            await node.create(job, command=job, schedule=LATER, notify=notify("overdue", expected="PT24H"))
+        await node.run_by_hand("hangs")
+        for number in range(300):
+            await node.run_whole("succeeds")
+            later = notify("overdue", expected=f"PT{25 + number % 2}H")
+            await node.update("hangs", command="hangs", schedule=LATER, notify=later)
+        assert len(node.node.notices._overdue._heap) < 80
+        await trio.sleep(27 * 3600)
+        (notice,) = node.events(e.NoticeDue)
+        assert notice.at == pytest.approx(MONDAY + 26 * 3600 * SECOND, abs=1)
+
+
 async def test_mail_goes_out_one_at_a_time(autojump_clock):
     notifier = scripted(seconds=1)
     async with running_node(shell=failing(), notifier=notifier) as node:
