@@ -5,7 +5,7 @@
 3. One task does everything, in that order, at JANITOR_SHARE of the time: it never runs beside a commit, and a commit
    waits for one small step of it at most.
 4. It is woken by ends of runs, edits, and the moments at which runs become too old. What it does follows from the folds
-   alone, so whatever cut it off, it goes on.
+   alone, so whatever cut it off, it goes on; only output that was not erased yet by then is left to the next sweep.
 """
 
 import time
