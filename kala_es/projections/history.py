@@ -18,7 +18,7 @@ from kala_es.projections.runs import RunSummary, place_of
 _KEPT: Final = b"u"
 _TRIMMED: Final = b"x"
 _FIGURES: Final = b"y"
-_PAGE: Final = 500
+_PAGE: Final = 64
 
 
 class Past(Value, frozen=True):

@@ -46,11 +46,17 @@ _CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
 
 @dataclass(slots=True)
 class _Round:
-    """Runs that are trimmed together, and where their output stands: position -> run."""
+    """Runs that are trimmed together, and where their output stands: position -> run.
 
+    A job has a `share` of them, so that they are of one time: then they stand together in the log, and little is read and
+    written for them. `unfinished` jobs have more.
+    """
+
+    share: int
     runs: dict[JobId, list[RunSummary]] = field(default_factory=dict)
     chunks: dict[int, RunId] = field(default_factory=dict)
     count: int = 0
+    unfinished: dict[JobId, None] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -122,13 +128,14 @@ class Janitor:
         """Trim and forget until nothing is due."""
         self._began, self._worked = time.perf_counter(), 0.0
         while self._due:
-            current, looked_at = _Round(), dict[JobId, None]()
+            current, looked_at = _Round(share=max(1, limits.TRIM_RUNS // len(self._due))), dict[JobId, None]()
             while self._due and not current.is_full:
                 job = next(iter(self._due))
                 del self._due[job]
                 self._choose(job, current)
                 looked_at[job] = None
                 await self._pause()
+            self._due.update(current.unfinished)
             await self._trim(current)
             await self._forget(list(looked_at))
             if self._is_base_due():
@@ -137,12 +144,12 @@ class Janitor:
     # Trimming
 
     def _choose(self, job: JobId, current: _Round) -> None:
-        """Put the runs of a job that are kept no longer into the round, as far as there is room."""
+        """Put the runs of a job that are kept no longer into the round, as many as are its share."""
         kept, past, now = self._kept_of(job), self._folds.history.of(job), self._clock.now()
         spared = 0 if self._folds.jobs.get(job) is None else 1
         runs = past.kept if kept.runs is not None else 0
         size = past.kept_bytes if kept.output_bytes is not None else 0
-        left = past.kept
+        left, seen = past.kept, 0
         self._ages.plan(job, None)
         for run_id in self._folds.history.kept(job):
             run = self._folds.runs.get(run_id)
@@ -153,10 +160,10 @@ class Janitor:
             if not over and (too_old is None or too_old > now):
                 self._ages.plan(job, too_old)
                 return
-            if current.is_full:
-                self._due[job] = None
+            if current.is_full or seen == current.share:
+                current.unfinished[job] = None
                 return
-            left -= 1
+            left, seen = left - 1, seen + 1
             runs, size = runs - 1, size - run.stdout_bytes - run.stderr_bytes
             if run.root in self._folds.trees.open:
                 self._blocked.add(job)
