@@ -48,8 +48,8 @@ _CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
 class _Round:
     """Runs that are trimmed together, and where their output stands: position -> run.
 
-    A job has a `share` of them, so that they are of one time: then they stand together in the log, and little is read and
-    written for them. `unfinished` jobs have more.
+    A job has a `share` of them, so that they are of one time: then they stand together in the log, and little is read
+    and written for them. `unfinished` jobs have more.
     """
 
     share: int
