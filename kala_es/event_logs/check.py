@@ -216,12 +216,14 @@ def _check_pages(data: Path) -> None:
 
 
 def _check_records(env: lmdb.Environment) -> int:
+    meta = env.open_db(b"meta", create=False)
+    with env.begin() as txn:
+        noted = read_tree(txn, meta)
     tree = log_tree.Span()
     for batch in batches(env):
         for position, row in zip(batch.positions, batch.rows, strict=True):
             _check_row(Record(position, *row))
         batch.extend(tree)
-    noted = read_tree(env)
     if noted is not None and (noted.end, noted.digests) != (tree.end, tree.digests):
         raise LogDamaged(f"The log in {env.path()} is damaged: its digests, at position {noted.end}, are of another.")
     return tree.end
@@ -245,16 +247,15 @@ def dump_tree(tree: log_tree.Span) -> bytes:
     return tree.end.to_bytes(8, "big") + tree.digests
 
 
-def read_tree(env: lmdb.Environment) -> log_tree.Span | None:
-    """Those in `env`; None in a log from before there were any. Raises LogDamaged."""
-    with env.begin(db=env.open_db(b"meta", create=False)) as txn:
-        noted = txn.get(b"tree")
+def read_tree(txn: "lmdb.Transaction[bytes]", meta: "lmdb._Database") -> log_tree.Span | None:
+    """Those that `meta` has; None in a log from before there were any. Raises LogDamaged."""
+    noted = txn.get(b"tree", db=meta)
     if noted is None:
         return None
     try:
         return log_tree.span_of(noted[8:], int.from_bytes(noted[:8], "big"))
     except ValueError as error:
-        raise LogDamaged(f"The digests of the log in {env.path()} are damaged: {error}.") from error
+        raise LogDamaged(f"The digests that the log keeps are damaged: {error}.") from error
 
 
 def _check_row(record: Record) -> None:

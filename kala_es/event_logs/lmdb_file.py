@@ -36,20 +36,22 @@ class LogFile:
         self._meta = env.open_db(b"meta", create=False)
         self._batch = NO_BATCH
         """The value that was decoded last: a page often ends within one."""
-        self.tree = read_tree(env) or self._carry_over()
+        with env.begin(db=self._records) as txn:
+            last, tree = _last(txn), read_tree(txn, self._meta)
+        self.tree = self._carry_over() if tree is None else tree
         """The digests of all records."""
-        last = self._last()
         if last.last != self.tree.end or (last.digest and last.digest != self.tree.root()):
             raise LogDamaged(f"The log in {env.path()} is damaged: its digests are not those of its last records.")
 
     def _carry_over(self) -> log_tree.Span:
-        """Make the digests of a log from before there were any, and note that it has them."""
+        """Make the digests of a log from before there were any, and note that it has them, if that may be written."""
         tree = log_tree.Span()
         for batch in batches(self._env):
             batch.extend(tree)
-        with self._env.begin(write=True, db=self._meta) as txn:
-            txn.put(b"tree", dump_tree(tree))
-            txn.put(b"format", str(FORMAT).encode())
+        if not self._env.flags()["readonly"]:
+            with self._env.begin(write=True, db=self._meta) as txn:
+                txn.put(b"tree", dump_tree(tree))
+                txn.put(b"format", str(FORMAT).encode())
         return tree
 
     def exchange(self, directory: Path, copy: Copy) -> None:
@@ -71,13 +73,8 @@ class LogFile:
 
     def head(self) -> int:
         """The last position that is durable; 0 in an empty log."""
-        return self._last().last
-
-    def _last(self) -> Batch:
-        with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
-            if not cursor.last():
-                return NO_BATCH
-            return decode_batch(int.from_bytes(cursor.key(), "big"), cursor.value())
+        with self._env.begin(db=self._records) as txn:
+            return _last(txn).last
 
     def is_as_before(self, head: int) -> bool:
         """Whether LMDB still reads, and finds this head. After a failed write of its root it does not."""
@@ -167,6 +164,11 @@ class LogFile:
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""
         self._batch = NO_BATCH
+
+
+def _last(txn: "lmdb.Transaction[bytes]") -> Batch:
+    with txn.cursor() as cursor:
+        return decode_batch(int.from_bytes(cursor.key(), "big"), cursor.value()) if cursor.last() else NO_BATCH
 
 
 def _value_at(cursor: "lmdb.Cursor[bytes]", position: int) -> tuple[int, bytes]:
