@@ -50,9 +50,7 @@ Result = TypeVar("Result")
 _FREE_SECONDS: Final = 0.2
 """For this long the disk is taken to have as much room as it had, less what was appended."""
 _PAGE: Final = 256
-"""Records that are read between two checkpoints..."""
-_STREAM_PAGE: Final = 32
-"""...and of one stream, where each may be in another value."""
+"""Records that are read between two checkpoints."""
 _INDEX_PAGE: Final = 2048
 """Records that are indexed between two checkpoints."""
 _DAMAGE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError)
@@ -255,16 +253,9 @@ class LmdbEventLog:
 
     def _page(self, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:
         """Some of the records after `after`, at most `limit`, and the position up to which that is all of them."""
-        if stream is not None and after < self._index.position:
-            most = min(limit, _STREAM_PAGE)
-            positions = self._index.positions(stream, after, most)
-            page = [record for record in self._file.fetch(positions) if record.stream == stream]
-            return page, positions[-1] if len(positions) == most else self._index.position
-        page, last = self._file.page(after, min(limit if stream is None else _PAGE, _PAGE))
         if stream is None:
-            return page, last
-        matching = [record for record in page if record.stream == stream][:limit]
-        return matching, matching[-1].position if len(matching) == limit else last
+            return self._file.page(after, min(limit, _PAGE))
+        return self._index.page(self._file, stream, after=after, limit=limit)
 
     async def trim(self, positions: Sequence[int]) -> None:
         """Erase these records (rising, the log's last not among them). Raises LogError, LogIsFull, ValueError.

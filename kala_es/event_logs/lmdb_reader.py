@@ -14,18 +14,26 @@ import lmdb
 from kala_es.event_log import LogDamaged, LogError, LogIsNewer, Record
 from kala_es.event_logs.check import data_file, map_bytes, read_format
 from kala_es.event_logs.lmdb_file import LogFile
+from kala_es.event_logs.stream_index import StreamIndex
+from kala_es.fold_store import FoldStore
 
 _PAGE = 512
 
 
 class LogReader:
-    """What is durable in the log of `directory`. Raises LogError, LogDamaged, LogIsNewer."""
+    """What is durable in the log of `directory`. Raises LogError, LogDamaged, LogIsNewer.
 
-    def __init__(self, directory: Path) -> None:
+    `folds`, if they are of this log, help to find the records of a stream; without them all are looked through.
+    """
+
+    def __init__(self, directory: Path, folds: FoldStore | None = None) -> None:
         self._directory = directory
         self._inode = 0
         with self._named():
             self._file = self._open()
+            head, log_id = self._file.head(), self._file.log_id
+        is_ours = folds is not None and StreamIndex.fits(folds, log_id, head)
+        self._index = StreamIndex(folds, log_id, head) if folds is not None and is_ours else None
 
     @property
     def head(self) -> int:
@@ -43,12 +51,22 @@ class LogReader:
         found: list[Record] = []
         while len(found) < limit:
             with self._named():
-                page, last = self._current().page(after, _PAGE)
-            found += page if stream is None else [record for record in page if record.stream == stream]
+                page, last = self._page(after, limit - len(found), stream)
+            found += page
             if last == after:
                 break
             after = last
-        return found[:limit]
+        return found
+
+    def _page(self, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:
+        file = self._current()
+        if stream is None:
+            return file.page(after, min(limit, _PAGE))
+        if self._index is not None:
+            return self._index.page(file, stream, after=after, limit=limit)
+        page, last = file.page(after, _PAGE)
+        matching = [record for record in page if record.stream == stream][:limit]
+        return matching, matching[-1].position if len(matching) == limit else last
 
     def close(self) -> None:
         """Let go of the file."""

@@ -3,9 +3,25 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
+from kala_es.event_log import Record
 from kala_es.fold_store import FoldsFull, FoldStore
+
+_STREAM_PAGE: Final = 32
+"""Records of a stream that are read at a time: each may be in another value."""
+_PAGE: Final = 256
+"""Records that are looked through at a time for those of a stream."""
+
+
+class Values(Protocol):
+    """What reads records by their positions: lmdb_file.py."""
+
+    def page(self, after: int, limit: int) -> tuple[list[Record], int]:
+        """The next records, and the position up to which that is all of them."""
+
+    def fetch(self, positions: Iterable[int]) -> list[Record]:
+        """The records at these positions that are there."""
 
 
 class StreamIndex:
@@ -21,6 +37,12 @@ class StreamIndex:
         if marker[8:] != log_id or self.position > head:
             folds.clear()  # it is another log's, and so is whatever else is in it
             self.position = 0
+
+    @classmethod
+    def fits(cls, folds: FoldStore, log_id: bytes, head: int) -> bool:
+        """Whether what is there is of this log: else it would be thrown away."""
+        marker = folds.get(cls._MARKER) or b""
+        return marker[8:] == log_id and int.from_bytes(marker[:8], "big") <= head
 
     def add(self, places: Iterable[tuple[int, str]], last: int) -> None:
         """Note the positions and streams of the records after `position`, up to `last`.
@@ -47,6 +69,17 @@ class StreamIndex:
         key = _stream_key(stream)
         start, stop = ((key + (end + 1).to_bytes(8, "big")) for end in (after, self.position))
         return [int.from_bytes(found[-8:], "big") for found, _ in self._folds.scan(start, stop, limit=limit)]
+
+    def page(self, values: Values, stream: str, *, after: int, limit: int) -> tuple[list[Record], int]:
+        """Some of the stream's records after `after`, at most `limit`, and the position up to which that is all."""
+        if after < self.position:
+            most = min(limit, _STREAM_PAGE)
+            positions = self.positions(stream, after, most)
+            page = [record for record in values.fetch(positions) if record.stream == stream]
+            return page, positions[-1] if len(positions) == most else self.position
+        page, last = values.page(after, _PAGE)
+        matching = [record for record in page if record.stream == stream][:limit]
+        return matching, matching[-1].position if len(matching) == limit else last
 
 
 def _stream_key(stream: str) -> bytes:

@@ -58,7 +58,7 @@ class LmdbFoldStore:
         """
         try:
             with self._env.begin() as txn, txn.cursor() as cursor:
-                return list(islice(_pairs(cursor, start, stop, reverse=reverse), limit))
+                return pairs(cursor, (start, stop), limit=limit, reverse=reverse)
         except lmdb.Error as error:
             raise self._failed(error) from error
 
@@ -191,6 +191,25 @@ def _write_boot(boot: int, word: str) -> None:
     """In place and of one width, so that it needs no room on a full disk; a torn word names no boot, which is safe."""
     os.pwrite(boot, f"{word:<36}\n{os.getpid():<19}\n".encode(), 0)
     os.fsync(boot)
+
+
+def is_trusted(folds: Path) -> bool:
+    """Whether a store is there, and whole: it is open in this boot of the machine, or was closed."""
+    try:
+        boot = os.open(folds / "boot", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _read_boot(boot)[0] in (_CLOSED, _boot_id())
+    finally:
+        os.close(boot)
+
+
+def pairs(
+    cursor: "lmdb.Cursor[bytes]", within: tuple[bytes, bytes], *, limit: int, reverse: bool
+) -> list[tuple[bytes, bytes]]:
+    """At most `limit` pairs from the first of two keys to before the second, from the low end or the high one."""
+    return list(islice(_pairs(cursor, *within, reverse=reverse), limit))
 
 
 def _pairs(cursor: "lmdb.Cursor[bytes]", start: bytes, stop: bytes, *, reverse: bool) -> Iterable[tuple[bytes, bytes]]:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kala_es.fold_store import FoldsInUse, FoldStore
+from kala_es.fold_store import FoldsError, FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
+from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 
 Opener = Callable[[Path], FoldStore]
@@ -265,3 +266,22 @@ def test_a_full_disk_refuses_the_write_and_keeps_the_rest(tmp_path: Path, size: 
     assert folds.get(b"a") == b"more"
     assert folds.get(b"1") == bytes(3000)
     folds.close()
+
+
+def test_another_process_reads_what_is_there_and_writes_nothing(tmp_path: Path) -> None:
+    assert read_folds(tmp_path) is None
+    store = open_folds(tmp_path)
+    store.write([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    store.close()
+    reader = read_folds(tmp_path)
+    assert reader is not None
+    assert (reader.get(b"a"), reader.get(b"z"), reader.get(b"")) == (b"1", None, None)
+    assert reader.scan(b"a", b"c", limit=9) == [(b"a", b"1"), (b"b", b"2")]
+    assert reader.scan(b"a", b"d", limit=1, reverse=True) == [(b"c", b"3")]
+    with pytest.raises(FoldsError):
+        reader.write([])
+    with pytest.raises(FoldsError):
+        reader.clear()
+    reader.close()
+    (tmp_path / "folds" / "boot").write_text(f"{'another boot':<36}\n")
+    assert read_folds(tmp_path) is None

@@ -69,16 +69,18 @@ async def test_it_sees_what_is_appended_erased_and_compacted_meanwhile(tmp_path:
 
 
 async def test_a_stream_and_a_page_of_it(tmp_path: Path) -> None:
-    log = opened(tmp_path)
+    index = MemoryFoldStore()
+    log = open_log(tmp_path, index)
     for first in range(0, 3000, 1000):
         await log.append([new(first + number) for number in range(1000)])
     whole = await log.read(0, limit=9999)
     part = await log.read(7, limit=500, stream="job:1")
     await log.close()
-    reader = LogReader(tmp_path)
-    assert reader.read_now(0, limit=9999) == whole
-    assert reader.read_now(7, limit=500, stream="job:1") == part
-    reader.close()
+    for folds in (None, index, MemoryFoldStore()):
+        reader = LogReader(tmp_path, folds)
+        assert reader.read_now(0, limit=9999) == whole
+        assert reader.read_now(7, limit=500, stream="job:1") == part
+        reader.close()
 
 
 async def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
