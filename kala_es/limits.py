@@ -80,6 +80,16 @@ MAX_KEPT: Final = 1 << 40
 BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and half as many as are left."""
 
+# The past
+PAST_SNAPSHOT_EVENTS: Final = 100_000
+"""A snapshot of the past is kept when the newest is so many events older."""
+MAX_PAST_SNAPSHOTS: Final = 64
+"""Snapshots of the past that are kept: of those that are too many the least missed goes."""
+PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
+"""The same, in bytes."""
+MAX_MOMENTS: Final = 2
+"""Moments of the past that are folded for requests at a time; a further request is refused."""
+
 # Jobs
 MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000

@@ -24,7 +24,7 @@ from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.clock import Clock, SystemClock
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import Graph
-from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.template import TemplateError
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
@@ -37,7 +37,7 @@ from kala_es.links.process import ProcessLink
 from kala_es.notifier import Notifier
 from kala_es.notifiers.smtp import SmtpNotifier, mailer_of
 from kala_es.notifiers.webhook import WebhookNotifier
-from kala_es.projections import snapshot
+from kala_es.projections import past, snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.agent_line import AgentLine
@@ -236,12 +236,12 @@ class Node:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
         if self.storage.snapshot is None or not self.folds.position:
             return
-        parts: list[bytes] = []
+        parts, place = list[bytes](), (self.folds.position, self.folds.latest)
         for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.record(self.folds.position).body)):
             parts.append(part)
             await trio.lowlevel.checkpoint()
         try:
-            await trio.to_thread.run_sync(snapshot.write, self.storage.snapshot, parts)
+            await trio.to_thread.run_sync(_save, self.storage.snapshot, parts, place)
         except (OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
             self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
 
@@ -253,6 +253,12 @@ class Node:
             if self.folds.position - saved >= _SNAPSHOT_EVENTS:
                 saved = self.folds.position
                 await self.save_snapshot()
+
+
+def _save(path: Path, parts: list[bytes], place: tuple[int, Instant]) -> None:
+    content = snapshot.sealed(parts)
+    snapshot.write(path, content)
+    past.keep(path.with_name("snapshots"), content, position=place[0], time=place[1])
 
 
 @asynccontextmanager

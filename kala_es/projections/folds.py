@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final, assert_never
 
 from kala_es.domain import events as e
+from kala_es.domain.ids import Instant
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.domain.tick_policy import Pause
@@ -49,6 +50,8 @@ class Folds:
         self._store = store
         self._changes: Changes = {}
         self.position = 0
+        self.latest = Instant(0)
+        """The latest time of an event up to `position`."""
         stored = store.get(_STORED) or _FORM
         self.stored = int.from_bytes(stored[len(_FORM) :], "big")
         self.jobs = Jobs()
@@ -75,7 +78,7 @@ class Folds:
                 self._store_one(recorded)
             if recorded.position > self.position:
                 reactions += self._fold_one(recorded.event)
-                self.position = recorded.position
+                self.position, self.latest = recorded.position, max(self.latest, recorded.event.at)
         self._flush(batch[-1].position if batch else 0)
         return reactions
 

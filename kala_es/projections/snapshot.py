@@ -1,7 +1,8 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
-The file is CBOR: a map {"format", "position", "anchor", "jobs" (how many), "graph", "trees", "joins", "attempted",
-"busy", "failing", "notices", "pause"}, lists of jobs, and the BLAKE2b digest of all that.
+The file is CBOR: a map {"format", "position", "time" (the latest of an event), "anchor", "jobs" (how many), "graph",
+"trees", "joins", "attempted", "busy", "failing", "notices", "pause"}, lists of jobs, and the BLAKE2b digest of all
+that.
 """
 
 import os
@@ -10,11 +11,11 @@ from contextlib import suppress
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import cbor2
 
-from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.notices import Waiting
 from kala_es.domain.notify import NoticeId
@@ -39,6 +40,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
     head = {
         "format": _FORMAT,
         "position": folds.position,
+        "time": folds.latest,
         "anchor": anchor,
         "jobs": len(jobs),
         "graph": folds.jobs.graph.dump(),
@@ -55,12 +57,17 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         yield cbor2.dumps([to_plain(job) for job in jobs[i : i + _SLICE]])
 
 
-def write(path: Path, parts: list[bytes]) -> None:
-    """Put the parts, with their digest, in the place of the file, whole or not at all. Raises OSError."""
+def sealed(parts: list[bytes]) -> bytes:
+    """A file's content: the parts, with their digest."""
     content = b"".join(parts)
+    return content + blake2b(content, digest_size=_DIGEST).digest()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put what `sealed` gave in the place of the file, whole or not at all. Raises OSError."""
     fresh = path.with_suffix(".new")
     with fresh.open("wb") as file:
-        file.write(content + blake2b(content, digest_size=_DIGEST).digest())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
@@ -68,8 +75,15 @@ def write(path: Path, parts: list[bytes]) -> None:
 
 def place(path: Path) -> tuple[int, bytes] | None:
     """A file's position and anchor, None when it cannot be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError), path.open("rb") as file:
-        top: dict[str, Any] = cbor2.CBORDecoder(file).decode()
+    with suppress(OSError), path.open("rb") as file:
+        return place_in(file)
+    return None
+
+
+def place_in(content: IO[bytes]) -> tuple[int, bytes] | None:
+    """The same, of its content."""
+    with suppress(ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
+        top: dict[str, Any] = cbor2.CBORDecoder(content).decode()
         return top["position"], top["anchor"]
     return None
 
@@ -97,11 +111,14 @@ def job_in(body: bytes, job: JobId) -> Job | None:
 def load(path: Path, folds: Folds, head: int) -> bool:
     """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged or of another log."""
     with suppress(OSError):
-        content = path.read_bytes()
-        body, digest = content[:-_DIGEST], content[-_DIGEST:]
-        if blake2b(body, digest_size=_DIGEST).digest() == digest:
-            return fill(folds, body, head)
+        return load_content(path.read_bytes(), folds, head)
     return False
+
+
+def load_content(content: bytes, folds: Folds, head: int) -> bool:
+    """The same, of a file's content."""
+    body, digest = content[:-_DIGEST], content[-_DIGEST:]
+    return blake2b(body, digest_size=_DIGEST).digest() == digest and fill(folds, body, head)
 
 
 def _fill(folds: Folds, body: bytes, head: int) -> bool:
@@ -127,5 +144,5 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     folds.watch.failing.update(failing)
     folds.watch.waiting.update(notices)
     folds.server_pause = from_plain(Pause, top["pause"]) if top.get("pause") else None
-    folds.position = top["position"]
+    folds.position, folds.latest = top["position"], Instant(top.get("time", 0))
     return True

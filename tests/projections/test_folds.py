@@ -155,7 +155,7 @@ def test_a_snapshot_and_the_tail_are_the_whole(
         saved, _ = fed(log[:saved_at], sizes)
     with TemporaryDirectory() as directory:
         path = Path(directory) / "snapshot"
-        snapshot.write(path, [frozen(saved)])
+        snapshot.write(path, snapshot.sealed([frozen(saved)]))
         for reached in (stored_at, 0, len(log)):
             _, store = fed(log[:reached], sizes)
             folds = Folds(store)
@@ -303,7 +303,7 @@ QUIET: list[e.Event] = [created(K, 1), created(J, 2), started(R, 3), finished(R,
 
 def saved(path: Path, log: Log) -> Folds:
     folds, _ = fed(log)
-    snapshot.write(path, [frozen(folds)])
+    snapshot.write(path, snapshot.sealed([frozen(folds)]))
     return folds
 
 
@@ -317,7 +317,7 @@ def test_a_snapshot_holds_open_trees(tmp_path: Path) -> None:
 def test_a_snapshot_keeps_the_order_in_which_runs_began(tmp_path: Path) -> None:
     before, _ = fed(numbered([created(J, 1), created(K, 1), started(S, 2, K), started(R, 3, J)]))
     before.trees.open.clear()  # see test_a_snapshot_holds_open_trees
-    snapshot.write(tmp_path / "s", [frozen(before)])
+    snapshot.write(tmp_path / "s", snapshot.sealed([frozen(before)]))
     after = Folds(MemoryFoldStore())
     assert snapshot.load(tmp_path / "s", after, 4)
     assert list(after.busy) == list(before.busy)
@@ -339,7 +339,7 @@ def test_a_snapshot_is_drawn_at_leisure(tmp_path: Path) -> None:
     parts = snapshot.freeze(folds, ANCHOR)
     drawn = [next(parts), next(parts)]
     folds.apply([Recorded(1_002, e.JobDeleted(job=JobId("j900"), at=at(9)))])
-    snapshot.write(tmp_path / "s", [*drawn, *parts])
+    snapshot.write(tmp_path / "s", snapshot.sealed([*drawn, *parts]))
     after = Folds(MemoryFoldStore())
     assert snapshot.load(tmp_path / "s", after, 1_001)
     assert (after.position, len(after.jobs)) == (1_001, 1_001)
@@ -369,7 +369,7 @@ def test_a_snapshot_that_does_not_fit_is_not_used(tmp_path: Path) -> None:
             0,
             0,
         )
-    snapshot.write(path, [content[:-32]])
+    snapshot.write(path, snapshot.sealed([content[:-32]]))
     assert path.read_bytes() == content
     assert snapshot.load(path, Folds(MemoryFoldStore()), len(log))
     assert [file.name for file in tmp_path.iterdir()] == ["s"]

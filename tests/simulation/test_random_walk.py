@@ -304,7 +304,8 @@ class Walk:
         write in a thread, while which a mock clock jumps as it likes."""
         folds, log = self.node.node.folds, self.node.log.records
         for record in log.read_now(folds.position - 1, limit=1) if folds.position else ():
-            snapshot.write(self.snapshot, list(snapshot.freeze(folds, snapshot.anchor_of(record.body))))
+            parts = list(snapshot.freeze(folds, snapshot.anchor_of(record.body)))
+            snapshot.write(self.snapshot, snapshot.sealed(parts))
         self.old_folds = copied(self.node.storage.folds)
 
     async def crash(self) -> None:
