@@ -9,8 +9,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import takewhile
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Protocol
 
