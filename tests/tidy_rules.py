@@ -18,7 +18,7 @@ def _words(text: str) -> frozenset[str]:
 
 # The rooms, top to bottom. `|` parts neighbours that must not meet; the modules of one place may import each other.
 ROOMS: Final = (
-    "cli __main__",
+    "cli __main__ verbs",
     "node storage",
     "web",
     "runtime | agent",

@@ -16,11 +16,10 @@ from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.values import replace
 
-KEPT_BY_THE_SERVER: Final = ("next_run_at", "metadata", "is_done", "paused")
-"""The keys of a job that its owner does not give."""
+NOT_DECLARED: Final = frozenset({"id", "managed_by", "next_run_at", "metadata", "is_done", "paused"})
+"""The keys of a job that say which it is, or that the server keeps."""
 APPLY: Final = "apply"
 """Whom jobs are managed by, if the request does not say."""
-_NOT_DECLARED: Final = frozenset({"id", "managed_by", *KEPT_BY_THE_SERVER})
 _REMOTE: Final = "remote_properties"
 _REQUEST: Final = struct(
     ("jobs", "jobs", lambda value, _: value),
@@ -33,7 +32,7 @@ _REQUEST: Final = struct(
 
 def declared(job: Mapping[str, Any]) -> dict[str, Any]:
     """The declaration that a job's JSON object comes from."""
-    said = {key: value for key, value in job.items() if key not in _NOT_DECLARED}
+    said = {key: value for key, value in job.items() if key not in NOT_DECLARED}
     said[_REMOTE] = _speaking(said.get(_REMOTE) or {})
     return _speaking(said)
 
