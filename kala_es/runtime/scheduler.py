@@ -159,7 +159,8 @@ class Scheduler:
         for draft in declaration.jobs:
             assert draft.id is not None
             try:
-                await (self._admit_edit(draft) if self.folds.jobs.get(draft.id) else self._admit(draft.id, draft.spec))
+                asked_before = declaration.begun or self.folds.jobs.get(draft.id)
+                await (self._admit_edit(draft) if asked_before else self._admit(draft.id, draft.spec))
             except (Invalid, Forbidden) as error:
                 field = error.field if isinstance(error, Invalid) else "type"
                 refused.append(Refused(job=draft.id, field=field, reason=error.reason))
