@@ -33,6 +33,8 @@ _ENDING = c.DeleteJob | c.DisableJob | c.PauseJob | c.CancelRun | c.ReportStatus
 """These are taken also when the disk has no room for new work."""
 _SLICE = 500
 """So many jobs are deleted before others get their turn."""
+_TURN = 200
+"""So many jobs are asked to change together before others get theirs."""
 
 
 class Registry:
@@ -239,9 +241,11 @@ class Registry:
         together = Together(self._site.writer, [command.job for command in commands], needs_reserve=new_work)
         replies: list[Reply[Done]] = []
         try:
-            for command in commands:
+            for i, command in enumerate(commands, 1):
                 replies.append(Reply())
                 self.put(Ask(command=command, principal=principal, reply=replies[-1], together=together))
+                if i % _TURN == 0:
+                    await trio.lowlevel.checkpoint()
         except Overloaded as error:
             together.fail(error)
             raise
