@@ -23,7 +23,7 @@ ROOMS: Final = (
     "web",
     "runtime | agent",
     "dialects | projections | event_logs | fold_stores | executors | notifiers | links | codec | archive",
-    "event_log fold_store executor notifier link clock actor settings ending",
+    "event_log log_tree fold_store executor notifier link clock actor settings ending",
     "domain",
     "limits",
 )

@@ -65,6 +65,7 @@ def main(arguments: Sequence[str], docs: Path = DOCS) -> int:
     stale = [name for name, text in pages().items() if _content(docs / name) != text.encode()]
     for name in stale:
         if not check:
+            (docs / name).parent.mkdir(exist_ok=True)
             (docs / name).write_bytes(pages()[name].encode())
         print(f"docs/{name} {'is stale; `make docs` writes it anew' if check else 'written'}")
     return int(check and bool(stale))

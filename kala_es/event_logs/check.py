@@ -1,9 +1,9 @@
 """How a log lies in its directory, and the check of one that a crash of the machine may have damaged.
 
-`log/data.mdb` is the LMDB file: in the database "meta" the `format` and the log's `id`, in "records" the values, which
-batch.py describes. A value's key is the position of its first record (8 bytes, big-endian). A crash may leave
-`log/begun.mdb`, half of an empty log. `opened` says "closed", or names the machine's boot while the log is open. `lock`
-is locked meanwhile and holds a process id.
+`log/data.mdb` is the LMDB file. Its database "meta" has the `format`, the log's `id` and its `tree` (how many records,
+8 bytes, and the digests of log_tree.py); "records" has the values, which batch.py describes. A value's key is the
+position of its first record (8 bytes, big-endian). A crash may leave `log/begun.mdb`, half of an empty log. `opened`
+says "closed", or names the machine's boot while the log is open. `lock` is locked meanwhile and holds a process id.
 
 `python -m kala_es.event_logs.check DIRECTORY` prints a sentence and exits 0 (whole), 1 (damaged) or 3 (newer). It is a
 process of its own, because LMDB maps the file: a page that is missing is met as a signal, which no `except` catches.
@@ -16,7 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -24,14 +24,13 @@ from uuid import uuid4
 import lmdb
 import lmdb.verify
 
+from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, LogIsFull, LogIsNewer, Record
-from kala_es.event_logs.batch import decode_batch
+from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.limits import LOG_MAP_BYTES
 
-FORMAT: Final = 2
-"""The file's layout; a higher one is left alone."""
-FIRST_FORMAT: Final = 1
-"""That of a log of which nothing was ever erased."""
+FORMAT: Final = 3
+"""The file's layout; a higher one is left alone. Those below 3 have no digests."""
 CLOSED: Final = "closed"
 FAILED: Final = "failed"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -135,8 +134,9 @@ def _write_empty(file: Path) -> None:
     ):
         env.open_db(b"records", txn=txn)
         meta = env.open_db(b"meta", txn=txn)
-        txn.put(b"format", str(FIRST_FORMAT).encode(), db=meta)
+        txn.put(b"format", str(FORMAT).encode(), db=meta)
         txn.put(b"id", uuid4().bytes, db=meta)
+        txn.put(b"tree", dump_tree(log_tree.Span()), db=meta)
 
 
 def sync_names(directory: Path) -> None:
@@ -216,6 +216,19 @@ def _check_pages(data: Path) -> None:
 
 
 def _check_records(env: lmdb.Environment) -> int:
+    tree = log_tree.Span()
+    for batch in batches(env):
+        for position, row in zip(batch.positions, batch.rows, strict=True):
+            _check_row(Record(position, *row))
+        batch.extend(tree)
+    noted = read_tree(env)
+    if noted is not None and (noted.end, noted.digests) != (tree.end, tree.digests):
+        raise LogDamaged(f"The log in {env.path()} is damaged: its digests, at position {noted.end}, are of another.")
+    return tree.end
+
+
+def batches(env: lmdb.Environment) -> Iterator[Batch]:
+    """All values of a log, which follow each other. Raises LogDamaged. No other transaction of the thread meanwhile."""
     last = 0
     with env.begin(db=env.open_db(b"records", create=False)) as txn, txn.cursor() as cursor:
         for key, value in cursor.iternext():
@@ -223,10 +236,25 @@ def _check_records(env: lmdb.Environment) -> int:
             if len(key) != 8 or first != last + 1:
                 raise LogDamaged(f"The log in {env.path()} is damaged: position {last + 1} is followed by {key.hex()}.")
             batch = decode_batch(first, value)
-            for position, row in zip(batch.positions, batch.rows, strict=True):
-                _check_row(Record(position, *row))
             last = batch.last
-    return last
+            yield batch
+
+
+def dump_tree(tree: log_tree.Span) -> bytes:
+    """The digests of a whole log, as `meta` has them."""
+    return tree.end.to_bytes(8, "big") + tree.digests
+
+
+def read_tree(env: lmdb.Environment) -> log_tree.Span | None:
+    """Those in `env`; None in a log from before there were any. Raises LogDamaged."""
+    with env.begin(db=env.open_db(b"meta", create=False)) as txn:
+        noted = txn.get(b"tree")
+    if noted is None:
+        return None
+    try:
+        return log_tree.span_of(noted[8:], int.from_bytes(noted[:8], "big"))
+    except ValueError as error:
+        raise LogDamaged(f"The digests of the log in {env.path()} are damaged: {error}.") from error
 
 
 def _check_row(record: Record) -> None:

@@ -22,12 +22,14 @@ _VALUES_AT_A_TIME = 256
 
 
 class Copy:
-    """A copy of the log in `directory`, in the making. `env` is the log's own file, open; `records` its records."""
+    """A copy of the log in `directory`, in the making. `env` is the log's own file, open, with its records and meta."""
 
-    def __init__(self, directory: Path, env: lmdb.Environment, records: "lmdb._Database") -> None:
+    def __init__(
+        self, directory: Path, env: lmdb.Environment, databases: tuple["lmdb._Database", "lmdb._Database"]
+    ) -> None:
         self._directory = directory
         self._env = env
-        self._records = records
+        self._records, self._meta = databases
         self._place = data_file(directory).parent / "compact"
         self._fresh: lmdb.Environment | None = None
 
@@ -55,6 +57,7 @@ class Copy:
                     if number == _VALUES_AT_A_TIME:
                         return False
                     here.put(key, value, append=True, db=target)
+            here.put(b"tree", there.get(b"tree", b"", db=self._meta), db=self._fresh.open_db(b"meta", txn=here))
         self._fresh.sync(True)
         return True
 
@@ -71,7 +74,8 @@ class Copy:
     def check(self) -> None:
         """Raise LogDamaged unless the copy, which has caught up, ends as the log does and has as many values."""
         assert self._fresh is not None
-        if _shape(self._env, self._records) != _shape(self._fresh, self._fresh.open_db(b"records", create=False)):
+        records, meta = (self._fresh.open_db(name, create=False) for name in (b"records", b"meta"))
+        if _shape(self._env, self._records, self._meta) != _shape(self._fresh, records, meta):
             raise LogDamaged(f"The copy of the log in {self._directory} is not like it.")
 
     def discard(self) -> None:
@@ -89,7 +93,7 @@ def _used_bytes(env: lmdb.Environment) -> int:
     return int(stat["psize"]) * sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
 
 
-def _shape(env: lmdb.Environment, records: "lmdb._Database") -> tuple[int, bytes, bytes]:
+def _shape(env: lmdb.Environment, records: "lmdb._Database", meta: "lmdb._Database") -> tuple[int, bytes, bytes, bytes]:
     with env.begin(db=records) as txn, txn.cursor() as cursor:
         last = (cursor.key(), cursor.value()) if cursor.last() else (b"", b"")
-        return (int(txn.stat(records)["entries"]), *last)
+        return (int(txn.stat(records)["entries"]), *last, txn.get(b"tree", b"", db=meta))

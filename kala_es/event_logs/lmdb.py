@@ -15,16 +15,17 @@ import fcntl
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import lmdb
 import trio
 
+from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, LogInUse, LogIsFull, LogIsNewer, NewRecord, Record
-from kala_es.event_logs.batch import encode_batch, split
+from kala_es.event_logs.batch import split
 from kala_es.event_logs.check import (
     CLOSED,
     FAILED,
@@ -44,6 +45,8 @@ from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.limits import TRIM_BYTES
 
+Source = TypeVar("Source")
+Result = TypeVar("Result")
 _FREE_SECONDS: Final = 0.2
 """For this long the disk is taken to have as much room as it had, less what was appended."""
 _PAGE: Final = 256
@@ -137,6 +140,11 @@ class LmdbEventLog:
         return self._head
 
     @property
+    def digest(self) -> bytes:
+        """The digest of all that is durable: of the records up to `head`."""
+        return self._file.tree.root()
+
+    @property
     def size_bytes(self) -> int:
         """The size of the log's file."""
         return data_file(self._directory).stat().st_size
@@ -155,35 +163,33 @@ class LmdbEventLog:
         records = tuple(batch)
         if not records:
             raise ValueError("An append needs at least one record.")
-        values: list[tuple[int, bytes]] = []
+        parts: list[list[bytes]] = []
         for part in split(records):
-            values.append((len(part), encode_batch(part)))
+            parts.append([log_tree.row(record) for record in part])
             if len(part) < len(records):
                 await trio.lowlevel.checkpoint()
         async with self._turn:
             self._check_writable()
-            self._take_room(sum(len(value) for _, value in values), reserve)
+            self._take_room(_size(parts), reserve)
             with trio.CancelScope(shield=True):
-                await self._put(values)
+                await self._put(parts)
                 self._head += len(records)
                 self._appended.unpark_all()
                 while self._index_page(records):
                     await trio.lowlevel.checkpoint()
             return self._head
 
-    async def _put(self, values: list[tuple[int, bytes]]) -> None:
-        pairs, first = [], self._head + 1
-        for count, value in values:
-            pairs.append((first.to_bytes(8, "big"), value))
-            first += count
+    async def _put(self, parts: list[list[bytes]]) -> None:
         try:
-            try:
-                await trio.to_thread.run_sync(self._file.put, pairs, limiter=self._thread)
-            except RuntimeError:
-                # The system has no thread to spare, so nothing was put. Then the loop itself waits for the disk.
-                self._file.put(pairs)
+            await self._on_thread(self._file.put, parts)
         except Exception as error:
-            raise self._failed(error, sum(len(value) for _, value in values)) from error
+            raise self._failed(error, _size(parts)) from error
+
+    async def _on_thread(self, write: Callable[[Source], Result], what: Source) -> Result:
+        try:
+            return await trio.to_thread.run_sync(write, what, limiter=self._thread)
+        except RuntimeError:  # the system has no thread to spare, so nothing was written: the loop itself waits
+            return write(what)
 
     def _failed(self, error: Exception, size: int) -> LogError:
         if self._file.is_as_before(self._head) and says_full(error, data_file(self._directory), size):
@@ -278,7 +284,7 @@ class LmdbEventLog:
 
     async def _trim_step(self, rest: "deque[int]") -> None:
         try:
-            erased = await trio.to_thread.run_sync(self._file.trim, rest, limiter=self._thread)
+            erased = await self._on_thread(self._file.trim, rest)
         except Exception as error:
             raise self._failed(error, TRIM_BYTES) from error
         finally:
@@ -327,7 +333,7 @@ class LmdbEventLog:
                             pass
                         copy.check()
                         self._exchange(copy)
-                except (lmdb.Error, OSError) as error:
+                except (lmdb.Error, OSError, RuntimeError) as error:  # RuntimeError: there is no thread to spare
                     raise LogError(f"The log in {self._directory} could not be copied: {error}.") from error
                 finally:
                     copy.discard()
@@ -348,3 +354,8 @@ class LmdbEventLog:
     def _check_open(self) -> None:
         if self._closed:
             raise LogError(f"The log in {self._directory} is closed.")
+
+
+def _size(parts: Sequence[Sequence[bytes]]) -> int:
+    """What records take, about, in bytes."""
+    return sum(len(row) for rows in parts for row in rows)

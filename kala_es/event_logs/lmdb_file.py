@@ -6,14 +6,15 @@ neighbours that are nothing but a hole either, so a long gap is one small value.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import lmdb
 
+from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, Record
-from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, erase, joined, only_hole
-from kala_es.event_logs.check import FORMAT, data_file, map_bytes
+from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, encode_batch, encode_hole, erase, only_hole
+from kala_es.event_logs.check import FORMAT, batches, data_file, dump_tree, map_bytes, read_tree
 from kala_es.event_logs.compact import Copy
 from kala_es.limits import TRIM_BYTES
 
@@ -35,6 +36,21 @@ class LogFile:
         self._meta = env.open_db(b"meta", create=False)
         self._batch = NO_BATCH
         """The value that was decoded last: a page often ends within one."""
+        self.tree = read_tree(env) or self._carry_over()
+        """The digests of all records."""
+        last = self._last()
+        if last.last != self.tree.end or (last.digest and last.digest != self.tree.root()):
+            raise LogDamaged(f"The log in {env.path()} is damaged: its digests are not those of its last records.")
+
+    def _carry_over(self) -> log_tree.Span:
+        """Make the digests of a log from before there were any, and note that it has them."""
+        tree = log_tree.Span()
+        for batch in batches(self._env):
+            batch.extend(tree)
+        with self._env.begin(write=True, db=self._meta) as txn:
+            txn.put(b"tree", dump_tree(tree))
+            txn.put(b"format", str(FORMAT).encode())
+        return tree
 
     def exchange(self, directory: Path, copy: Copy) -> None:
         """Go on in a copy, which has caught up. Raises lmdb.Error, OSError; then the file is closed."""
@@ -55,10 +71,13 @@ class LogFile:
 
     def head(self) -> int:
         """The last position that is durable; 0 in an empty log."""
+        return self._last().last
+
+    def _last(self) -> Batch:
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
             if not cursor.last():
-                return 0
-            return decode_batch(int.from_bytes(cursor.key(), "big"), cursor.value()).last
+                return NO_BATCH
+            return decode_batch(int.from_bytes(cursor.key(), "big"), cursor.value())
 
     def is_as_before(self, head: int) -> bool:
         """Whether LMDB still reads, and finds this head. After a failed write of its root it does not."""
@@ -67,12 +86,21 @@ class LogFile:
         except (lmdb.Error, LogDamaged):
             return False
 
-    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Make the pairs durable, all or none of them."""
+    def put(self, parts: Sequence[Sequence[bytes]]) -> None:
+        """Make records, given as rows, durable, all or none of them; each part becomes a value."""
+        tree = self.tree.copy()
+        pairs: list[tuple[bytes, bytes]] = []
+        for rows in parts:
+            key = (tree.end + 1).to_bytes(8, "big")
+            for row in rows:
+                tree.add(log_tree.leaf(row))
+            pairs.append((key, encode_batch(rows, tree.root())))
         with self._env.begin(write=True, db=self._records) as txn:
             for key, value in pairs:
                 if not txn.put(key, value, append=True):
                     raise LogError("the file holds a later record, which this process has not written")
+            txn.put(b"tree", dump_tree(tree), db=self._meta)
+        self.tree = tree
 
     def page(self, after: int, limit: int) -> tuple[list[Record], int]:
         """The next records after `after`, at most `limit`, and the position up to which that is all of them."""
@@ -128,15 +156,13 @@ class LogFile:
                 erased += gone
                 if fresh is not None:
                     _put(cursor, first, fresh)
-            if erased:
-                txn.put(b"format", str(FORMAT).encode(), db=self._meta)
         for _ in range(len(rest) - len(wanted)):
             rest.popleft()
         return erased
 
     def copy_in(self, directory: Path) -> Copy:
         """A copy of the file, to be begun."""
-        return Copy(directory, self._env, self._records)
+        return Copy(directory, self._env, (self._records, self._meta))
 
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""
@@ -156,23 +182,22 @@ def _value_at(cursor: "lmdb.Cursor[bytes]", position: int) -> tuple[int, bytes]:
 
 def _put(cursor: "lmdb.Cursor[bytes]", first: int, value: bytes) -> None:
     """Write a value again, where the cursor stands; neighbours that are nothing but holes become one with it."""
-    hole = only_hole(first, value)
-    if hole is None:
+    found = only_hole(first, value)
+    if found is None:
         cursor.put(first.to_bytes(8, "big"), value)
         return
-    last = first + hole[0] - 1
-    key = (last + 1).to_bytes(8, "big")
-    after = only_hole(last + 1, cursor.value()) if cursor.set_key(key) else None
-    if after is not None:
-        value = joined(hole, after)
+    hole, digest = found
+    holes = [hole]
+    after = hole.first + hole.count
+    later = only_hole(after, cursor.value()) if cursor.set_key(after.to_bytes(8, "big")) else None
+    if later is not None:
+        holes.append(later[0])
+        digest = later[1]
         cursor.delete()
-        hole = only_hole(first, value)
-        assert hole is not None
     cursor.set_key(first.to_bytes(8, "big"))
-    before, there = (int.from_bytes(cursor.key(), "big"), cursor.value()) if cursor.prev() else (0, b"")
-    earlier = only_hole(before, there) if there else None
+    earlier = only_hole(int.from_bytes(cursor.key(), "big"), cursor.value()) if cursor.prev() else None
     if earlier is not None:
+        holes.insert(0, earlier[0])
         cursor.set_key(first.to_bytes(8, "big"))
         cursor.delete()
-        first, value = before, joined(earlier, hole)
-    cursor.put(first.to_bytes(8, "big"), value)
+    cursor.put(holes[0].first.to_bytes(8, "big"), encode_hole(*holes, digest=digest))

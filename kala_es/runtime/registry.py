@@ -27,6 +27,8 @@ from kala_es.runtime.together import Together
 from kala_es.runtime.turns import Turns
 
 Result = TypeVar("Result")
+ReceiptFor = Callable[[Sequence[Step]], RequestAnswered | None]
+"""The receipt for what was done, if one is wanted."""
 _BEGINNING = c.CreateJob | c.StartRun | c.UpdateJob | c.EnableJob | c.ResumeJob
 """These may start runs, and are refused while stopping."""
 _ENDING = c.DeleteJob | c.DisableJob | c.PauseJob | c.CancelRun | c.ReportStatus
@@ -218,27 +220,36 @@ class Registry:
                 await trio.lowlevel.checkpoint()
         return tuple(events)
 
-    async def apply(self, declaration: Declaration, refused: Sequence[Refused], principal: str = "") -> list[Step]:
+    async def apply(
+        self, declaration: Declaration, refused: Sequence[Refused], *, principal: str, receipt: ReceiptFor
+    ) -> list[Step]:
         """Make jobs as declared, all or none, in one commit. Raises Refusal; nothing else ties jobs meanwhile.
 
         `refused` are faults that are known already. With a dry run, what is refused is a step as well.
         """
-        return await self.in_background(lambda: self._apply(declaration, refused, principal))
+        return await self.in_background(lambda: self._apply(declaration, refused, principal=principal, receipt=receipt))
 
-    async def _apply(self, declaration: Declaration, refused: Sequence[Refused], principal: str) -> list[Step]:
+    async def _apply(
+        self, declaration: Declaration, refused: Sequence[Refused], *, principal: str, receipt: ReceiptFor
+    ) -> list[Step]:
         if self.stopping:
             raise Unavailable("the node is stopping")
         async with self._links:
             planned = await plan_declared(self._site, declaration, refused)
             if not declaration.dry_run:
                 refuse_any(planned.steps)
-                await self._together(parents_first(planned.commands), principal)
+                await self._together(parents_first(planned.commands), principal, receipt(planned.steps))
         return planned.steps
 
-    async def _together(self, commands: Sequence[c.Command], principal: str) -> None:
-        """Have commands, each to another job, carried out in one commit."""
+    async def _together(
+        self, commands: Sequence[c.Command], principal: str, receipt: RequestAnswered | None = None
+    ) -> None:
+        """Have commands, each to another job, carried out in one commit, and a receipt recorded with it."""
+        if receipt and not commands:
+            await self._site.writer.append((receipt,), principal, may_wait=False)
         new_work = any(not isinstance(command, _ENDING) for command in commands)
-        together = Together(self._site.writer, [command.job for command in commands], needs_reserve=new_work)
+        jobs = [command.job for command in commands]
+        together = Together(self._site.writer, jobs, needs_reserve=new_work, receipt=receipt)
         replies: list[Reply[Done]] = []
         try:
             for i, command in enumerate(commands, 1):

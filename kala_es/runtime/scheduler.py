@@ -4,7 +4,7 @@ Commands go to the jobs' actors; readings are frozen values from the folds, and 
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
@@ -153,8 +153,17 @@ class Scheduler:
             )
         return await self._parts.registry.create_all(commands, origin.principal, self._receipt(origin))
 
-    async def apply(self, declaration: Declaration, origin: Origin) -> list[Step]:
-        """Make jobs as declared, all or none; what became of each. With a dry run, what would."""
+    async def apply(
+        self, declaration: Declaration, origin: Origin, granted: Callable[[Sequence[Step]], Answer] | None = None
+    ) -> list[Step]:
+        """Make jobs as declared, all or none; what became of each. With a dry run, what would.
+
+        `granted` makes the answer that is recorded for the request's key.
+        """
+
+        def receipt(steps: Sequence[Step]) -> RequestAnswered | None:
+            return self._receipt(replace(origin, answer=granted(steps))) if origin.key and granted else None
+
         refused: list[Refused] = []
         for draft in declaration.jobs:
             assert draft.id is not None
@@ -164,7 +173,7 @@ class Scheduler:
             except (Invalid, Forbidden) as error:
                 field = error.field if isinstance(error, Invalid) else "type"
                 refused.append(Refused(job=draft.id, field=field, reason=error.reason))
-        return await self._parts.registry.apply(declaration, refused, origin.principal)
+        return await self._parts.registry.apply(declaration, refused, principal=origin.principal, receipt=receipt)
 
     async def _admit(self, job: JobId, spec: JobSpec) -> None:
         if spec.kind == "local" and not self.rules.local_jobs:

@@ -15,20 +15,20 @@ from kala_es.domain.events import Event
 from kala_es.domain.ids import JobId
 from kala_es.runtime.log_writer import LogWriter
 
-
 _SLICE: Final = 200
 """So many actors go on before others get their turn."""
 
 
 class Together:
-    """One commit of what the actors of `jobs` decide; its facts are in the order of the jobs."""
+    """One commit of what the actors of `jobs` decide; its facts are in the order of the jobs, the receipt last."""
 
-    def __init__(self, writer: LogWriter, jobs: Sequence[JobId], *, needs_reserve: bool) -> None:
+    def __init__(self, writer: LogWriter, jobs: Sequence[JobId], *, needs_reserve: bool, receipt: Event | None) -> None:
         self._writer = writer
         self._facts: dict[JobId, Sequence[Event]] = dict.fromkeys(jobs, ())
         self._replies: dict[JobId, Reply[int]] = {job: Reply() for job in jobs}
         self._missing = len(jobs)
         self._needs_reserve = needs_reserve
+        self._receipt = (receipt,) if receipt else ()
 
     async def append(self, job: JobId, facts: Sequence[Event], principal: str) -> int:
         """Add a job's facts and wait for the others': the commit's last position. Raises the Refusal of any."""
@@ -45,7 +45,7 @@ class Together:
             reply.fail(refusal)
 
     async def _commit(self, principal: str) -> None:
-        facts = [fact for of_one in self._facts.values() for fact in of_one]
+        facts = [*(fact for of_one in self._facts.values() for fact in of_one), *self._receipt]
         try:
             position = await self._writer.append(facts, principal, needs_reserve=self._needs_reserve, may_wait=False)
         except Exception as error:

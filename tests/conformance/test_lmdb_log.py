@@ -147,10 +147,10 @@ async def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path, opened: 
     with lmdb.open(str(tmp_path / "log"), max_dbs=4) as env:
         meta = env.open_db(b"meta")
         with env.begin(write=True, db=meta) as txn:
-            txn.put(b"format", b"3")
+            txn.put(b"format", b"4")
     (tmp_path / "opened").write_text(opened)
     before = (tmp_path / "log" / "data.mdb").read_bytes()
-    with pytest.raises(LogIsNewer, match="has format 3; this version reads up to 2"):
+    with pytest.raises(LogIsNewer, match="has format 4; this version reads up to 3"):
         open_log(tmp_path, MemoryFoldStore())
     assert (tmp_path / "log" / "data.mdb").read_bytes() == before
     assert (tmp_path / "opened").read_text() == opened
@@ -302,14 +302,21 @@ async def main():
         threading.Thread(target=print).start()
     except RuntimeError as error:
         refusal = str(error)
-    print(json.dumps([refusal, await log.append([new()]), await log.append([new()])]))
+    appended = [await log.append([new()]), await log.append([new()])]
+    await log.trim([1])
+    try:
+        await log.compact()
+    except LogError as error:
+        not_copied = str(error).partition("could not be copied: ")[2]
+    print(json.dumps([refusal, *appended, not_copied, [r.position for r in log.read_now(0, limit=9)]]))
     await log.close()
 trio.run(main)
 """
 
 
-def test_an_append_needs_no_thread(tmp_path: Path) -> None:
-    assert answer(NO_THREAD, tmp_path) == ["can't start new thread", 1, 2]
+def test_appending_and_erasing_need_no_thread(tmp_path: Path) -> None:
+    refusal = "can't start new thread"
+    assert answer(NO_THREAD, tmp_path) == [refusal, 1, 2, f"{refusal}.", [2]]
 
 
 # Damaged, after a crash of the machine

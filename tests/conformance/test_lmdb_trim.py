@@ -13,6 +13,7 @@ from kala_es.event_log import NewRecord
 from kala_es.event_logs.check import check
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.log_tree import leaf, row
 
 ROOT = Path(__file__).parents[2]
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000\n"
@@ -43,19 +44,16 @@ def positions(log: LmdbEventLog) -> Sequence[int]:
     return [record.position for record in log.read_now(0, limit=1 << 40)]
 
 
-async def test_the_format_rises_with_the_first_erasure_and_not_before(tmp_path: Path) -> None:
+async def test_a_hole_has_a_place_and_a_digest(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         await log.append([new()] * 3)
         await log.trim([])
-    assert content(tmp_path)[0] == "1"
-    async with opened(tmp_path) as log:
         await log.trim([2])
+        digest = log.digest
     log_format, values = content(tmp_path)
-    assert log_format == "2"
-    (hole,) = [item for item in values[1][1:] if isinstance(item, list) and len(item) == 2]
-    assert values[1][0] == 2
-    assert hole[0] == 1
-    assert len(hole[1]) == 32
+    assert log_format == "3"
+    assert values[1][:2] == [3, digest]
+    assert values[1][3] == [1, leaf(row(new()))]
 
 
 async def test_a_long_gap_is_one_small_value_whatever_the_order(tmp_path: Path) -> None:
@@ -67,8 +65,7 @@ async def test_a_long_gap_is_one_small_value_whatever_the_order(tmp_path: Path) 
         assert positions(log) == list(range(71, 91))
     _, values = content(tmp_path)
     assert list(values) == [1, 71, 81]
-    assert values[1][0] == 2
-    assert [item[0] for item in values[1][1:] if isinstance(item, list)] == [70]
+    assert [item[0] for item in values[1][2:] if isinstance(item, list)] == [70]
     assert check(tmp_path) == 90
 
 
