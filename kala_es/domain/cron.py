@@ -19,7 +19,6 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -46,6 +45,7 @@ _RFC3339: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9
 _GO_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|ms|s|m|h)")
 _MICRO_SIGNS: Final = re.compile("[\u00b5\u03bc]s")
 _NANOS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_LEAP_YEAR: Final = 2000
 _MOST_NANOS: Final = 2**63 - 1
 _NANOS_A_SECOND: Final = 10**9
 
@@ -186,7 +186,7 @@ def _interval(text: str) -> Micros:
     return Micros(max(0 if text[0] == "-" else nanos // _NANOS_A_SECOND, 1) * SECOND)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Kind:
     """A kind of field: values from `low` to `high`. A larger one up to `most` is written for `low`."""
 
@@ -208,40 +208,35 @@ class _Field:
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_KINDS: Final = (
-    _Kind(noun="second", low=0, high=59, most=59),
-    _Kind(noun="minute", low=0, high=59, most=59),
-    _Kind(noun="hour", low=0, high=23, most=23),
-    _Kind(noun="day of the month", low=1, high=31, most=31),
-    _Kind(noun="month", low=1, high=12, most=12, names=_MONTHS),
-    _Kind(noun="day of the week", low=0, high=6, most=7, names=_WEEKDAYS),
-)
+_SECOND: Final = _Kind(noun="second", low=0, high=59, most=59)
+_MINUTE: Final = _Kind(noun="minute", low=0, high=59, most=59)
+_HOUR: Final = _Kind(noun="hour", low=0, high=23, most=23)
+_NUMBER: Final = _Kind(noun="day of the month", low=1, high=31, most=31)
+_MONTH: Final = _Kind(noun="month", low=1, high=12, most=12, names=_MONTHS)
+_WEEKDAY: Final = _Kind(noun="day of the week", low=0, high=6, most=7, names=_WEEKDAYS)
 
 
 def _expression(words: list[str], zone: ZoneInfo | None) -> Cron:
     if len(words) not in (5, 6):
         raise Invalid("schedule", f"a cron expression has 5 fields, or 6 with seconds first, this one has {len(words)}")
-    texts = ["0", *words][-6:]
-    second, minute, hour, number, month, weekday = (_field(*each) for each in zip(texts, _KINDS, strict=True))
-    days = Days(
-        numbers=_bits(number),
-        months=_bits(month),
-        weekdays=_bits(weekday),
-        either=not (number.free or weekday.free),
-    )
-    if not days.either and not any(day <= _length(each) for day, each in product(number.values, month.values)):
-        raise Invalid("schedule", f"the day of the month {texts[3]!r} never comes in the month {texts[4]!r}")
+    *times, number, month, weekday = ["0", *words][-6:]
+    second, minute, hour = map(_field, times, (_SECOND, _MINUTE, _HOUR))
+    days = _days(number, month, weekday)
     pattern = WallPattern(days=days, hours=hour.values, minutes=minute.values, seconds=second.values)
     return Cron(pattern=pattern, zone=zone, fixed=not (minute.running or hour.running))
 
 
+@lru_cache(maxsize=4096)
+def _days(number_text: str, month_text: str, weekday_text: str) -> Days:
+    number, month, weekday = _field(number_text, _NUMBER), _field(month_text, _MONTH), _field(weekday_text, _WEEKDAY)
+    either = not (number.free or weekday.free)
+    if not either and min(number.values) > max(monthrange(_LEAP_YEAR, each)[1] for each in month.values):
+        raise Invalid("schedule", f"the day of the month {number_text!r} never comes in the month {month_text!r}")
+    return Days(numbers=_bits(number), months=_bits(month), weekdays=_bits(weekday), either=either)
+
+
 def _bits(field: _Field) -> int:
     return sum(1 << value for value in field.values)
-
-
-def _length(month: int) -> int:
-    """A month's days, in a leap year."""
-    return monthrange(2000, month)[1]
 
 
 @lru_cache(maxsize=4096)

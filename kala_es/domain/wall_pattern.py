@@ -7,10 +7,11 @@ that all patterns with the same days share, the times of a day by arithmetic.
 
 from bisect import bisect_left
 from calendar import isleap, monthrange
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 DAY_SECONDS: Final = 86_400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
@@ -22,8 +23,7 @@ _LAST_YEAR: Final = date.max.year
 _Place = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Days:
+class Days(NamedTuple):
     """Days by their number in the month (1..31), month (1..12) and weekday (0..6, 0 is Sunday).
 
     Each is a set of bits: `months` has bit 2 for February. With `either` a day needs to match only one of the two: its
@@ -77,21 +77,19 @@ class WallPattern:
         if wall >= END_WALL:
             return _LAST_YEAR + 1, 0
         number, second = divmod(max(wall, FIRST_WALL), DAY_SECONDS)
-        day = date.fromordinal(number + _EPOCH_DAY)
-        since = day.toordinal() - date(day.year, 1, 1).toordinal()
-        days = _days_of(self.days, day.year)
-        index = bisect_left(days, since)
-        today = self._in_day(second) if index < len(days) and days[index] == since else 0
-        return day.year, index * self._a_day + today
+        year = date.fromordinal(number + _EPOCH_DAY).year
+        days = _days_of(self.days, year)
+        index = bisect_left(days, number)
+        today = self._in_day(second) if index < len(days) and days[index] == number else 0
+        return year, index * self._a_day + today
 
     def _at(self, year: int, index: int) -> int:
         """The time at a place."""
         day, rest = divmod(index, self._a_day)
         hour, rest = divmod(rest, len(self.minutes) * len(self.seconds))
         minute, second = divmod(rest, len(self.seconds))
-        number = date(year, 1, 1).toordinal() - _EPOCH_DAY + _days_of(self.days, year)[day]
         time = self.hours[hour] * 3600 + self.minutes[minute] * 60 + self.seconds[second]
-        return number * DAY_SECONDS + time
+        return _days_of(self.days, year)[day] * DAY_SECONDS + time
 
     @property
     def _a_day(self) -> int:
@@ -114,14 +112,19 @@ class WallPattern:
         return found
 
 
-def _days_of(days: Days, year: int) -> tuple[int, ...]:
-    """The matching days of a year, counted from its first of January, which is 0."""
-    return _days_in(days, isleap(year), date(year, 1, 1).isoweekday() % 7) if year <= _LAST_YEAR else ()
+@lru_cache(maxsize=1024)
+def _days_of(days: Days, year: int) -> Sequence[int]:
+    """The matching days of a year, counted from 1970-01-01, which is 0."""
+    if year > _LAST_YEAR:
+        return ()
+    first = date(year, 1, 1)
+    begins = first.toordinal() - _EPOCH_DAY
+    return tuple(begins + since for since in _days_in(days, isleap(year), first.isoweekday() % 7))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _days_in(days: Days, leap: bool, weekday: int) -> tuple[int, ...]:
-    """The same for a year of this length, whose first of January is this weekday."""
+    """The same, counted from its first of January, for a year of this length that begins on this weekday."""
     year, since, found = 2000 if leap else 2001, 0, []
     for month in range(1, 13):
         for number in range(1, monthrange(year, month)[1] + 1):
