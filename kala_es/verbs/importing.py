@@ -28,7 +28,9 @@ _SOURCES: Final[Mapping[str, tuple[Translate, str]]] = {
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    about = "take over the jobs of a NextKala or Dkron server, from its URL or from a file with its list of jobs; no database is read directly"
+    about = (
+        "Take over the jobs of a NextKala or Dkron server, from its URL or a file with its list; no database is read."
+    )
     parser = verbs.add_parser("import", help="take over another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
     parser.add_argument("source", metavar="URL|FILE", help="the other server, or a file with its list as JSON")
