@@ -428,7 +428,8 @@ def test_a_stale_page_is_noticed_and_written_anew(tmp_path: Path, capsys: pytest
     assert list(tmp_path.iterdir()) == []
     assert main([], tmp_path) == 0
     assert main(["--check"], tmp_path) == 0
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == pages()
+    written = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert {path.relative_to(tmp_path).as_posix(): path.read_text() for path in written} == pages()
     (tmp_path / "events.md").write_text("old")
     capsys.readouterr()
     assert main(["--check"], tmp_path) == 1

@@ -25,6 +25,7 @@ def request_for(name: str) -> tuple[str, bytes]:
     return {
         "create_job": ("/job/", json.dumps(draft()).encode()),
         "create_jobs": ("/job/bulk/", json.dumps([draft(), draft()]).encode()),
+        "apply_jobs": ("/job/apply/", json.dumps({"jobs": {"k": draft(), "j": draft()}}).encode()),
         "start_job": ("/job/start/j/", b""),
         "enable_job": ("/job/enable/j/", b""),
         "disable_job": ("/job/disable/j/", b""),
@@ -50,7 +51,7 @@ async def test_every_post_is_carried_out_once(route):
     async with serving(storage=storage) as site:
         await site.create("j")
         first = await post(site, path, key(), content)
-        assert first.status_code in (201, 204)
+        assert first.status_code in (200, 201, 204)
         assert "Idempotency-Replayed" not in first.headers
         before = len(site.node.history())
         again = await post(site, path, key(), content)
