@@ -40,6 +40,7 @@ from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
+from kala_es.replay.moments import Replay
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
@@ -148,6 +149,7 @@ class Node:
             check_account=self.outside.check_account,
             rules=rules,
             compact=self.storage.compact,
+            look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
         )
 
     def _hello(self) -> Hello:

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import trio
 
-from kala_es import codec
+from kala_es import codec, limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.declared import Declaration, Refused, Step
-from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound
+from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound, Overloaded
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
@@ -29,6 +29,7 @@ from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
+from kala_es.replay.moments import Moment, Replay
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
@@ -108,6 +109,7 @@ class Parts:
     validate: Validate
     check_account: CheckAccount
     rules: Rules
+    look_back: Callable[[Moment], Replay]
     compact: Compact | None = None
 
 
@@ -120,6 +122,7 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self._looking_back = 0
 
     # Commands
 
@@ -344,6 +347,19 @@ class Scheduler:
         """The job's ticks t with since <= t < until, the first `most`, each with its outcome."""
         wanted = TickList(since=within[0], until=within[1], most=most)
         return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
+
+    async def past(self, moment: Moment) -> Folds:
+        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded."""
+        if self._looking_back >= limits.MAX_MOMENTS:
+            raise Overloaded(f"{limits.MAX_MOMENTS} moments of the past are looked at already")
+        self._looking_back += 1
+        try:
+            replay = self._parts.look_back(moment)
+            for _ in replay.steps():
+                await trio.lowlevel.checkpoint()
+            return replay.folds
+        finally:
+            self._looking_back -= 1
 
     def first_tick(self) -> Instant | None:
         """When the next run or attempt of all is due."""
