@@ -104,6 +104,8 @@ MAX_NAME_CHARS: Final = 1_000
 MAX_ID_CHARS: Final = 200
 MAX_PARENTS: Final = 1_000
 MAX_RETRIES: Final = 1_000_000
+MAX_SCHEDULE_CHARS: Final = 1_000
+"""Of a schedule's or a duration's text; bounds what is kept of parsed ones."""
 MIN_INTERVAL_SECONDS: Final = 0.1
 """A schedule whose ticks are closer is refused (400)."""
 MAX_RUNS_IN_FLIGHT: Final = 1_000

@@ -28,6 +28,7 @@ import isodate
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.schedule import Ticks
+from kala_es.limits import MAX_SCHEDULE_CHARS
 
 _DAY = 86_400 * SECOND
 _MONTH = 2_629_746 * SECOND  # the Gregorian mean, exact: 400 years are 4800 of them
@@ -39,7 +40,6 @@ _ZONE_SLACK = Micros(3 * _DAY)  # how far changes of offset, gaps and folds can 
 _MONTH_SLACK = Micros(12 * _DAY)  # the same with uneven months, leap years and clamping
 _FOREVER = 1 << 62
 _MOST_REPEATS = 2**31 - 1
-_LONGEST_TEXT = 1000  # characters; bounds the cache of parsed schedules, and keeps int() far from its own limit
 _LONGEST = 10_000 * 365 * _DAY
 _SKIPPED_DAYS_FROM, _SKIPPED_DAYS_TO = 1840, 2038  # years in which tz data lists single transitions, not yearly rules
 
@@ -135,12 +135,12 @@ def parse_schedule(text: str, timezone: str) -> Repeating:
 
     Raises `Invalid` for the field "schedule" or "timezone". A start in the past is no error here.
     """
-    if len(text) > _LONGEST_TEXT:
-        raise Invalid("schedule", f"the schedule has {len(text)} characters, more than {_LONGEST_TEXT}")
+    if len(text) > MAX_SCHEDULE_CHARS:
+        raise Invalid("schedule", f"the schedule has {len(text)} characters, more than {MAX_SCHEDULE_CHARS}")
     parts = text.split("/")
     if len(parts) != 3:
         raise Invalid("schedule", f"the schedule {_quote(text)} has not the three parts R[n]/start/interval")
-    zone = _zone(timezone) if timezone else None
+    zone = zone_named(timezone) if timezone else None
     count = _count(parts[0])
     start, wall, offset = _start(parts[1], zone)
     # R0 never uses its interval, and clients leave it empty or put anything there.
@@ -167,6 +167,20 @@ def parse_duration(text: str, field: str) -> Micros:
     if total > _LONGEST:
         raise Invalid(field, f"the duration {_quote(text)} is longer than 10000 years")
     return total
+
+
+def every(length: Micros, start: Instant) -> Repeating:
+    """The ticks start + k x length, from `start` on until year 9999. The length is above zero."""
+    return Repeating(
+        start=start,
+        count=max(_LAST - start, -1) // length + 1,
+        interval=Interval(rest=length),
+        length=length,
+        slack=Micros(0),
+        wall=_EPOCH,
+        zone=None,
+        offset=Micros(0),
+    )
 
 
 def _count(text: str) -> int:
@@ -241,8 +255,8 @@ def _read(text: str, field: str, noun: str) -> Interval:
 
 def _fault(text: str) -> str:
     """Why the text has not the shape of a duration, "" when it has."""
-    if len(text) > _LONGEST_TEXT:
-        return f"has more than {_LONGEST_TEXT} characters"
+    if len(text) > MAX_SCHEDULE_CHARS:
+        return f"has more than {MAX_SCHEDULE_CHARS} characters"
     if _ALTERNATIVE.fullmatch(text):
         return ""
     if not _DURATION.fullmatch(text):
@@ -254,7 +268,8 @@ def _fault(text: str) -> str:
     return "has a fraction before its last number" if _EARLY_FRACTION.search(text) else ""
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_named(name: str) -> ZoneInfo:
+    """The IANA zone of this name; raises `Invalid` for the field "timezone" when there is none."""
     if _ZONE_NAME.fullmatch(name):
         with suppress(KeyError, ValueError, OSError):  # no such zone, a file that is none, a directory
             return ZoneInfo(name)

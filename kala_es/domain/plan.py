@@ -4,9 +4,10 @@ from typing import Final
 
 from kala_es import limits
 from kala_es.domain import template
+from kala_es.domain.cron import is_cron, parse_cron
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, Micros
-from kala_es.domain.iso8601 import parse_duration, parse_schedule
+from kala_es.domain.iso8601 import Repeating, parse_duration, parse_schedule, zone_named
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
 from kala_es.domain.retention import check_retention
@@ -14,7 +15,6 @@ from kala_es.domain.schedule import Once, Schedule
 from kala_es.domain.terms import check_terms
 from kala_es.domain.tick_policy import check_policy
 
-_ANY_START: Final = "R0/2000-01-01T00:00:00Z/"
 _BEGINNING: Final = Instant(-(1 << 62))
 
 
@@ -24,6 +24,8 @@ def schedule_of(spec: JobSpec, planned: Instant) -> Schedule | None:
         return None
     if not spec.schedule:
         return Once(at=planned)
+    if is_cron(spec.schedule):
+        return parse_cron(spec.schedule, spec.timezone, planned)
     return parse_schedule(spec.schedule, spec.timezone)
 
 
@@ -48,7 +50,7 @@ def check(spec: JobSpec) -> None:
     if spec.kind == "remote" and not spec.remote.url:
         raise Invalid("remote_properties.url", "a remote job needs a url")
     if spec.timezone:
-        parse_schedule(_ANY_START, spec.timezone)
+        zone_named(spec.timezone)
     _check_interval(schedule_of(spec, Instant(0)))
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
@@ -62,9 +64,8 @@ def check(spec: JobSpec) -> None:
 
 def check_start(spec: JobSpec, at: Instant) -> None:
     """Raise Invalid when the schedule starts before `at`."""
-    if spec.schedule and not spec.parents:
-        start = parse_schedule(spec.schedule, spec.timezone).start
-        if start < at:
+    match schedule_of(spec, at):
+        case Repeating(start=start) | Once(at=start) if start < at:
             raise Invalid("schedule", f"the start of {spec.schedule!r} has already passed")
 
 

@@ -40,3 +40,16 @@ class Once:
         if after < self.at <= until:
             return Ticks(first=self.at, last=self.at, count=1)
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never:
+    """No tick: only someone's hand starts the job."""
+
+    def next_after(self, moment: Instant) -> Instant | None:
+        """None."""
+        return None
+
+    def between(self, after: Instant, until: Instant) -> Ticks | None:
+        """None."""
+        return None

@@ -28,7 +28,9 @@ _SOURCES: Final[Mapping[str, tuple[Translate, str]]] = {
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    about = "take over the jobs of a NextKala or Dkron server, from its URL or from a file with its list of jobs"
+    about = (
+        "Take over the jobs of a NextKala or Dkron server, from its URL or a file with its list; no database is read."
+    )
     parser = verbs.add_parser("import", help="take over another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
     parser.add_argument("source", metavar="URL|FILE", help="the other server, or a file with its list as JSON")
@@ -56,6 +58,8 @@ def _read(kind: str, source: str) -> Coming:
     try:
         if source.startswith(("http://", "https://")):
             body = fetch(source if urlsplit(source).path.strip("/") else source.rstrip("/") + path)
+        elif "://" in source:
+            raise Failed(f"{source.partition('://')[0]}: only http and https URLs, and files; no database is read")
         else:
             body = read_file(source)
         return translate(body, Instant(int(time.time() * SECOND)))

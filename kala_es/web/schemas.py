@@ -63,7 +63,7 @@ _ORIGINAL: Final[Schema] = {
     "dependent_jobs": _SOME_IDS,
     "parent_jobs": _SOME_IDS,
     "on_failure_job": _TEXT,
-    "schedule": {**_TEXT, "description": "ISO 8601: R[n]/start/interval; empty to run once, now."},
+    "schedule": {**_TEXT, "description": "R[n]/start/interval (ISO 8601) or cron; empty: once, now."},
     "retries": _COUNT,
     "epsilon": {**_TEXT, "description": "An ISO 8601 duration."},
     "next_run_at": _TIME,
@@ -99,7 +99,7 @@ _NOTICE: Final[Schema] = {
     "reason": _TEXT,
 }
 _OURS: Final[Schema] = {
-    "timezone": {**_TEXT, "description": "An IANA zone for the schedule's calendar."},
+    "timezone": {**_TEXT, "description": "An IANA zone for the schedule's calendar or clock."},
     "shell": {**_FLAG, "description": "Run the command by /bin/sh -c."},
     "env": {"type": "object", "additionalProperties": _TEXT},
     "cwd": _TEXT,

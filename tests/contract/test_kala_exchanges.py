@@ -39,6 +39,7 @@ ORIGIN = "this server answers no page of a foreign origin; the original had no p
 UI = "the web UI comes with a later issue"
 STRICT = "section 0: the schedule grammar is strict, the documented forms and nothing around them"
 ISODATE = "section 0: the interval is what isodate parses, fractions too"
+CRON = "cron expressions are schedules here; NextKala has none, so none of its own texts changes its meaning"
 TEMPLATE = "section 0: a template that does not parse is refused with 400 when the job is created"
 REFUSED_BEFORE = "it was refused when it was created"
 OWN_RUNS = "section 0: executions are those of the job, newest last by start (B8)"
@@ -164,6 +165,7 @@ EXCEPTIONS: Final[dict[str, Ours]] = {
     "delete_all.cleanup4": Ours(reason="B6: deleting all jobs stops half-way when some have children", status=204),
     # schedules
     "schedule.bad.dur_frac": Ours(reason=ISODATE, like="schedule.maybe.R0", status=201),
+    "schedule.bad.cron": Ours(reason=CRON, like="schedule.maybe.R0", status=201),
     "schedule.maybe.R_minus5": Ours(reason=STRICT, status=400),
     "schedule.maybe.R_minus5.get": Ours(reason=REFUSED_BEFORE, status=404),
     "schedule.maybe.suffix_R": Ours(reason=STRICT, status=400),

@@ -252,6 +252,7 @@ RULES_DIFFER: Final = {
     "create.bad_template_delims": "section 0: a template that does not parse is refused with 400",
     "fail.bad_template": "section 0: a template that does not parse is refused with 400",
     "schedule.bad.dur_frac": "section 0: the interval is what isodate parses, fractions too",
+    "schedule.bad.cron": "cron expressions are schedules here",
     "schedule.maybe.R_minus5": "section 0: the grammar is strict",
     "schedule.maybe.suffix_R": "section 0: the grammar is strict",
     "schedule.maybe.dur_neg_outer": "section 0: the grammar is strict",

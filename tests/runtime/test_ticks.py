@@ -280,3 +280,41 @@ async def test_the_list_says_what_became_of_each_tick(autojump_clock):
         ]
         later = await node.scheduler.ticks(JobId("a"), within=(listed[1].tick, within[1]), most=2)
         assert later == listed[1:3]
+
+
+# Cron expressions
+
+
+async def test_cron_jobs_keep_time_over_a_restart(autojump_clock):
+    storage = memory_storage()
+    async with running_node(storage) as node:
+        await trio.sleep(7.25)
+        for job, schedule in (("a", "*/20 * * * * *"), ("b", "@every 25s"), ("c", "@manually"), ("d", "0 9 * * MON")):
+            await node.create(job, schedule=schedule)
+        await trio.sleep(60)
+        await node.crash()
+        clock = node.clock
+    async with running_node(restarted(storage), clock=clock) as node:
+        await trio.sleep(33)
+        assert started(node) == [20, 40, 60, 80, 100]
+        assert started(node, "b") == [32, 57, 82]
+        assert started(node, "c") == []
+        check_ticks(node, node.clock.now())
+
+
+async def test_a_cron_job_makes_up_what_passed_while_the_server_was_down(autojump_clock):
+    storage = memory_storage()
+    async with running_node(storage) as node:
+        await node.create("a", schedule="30 * * * * *")
+        await node.create("b", schedule="30 * * * * *", ticks=TickPolicy(catch_up="all"))
+        await trio.sleep(45)
+        await node.crash()
+        clock = node.clock
+    await trio.sleep(300)
+    async with running_node(restarted(storage), clock=clock) as node:
+        await trio.sleep(20)
+        (missed,) = node.events(e.TickMissed, job="a")
+        assert (missed.count, missed.reason) == (4, "the server was down")
+        assert started(node) == [30, 330]
+        assert started(node, "b") == [30, 90, 150, 210, 270, 330]
+        check_ticks(node, node.clock.now())

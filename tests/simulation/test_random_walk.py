@@ -195,6 +195,8 @@ class Walk:
         times = self.random.choice(("", "", "0", "1", "5"))
         if chance() < 0.7:
             fields["schedule"] = f"R{times}/{start}/{self.random.choice(('PT7S', 'PT31S', 'PT10M', 'P1D'))}"
+        elif chance() < 0.5:
+            fields["schedule"] = self.random.choice(("*/7 * * * * *", "30 * * * * *", "@every 31s", "@manually"))
         elders = [elder for elder in self.node.node.folds.jobs.ids() if elder < job]
         if elders and chance() < 0.4:
             fields["parents"] = self.random.sample(elders, min(self.random.choice((1, 1, 2)), len(elders)))

@@ -109,6 +109,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         (["dkron", str(tmp_path / "none.json")], "No such file"),
         (["dkron", str(tmp_path / "list.json")], "Dkron's list of jobs is an array"),
         (["nextkala", str(tmp_path / "list.json")], "jobs: NextKala's list is an object"),
+        (["nextkala", "postgresql://127.0.0.1:9/"], "no database is read"),
         (["nextkala", "http://127.0.0.1:9"], "http://127.0.0.1:9/api/v1/job/: "),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)

@@ -63,3 +63,16 @@ def test_a_pause_outlives_the_server_and_ends_by_the_clock(tmp_path: Path) -> No
         eventually(lambda: len(lives.runs(job)) == 1)
         assert lives.runs(job)[0]["covers"]["count"] == 3
         assert lives.call("GET", "/api/v1/pause/")[1] == {"paused": None}
+
+
+def test_a_cron_job_goes_on_after_a_kill(tmp_path: Path) -> None:
+    with Lives(tmp_path) as lives:
+        job = lives.make(schedule="* * * * * *", catch_up="all")
+        eventually(lambda: len(lives.runs(job)) >= 2)
+        lives.kill_and_restart()
+        before = len(lives.runs(job))
+        eventually(lambda: len(lives.runs(job)) >= before + 2)
+        answered = [tick for tick in ticks(lives, job) if tick["outcome"] not in ("waiting", "coming")]
+        moments = [datetime.fromisoformat(tick["tick"]) for tick in answered]
+        assert {tick["outcome"] for tick in answered} == {"started"}
+        assert moments == [moments[0] + timedelta(seconds=count) for count in range(len(moments))]

@@ -1,6 +1,8 @@
 """Over HTTP: a job's policy for its ticks, pauses, and the list of ticks."""
 
 import json
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -108,3 +110,34 @@ async def test_a_start_that_would_overlap_is_refused():
         assert (await site.http.post(f"{API}/job/start/j/", headers=headers)).status_code == 202
         again = await site.http.post(f"{API}/job/start/j/", headers=headers)
         assert (again.status_code, "in flight" in again.json()["error"]) == (409, True)
+
+
+async def test_a_job_on_a_cron_expression_runs():
+    async with serving() as site:
+        assert (await create(site, id="j", schedule="* * * * * *", timezone="Asia/Tokyo")).status_code == 201
+        with trio.fail_after(10):
+            await site.node.ends("j")
+        shown = await job(site)
+        assert (shown["schedule"], shown["timezone"], shown["is_done"]) == ("* * * * * *", "Asia/Tokyo", False)
+        coming = (await site.http.get(f"{API}/job/j/next/?count=3")).json()["next"]
+        seconds = [datetime.fromisoformat(each) for each in coming]
+        assert [one - other for other, one in pairwise(seconds)] == [timedelta(seconds=1)] * 2
+        first = (await site.http.get(f"{API}/job/j/ticks/?limit=1")).json()["ticks"][0]
+        assert first["outcome"] == "started"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"schedule": "0 0 30 2 *"}, "schedule", "never comes"),
+        ({"schedule": "* * * *"}, "schedule", "5 fields, or 6"),
+        ({"schedule": "61 * * * *"}, "schedule", "the minute '61'"),
+        ({"schedule": "@at 2020-01-01T00:00:00Z"}, "schedule", "already passed"),
+        ({"schedule": "@daily", "timezone": "Nope"}, "timezone", "no time zone"),
+    ],
+)
+async def test_a_bad_cron_expression_is_refused(fields, field, reason):
+    async with serving() as site:
+        answer = await create(site, **fields)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+        assert reason in answer.json()["error"]
