@@ -96,11 +96,16 @@ def _step(step: Step) -> dict[str, Any]:
     if step.refused is not None:
         row |= {"field": step.refused.field, "reason": step.refused.reason}
     elif step.action in ("create", "change"):
-        row["fields"] = {key: list(pair) for key, pair in _differences(_said(step.before), _said(step.after))}
+        row["fields"] = fields_json(step.before, step.after)
     return row
 
 
-def _said(draft: JobDraft | None) -> dict[str, Any]:
+def fields_json(before: JobDraft | None, after: JobDraft | None) -> dict[str, Any]:
+    """What differs between two definitions: key -> [before, after]."""
+    return {key: list(pair) for key, pair in differences(definition(before), definition(after))}
+
+
+def definition(draft: JobDraft | None) -> dict[str, Any]:
     """The keys of a definition, those of the remote request one by one."""
     if draft is None or draft.id is None:
         return {}
@@ -121,7 +126,8 @@ def _said(draft: JobDraft | None) -> dict[str, Any]:
     return said | {f"{_REMOTE}.{key}": value for key, value in remote.items()} | managed
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterable[tuple[str, tuple[Any, Any]]]:
+def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterable[tuple[str, tuple[Any, Any]]]:
+    """The keys of two definitions that differ, with both values; None for one that is not there."""
     for key in dict.fromkeys((*before, *after)):
         if before.get(key) != after.get(key):
             yield key, (before.get(key), after.get(key))

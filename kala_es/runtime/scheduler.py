@@ -32,6 +32,7 @@ from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
+from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.server_pause import ServerPause
@@ -120,6 +121,7 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self.history = JobHistory(parts.log, parts.folds.runs)
 
     # Commands
 
