@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -67,10 +67,15 @@ def _moment(text: str, flag: str) -> Instant:
 def _kept(directory: Path | None) -> tuple[list[Job], Pause | None]:
     """The jobs that a log has at its end, and the server's pause."""
     from kala_es.event_logs.lmdb_reader import LogReader
+    from kala_es.fold_stores.lmdb_reader import read_folds
     from kala_es.replay.moments import Moment, Replay
 
     directory = directory or Settings().data
-    with closing(LogReader(directory)) as log:
+    with ExitStack() as opened:
+        index = read_folds(directory)
+        if index is not None:
+            opened.enter_context(closing(index))
+        log = opened.enter_context(closing(LogReader(directory, index)))
         folds = Replay(log, Moment(position=log.head), directory / "snapshots").finish()
     return list(folds.jobs.after("")), folds.server_pause
 
