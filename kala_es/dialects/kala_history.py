@@ -1,7 +1,7 @@
 """A job's history in JSON: its changes, field by field in the API's own names, and the causes of its runs."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kala_es.dialects import go_json
 from kala_es.dialects.go_json import dumps, instant_text, struct
@@ -48,9 +48,17 @@ def _change(change: Change) -> dict[str, Any]:
     return row
 
 
-def why_tick_json(tick: Instant, found: TickOutcome | None, known: tuple[JobDraft | None, Sequence[Link]]) -> bytes:
-    """What became of a tick, the definition that held, and the chain of runs from its own up to the root."""
-    draft, chain = known
+class Known(NamedTuple):
+    """What is known around a tick: the definition that held, the change that brought its answer about, its runs."""
+
+    draft: JobDraft | None
+    change: Change | None
+    chain: Sequence[Link]
+
+
+def why_tick_json(tick: Instant, found: TickOutcome | None, known: Known) -> bytes:
+    """What became of a tick, what brought that about, and the chain of runs from its own up to the root."""
+    draft = known.draft
     return dumps(
         {
             "tick": instant_text(tick),
@@ -61,7 +69,8 @@ def why_tick_json(tick: Instant, found: TickOutcome | None, known: tuple[JobDraf
             "made_up_by": found.made_up_by if found else None,
             "schedule": draft.spec.schedule if draft else None,
             "timezone": draft.spec.timezone if draft else None,
-            "chain": [_link(link) for link in chain],
+            "change": _change(known.change) if known.change else None,
+            "chain": [_link(link) for link in known.chain],
         }
     )
 

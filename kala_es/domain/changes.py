@@ -51,3 +51,18 @@ def definition_after(draft: JobDraft | None, event: ChangeEvent) -> JobDraft | N
             return None
         case _:
             assert_never(event)
+
+
+def brings_about(change: Change, reason: str) -> bool | None:
+    """Whether a tick is skipped or missed for this reason because of the change; False: no longer. None: no matter."""
+    event, after = change.event, change.after
+    if isinstance(event, e.JobDeleted):
+        return False
+    if reason == "paused":
+        return isinstance(event, e.JobPaused) if isinstance(event, e.JobPaused | e.JobResumed) else None
+    if reason == "the job was edited":
+        return True if isinstance(event, e.JobUpdated) else None
+    if reason not in ("disabled", "the job was disabled") or after is None:
+        return None
+    was = change.before is not None and change.before.disabled
+    return None if after.disabled and was else after.disabled

@@ -7,9 +7,11 @@ from urllib.parse import urlencode
 from kala_es import limits
 from kala_es.dialects import kala_history
 from kala_es.dialects.kala_ticks import parse_moment
+from kala_es.domain.changes import Change, brings_about
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import JobDraft
+from kala_es.domain.tick_list import TickOutcome
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
 from kala_es.web.jobs import API
@@ -50,8 +52,24 @@ async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response
     draft = await _definition_when(tick, job, site)
     found = await scheduler.ticks(job, within=(tick, Instant(tick + 1)), most=1)
     run = (found[0].run or found[0].made_up_by) if found else None
-    chain = scheduler.history.chain(run) if run else []
-    return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, (draft, chain)))
+    known = kala_history.Known(
+        draft=draft,
+        change=await _reason_of(found[0], job, site) if found else None,
+        chain=scheduler.history.chain(run) if run else [],
+    )
+    return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, known))
+
+
+async def _reason_of(found: TickOutcome, job: JobId, site: Site) -> Change | None:
+    """The change that brought a tick's answer about, if it was one of the job's own."""
+    cause: Change | None = None
+    async with aclosing(site.scheduler.history.changes(job)) as changes:
+        async for change in changes:
+            if found.at is None or change.event.at > found.at:
+                break
+            does = brings_about(change, found.reason)
+            cause = cause if does is None else change if does else None
+    return cause
 
 
 async def _definition_when(moment: Instant, job: JobId, site: Site) -> JobDraft | None:

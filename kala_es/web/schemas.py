@@ -145,6 +145,7 @@ _CHANGE: Final[Schema] = {
     "reason": _TEXT,
     "with_parent": {**_TEXT, "description": "The deleted parent that took the job along."},
 }
+_A_CHANGE: Final = _object(_CHANGE, optional=("until", "reason", "with_parent"))
 _CAUSE: Final[Schema] = {
     "run": _TEXT,
     "job": _TEXT,
@@ -162,6 +163,7 @@ _WHY: Final[Schema] = {
     "outcome": {"enum": [*_TICK["outcome"]["enum"], "no tick"]},
     "schedule": {"type": ["string", "null"], "description": "The one that held then."},
     "timezone": {"type": ["string", "null"]},
+    "change": {"anyOf": [_A_CHANGE, {"type": "null"}], "description": "The one that brought it about."},
     "chain": _list(_object(_CAUSE)),
 }
 _RUN: Final[Schema] = {
@@ -254,7 +256,7 @@ SCHEMAS: Final[Schema] = {
     "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Ticks": _object({"ticks": _list(_object(_TICK))}),
-    "History": _object({"history": _list(_object(_CHANGE, optional=("until", "reason", "with_parent")))}),
+    "History": _object({"history": _list(_A_CHANGE)}),
     "Why": _object(_WHY, optional=tuple(name for name in _WHY if name not in ("run", "chain"))),
     "Revert": _object({"position": _COUNT}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),

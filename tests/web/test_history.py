@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from kala_es.domain.events import JobCreated, JobUpdated, RunStarted
+from kala_es.dialects.go_json import instant_text
+from kala_es.domain.events import JobCreated, JobUpdated, RunSkipped, RunStarted
+from kala_es.domain.ids import SECOND, Instant
 from tests.nodes import FAILS
 from tests.web.edges import API, FAR, draft, serving
 
@@ -100,6 +102,16 @@ async def test_why_a_tick_became_what_it_did():
         tick = (await get(site, "/job/once/ticks/"))["ticks"][0]["tick"]
         why = await get(site, f"/job/once/why/?tick={tick}")
         assert (why["outcome"], why["run"], why["chain"][0]["cause"]) == ("started", run.run, "schedule")
+
+
+async def test_why_a_tick_was_skipped_names_the_change():
+    async with serving() as site:
+        soon = instant_text(Instant(site.node.clock.now() // SECOND * SECOND + 2 * SECOND))
+        await site.create("j", schedule=f"R/{soon}/PT1S")
+        await site.http.post(f"{API}/job/pause/j/", json={"reason": "a move"})
+        await site.node.until(lambda: site.node.events(RunSkipped, job="j"))
+        why = await get(site, f"/job/j/why/?tick={soon}")
+        assert (why["outcome"], why["reason"], why["change"]["reason"]) == ("skipped", "paused", "a move")
 
 
 @pytest.mark.parametrize("query", ["", "?tick=noon", "?tick=2099-01-01T00:00:00Z&run=r"])
