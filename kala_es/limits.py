@@ -47,6 +47,8 @@ OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
+MAX_CAUSES: Final = 1_000
+"""Runs in the chain of causes that is shown of one run."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""

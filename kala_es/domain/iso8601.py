@@ -16,6 +16,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,15 @@ class Repeating:
         """The first tick later than `moment`, or None when there is none."""
         index = self._passed(moment)
         return self._tick(index) if index < self.count else None
+
+    def walk(self, moment: Instant) -> Iterator[Instant]:
+        """The ticks later than `moment`, one after another, each as `next_after` gives it for less work."""
+        last = moment
+        for index in range(self._passed(moment), self.count):
+            tick = self._tick(index)
+            if tick > last:
+                yield tick
+            last = tick
 
     def between(self, after: Instant, until: Instant) -> Ticks | None:
         """The ticks t with after < t <= until, or None; never walks them one by one."""

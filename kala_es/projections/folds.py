@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant
+from kala_es.domain.model import Job
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.domain.tick_policy import Pause
@@ -121,17 +122,25 @@ class Folds:
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, e.ServerEvent):
-            self.server_pause = _pause_after(event)
+            self.show(event)
         if isinstance(event, OF_NO_JOB):
             note(self.watch, event, None)
             if isinstance(event, BaseTaken):
                 self.base = event
             return ()
-        before, after = self.jobs.apply(event)
+        after = self.show(event)
         note(self.watch, event, after)
+        return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))
+
+    def show(self, event: e.JobEvent | e.ServerEvent) -> Job | None:
+        """Fold what can be read of the present, and nothing that acts or tells; the event's job after it."""
+        if isinstance(event, e.ServerEvent):
+            self.server_pause = _pause_after(event)
+            return None
+        before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
         self.busy.apply(before, after)
-        return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))
+        return after
 
     def _flush(self, position: int) -> None:
         if position <= self.stored:

@@ -12,21 +12,21 @@ from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from kala_es import codec
+from kala_es.domain import events as e
 from kala_es.domain.due import wake_at
-from kala_es.domain.events import OutputChunk
 from kala_es.domain.ids import Instant
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections import past, snapshot
-from kala_es.projections.folds import Folds
-from kala_es.projections.recorded import Recorded
+from kala_es.projections.folds import OF_NO_JOB, Folds
 
 _PAGE: Final = 500
-_UNREAD: Final = OutputChunk.__name__
+_UNREAD: Final = frozenset(kind.__name__ for kind in OF_NO_JOB if not issubclass(kind, e.ServerEvent))
+"""What changes nothing that can be read of jobs."""
 _ALL: Final = (1 << 63) - 1
 _NEVER: Final = Instant(0)
 
@@ -132,9 +132,11 @@ class Replay:
 
 
 def feed(folds: Folds, records: Sequence[Record]) -> None:
-    """Fold records into the folds of memory."""
-    facts = [Recorded(r.position, codec.decode(r), r.principal) for r in records if r.type != _UNREAD]
-    folds.apply(facts)
+    """Fold records into what can be read of the folds of memory; commands and notices are not made due."""
+    for record in records:
+        if record.type not in _UNREAD:
+            event: Any = codec.decode(record)
+            folds.show(event)
     if records:
         folds.position = records[-1].position
         folds.latest = max(folds.latest, *(Instant(record.time) for record in records))

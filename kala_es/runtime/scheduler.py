@@ -5,7 +5,6 @@ Commands go to the jobs' actors; readings are frozen values from the folds, and 
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 
@@ -30,9 +29,13 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.replay.moments import Moment, Replay
+from kala_es.runtime.asking import Answer as Answer
+from kala_es.runtime.asking import Key as Key
+from kala_es.runtime.asking import Origin as Origin
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
+from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.server_pause import ServerPause
@@ -58,40 +61,6 @@ class Rules:
     runs_kept_seconds: float | None = None
     notify: tuple[Target, ...] = ()
     kept: Kept = ALL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A request's idempotency key and the digest of what it asks."""
-
-    key: str
-    fingerprint: bytes
-
-    @classmethod
-    def of(cls, key: str, *asked: bytes) -> "Key":
-        """The key of a request; `asked` is its method, path and body."""
-        digest = blake2b(digest_size=16)
-        for part in asked:
-            digest.update(len(part).to_bytes(8, "big") + part)
-        return cls(key=key, fingerprint=digest.digest())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a client is told when its request is granted."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Who asks, and what is to be remembered as the answer (both None without an idempotency key)."""
-
-    principal: str = ""
-    key: Key | None = None
-    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +92,7 @@ class Scheduler:
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
         self._looking_back = 0
+        self.history = JobHistory(parts.log, parts.folds.runs)
 
     # Commands
 

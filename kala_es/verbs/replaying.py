@@ -17,6 +17,7 @@ from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay import listing, views
 from kala_es.replay.difference import Difference
 from kala_es.replay.moments import Moment, NotKnown, Replay
+from kala_es.verbs import simulating
 
 _FAILED: Final = 1
 _FOLLOW_SECONDS: Final = 0.25
@@ -29,7 +30,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     parser = verbs.add_parser("replay", help="look into a log: its events, a moment of the past, what changed")
     looks = parser.add_subparsers(metavar="LOOK", required=True)
-    events = _look(looks, "events", _events, "the log's records, as JSON lines")
+    events = _look(looks, "events", _events, about="the log's records, as JSON lines")
     events.add_argument("--job", metavar="ID", help="only of this job")
     events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
     events.add_argument("--since", type=_moment, metavar="MOMENT", help="only what was recorded after it")
@@ -37,17 +38,18 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     events.add_argument("--until", type=_moment, metavar="MOMENT", help="only what was recorded up to it")
     events.add_argument("--follow", action="store_true", help="go on with what is recorded from now on")
     events.add_argument("--output", choices=("text", "base64", "none"), default="text", help="how output is shown")
-    show = _look(looks, "show", _show, "what was known at a moment, as JSON")
+    show = _look(looks, "show", _show, about="what was known at a moment, as JSON")
     show.add_argument("--at", type=_moment, metavar="MOMENT", help="a time or a position; else the log's end")
     show.add_argument("what", choices=_VIEWS, metavar="WHAT", help=" | ".join(_VIEWS))
     show.add_argument("id", nargs="?", metavar="ID", help="of the job or run")
-    diff = _look(looks, "diff", _diff, "what changed in the jobs between two moments, as JSON lines")
+    diff = _look(looks, "diff", _diff, about="what changed in the jobs between two moments, as JSON lines")
     diff.add_argument("--from", dest="since", type=_moment, required=True, metavar="MOMENT", help="a time or position")
     diff.add_argument("--to", dest="until", type=_moment, metavar="MOMENT", help="another; else the log's end")
+    simulating.add(looks)
 
 
 def _look(
-    looks: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, look: Callable[..., int], about: str
+    looks: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, look: Callable[..., int], *, about: str
 ) -> argparse.ArgumentParser:
     parser = looks.add_parser(name, help=about)
     parser.set_defaults(verb=_with_log, look=look)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final, get_args
 
+from kala_es.domain.changes import CHANGES
 from kala_es.domain.declared import Action
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
@@ -129,6 +130,42 @@ _TICK: Final[Schema] = {
     "reason": _TEXT,
     "made_up_by": {"type": ["string", "null"]},
 }
+_FIELDS: Final[Schema] = {
+    "type": "object",
+    "description": "By name: the value before, and after.",
+    "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+}
+_CHANGE: Final[Schema] = {
+    "position": _COUNT,
+    "time": _TIME,
+    "principal": _TEXT,
+    "type": {"enum": [kind.__name__ for kind in CHANGES]},
+    "fields": _FIELDS,
+    "until": _SOME_TIME,
+    "reason": _TEXT,
+    "with_parent": {**_TEXT, "description": "The deleted parent that took the job along."},
+}
+_A_CHANGE: Final = _object(_CHANGE, optional=("until", "reason", "with_parent"))
+_CAUSE: Final[Schema] = {
+    "run": _TEXT,
+    "job": _TEXT,
+    "cause": {"enum": [*get_args(Cause)]},
+    "principal": _TEXT,
+    "tick": _SOME_TIME,
+    "started_at": _TIME,
+    "ended_at": _SOME_TIME,
+    "outcome": {"enum": [*get_args(Outcome), None]},
+    "reason": _TEXT,
+    "attempts": _COUNT,
+}
+_WHY: Final[Schema] = {
+    **{name: schema for name, schema in _TICK.items() if name != "outcome"},
+    "outcome": {"enum": [*_TICK["outcome"]["enum"], "no tick"]},
+    "schedule": {"type": ["string", "null"], "description": "The one that held then."},
+    "timezone": {"type": ["string", "null"]},
+    "change": {"anyOf": [_A_CHANGE, {"type": "null"}], "description": "The one that brought it about."},
+    "chain": _list(_object(_CAUSE)),
+}
 _RUN: Final[Schema] = {
     "id": _TEXT,
     "job_id": _TEXT,
@@ -219,6 +256,9 @@ SCHEMAS: Final[Schema] = {
     "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Ticks": _object({"ticks": _list(_object(_TICK))}),
+    "History": _object({"history": _list(_A_CHANGE)}),
+    "Why": _object(_WHY, optional=tuple(name for name in _WHY if name not in ("run", "chain"))),
+    "Revert": _object({"position": _COUNT}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
     "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},

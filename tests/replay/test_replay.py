@@ -1,5 +1,6 @@
 """What changed between two moments, what a time means, and which snapshots of the past are kept."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_older_the_sparser(tmp_path: Path) -> None:
     assert len(there) == limits.MAX_PAST_SNAPSHOTS
     positions = [each.position for each in there]
     assert positions[-1] == 4990
-    gaps = [later - earlier for earlier, later in zip(positions, positions[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(positions)]
     assert sum(gaps[:10]) > 5 * sum(gaps[-10:])
     assert there[0].content() == b"content"
     there[0].path.write_bytes(b"damaged")

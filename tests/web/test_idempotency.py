@@ -31,6 +31,7 @@ def request_for(name: str) -> tuple[str, bytes]:
         "disable_job": ("/job/disable/j/", b""),
         "pause_job": ("/job/pause/j/", b'{"reason": "r"}'),
         "resume_job": ("/job/resume/j/", b""),
+        "revert_job": ("/job/j/revert/", b'{"position": 1}'),
         "pause_server": ("/pause/", b""),
         "resume_server": ("/resume/", b""),
     }[name]

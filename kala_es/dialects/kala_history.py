@@ -1,0 +1,99 @@
+"""A job's history in JSON: its changes, field by field in the API's own names, and the causes of its runs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from kala_es.dialects import go_json
+from kala_es.dialects.go_json import dumps, instant_text, struct
+from kala_es.dialects.kala_declared import fields_json
+from kala_es.domain import events as e
+from kala_es.domain.changes import Change, Link
+from kala_es.domain.errors import Invalid
+from kala_es.domain.ids import Instant
+from kala_es.domain.model import JobDraft
+from kala_es.domain.tick_list import TickOutcome
+
+_REVERT: Final = struct(("position", "position", go_json.integer))
+
+
+def parse_revert(body: bytes, head: int) -> int:
+    """The position whose definition is to come back; the log ends at `head`. Raises Invalid."""
+    value = go_json.loads(body) if body.strip() else None
+    position = go_json.fields(value, _REVERT).get("position") if value is not None else None
+    if position is None:
+        raise Invalid("position", "is missing")
+    if not 1 <= position <= head:
+        raise Invalid("position", f"must be a position of the log, 1 to {head}")
+    return int(position)
+
+
+def changes_json(changes: Iterable[Change]) -> bytes:
+    """A list of changes."""
+    return dumps({"history": [_change(change) for change in changes]})
+
+
+def _change(change: Change) -> dict[str, Any]:
+    event = change.event
+    row = {
+        "position": change.position,
+        "time": instant_text(event.at),
+        "principal": change.principal,
+        "type": type(event).__name__,
+        "fields": fields_json(change.before, change.after),
+    }
+    if isinstance(event, e.JobPaused):
+        row |= {"until": _moment(event.until), "reason": event.reason}
+    elif isinstance(event, e.JobDeleted) and event.cause is not None:
+        row["with_parent"] = event.cause
+    return row
+
+
+class Known(NamedTuple):
+    """What is known around a tick: the definition that held, the change that brought its answer about, its runs."""
+
+    draft: JobDraft | None
+    change: Change | None
+    chain: Sequence[Link]
+
+
+def why_tick_json(tick: Instant, found: TickOutcome | None, known: Known) -> bytes:
+    """What became of a tick, what brought that about, and the chain of runs from its own up to the root."""
+    draft = known.draft
+    return dumps(
+        {
+            "tick": instant_text(tick),
+            "outcome": found.outcome if found else "no tick",
+            "at": _moment(found.at) if found else None,
+            "run": found.run if found else None,
+            "reason": found.reason if found else "",
+            "made_up_by": found.made_up_by if found else None,
+            "schedule": draft.spec.schedule if draft else None,
+            "timezone": draft.spec.timezone if draft else None,
+            "change": _change(known.change) if known.change else None,
+            "chain": [_link(link) for link in known.chain],
+        }
+    )
+
+
+def why_run_json(chain: Sequence[Link]) -> bytes:
+    """The chain of runs from one up to its root."""
+    return dumps({"run": chain[0].run, "chain": [_link(link) for link in chain]})
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "run": link.run,
+        "job": link.job,
+        "cause": link.cause,
+        "principal": link.principal,
+        "tick": _moment(link.tick),
+        "started_at": instant_text(link.started),
+        "ended_at": _moment(link.ended),
+        "outcome": link.outcome,
+        "reason": link.reason,
+        "attempts": link.attempts,
+    }
+
+
+def _moment(moment: Instant | None) -> str | None:
+    return None if moment is None else instant_text(moment)

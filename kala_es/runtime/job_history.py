@@ -1,0 +1,97 @@
+"""What became of a job and why, read from its stream of the log a page at a time, while others have their turn."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from kala_es import codec, limits
+from kala_es.domain.changes import CHANGES, Change, Link, definition_after
+from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.model import JobDraft
+from kala_es.event_log import EventLog
+from kala_es.projections.runs import Runs, RunSummary
+
+_PAGE: Final = 1_000
+_CHANGES: Final = {kind.__name__ for kind in CHANGES}
+
+
+class JobHistory:
+    """The changes of jobs, also of deleted ones, and the runs that led to a run."""
+
+    def __init__(self, log: EventLog, runs: Runs) -> None:
+        self._log = log
+        self._runs = runs
+
+    async def changes(self, job: JobId) -> AsyncGenerator[Change, None]:
+        """All changes of a job and of its namesakes before it, oldest first."""
+        draft: JobDraft | None = None
+        position = 0
+        while page := await self._log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
+            for record in page:
+                if record.type in _CHANGES:
+                    event = codec.decode(record)
+                    assert isinstance(event, CHANGES)
+                    before, draft = draft, definition_after(draft, event)
+                    yield Change(
+                        position=record.position, principal=record.principal, event=event, before=before, after=draft
+                    )
+            position = page[-1].position
+
+    async def page(self, job: JobId, *, after: int, most: int) -> list[Change]:
+        """The changes after a position, at most so many. Raises NotFound when there never was such a job."""
+        found: list[Change] = []
+        was_there = False
+        async with aclosing(self.changes(job)) as changes:
+            async for change in changes:
+                was_there = True
+                if change.position > after:
+                    found.append(change)
+                if len(found) == most:
+                    break
+        if not was_there:
+            raise NotFound(f"there is no job {job!r}, and never was")
+        return found
+
+    async def definition_at(self, job: JobId, position: int) -> JobDraft:
+        """The definition after the record at a position. Raises NotFound, Invalid when there was none then."""
+        draft: JobDraft | None = None
+        was_there = False
+        async with aclosing(self.changes(job)) as changes:
+            async for change in changes:
+                was_there = True
+                if change.position > position:
+                    break
+                draft = change.after
+        if not was_there:
+            raise NotFound(f"there is no job {job!r}, and never was")
+        if draft is None:
+            raise Invalid("position", f"there was no job {job!r} at position {position}")
+        return draft
+
+    def chain(self, run: RunId) -> list[Link]:
+        """A run, the one whose end caused it, and so on up to the root; those that are not forgotten."""
+        links: list[Link] = []
+        following: RunId | None = run
+        while following is not None and len(links) < limits.MAX_CAUSES:
+            summary = self._runs.get(following)
+            if summary is None:
+                break
+            links.append(_link(summary))
+            following = summary.after
+        return links
+
+
+def _link(run: RunSummary) -> Link:
+    return Link(
+        run=run.id,
+        job=run.job,
+        cause=run.cause,
+        principal=run.principal,
+        started=run.started,
+        attempts=run.attempts,
+        tick=run.tick,
+        ended=run.ended,
+        outcome=run.outcome,
+        reason=run.reason,
+    )

@@ -1,0 +1,159 @@
+"""A job's history over HTTP: what changed it, why a tick became what it did, and a definition that comes back."""
+
+from contextlib import aclosing
+from typing import Final
+from urllib.parse import urlencode
+
+from kala_es import limits
+from kala_es.dialects import kala_history
+from kala_es.dialects.kala_ticks import parse_moment
+from kala_es.domain.changes import Change, brings_about
+from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.model import JobDraft
+from kala_es.domain.tick_list import TickOutcome
+from kala_es.web.edge import Site
+from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
+from kala_es.web.jobs import API
+from kala_es.web.parameters import whole
+from kala_es.web.table import Parameter, Reply, Row
+
+_USUAL: Final = 1_000
+_LAST_POSITION: Final = (1 << 63) - 1
+
+
+async def list_changes(request: Request, site: Site) -> Response:
+    """GET /job/{id}/history/."""
+    limit = whole(request, "limit", (1, limits.MAX_PAGE)) or _USUAL
+    after = whole(request, "after", (0, _LAST_POSITION)) or 0
+    page = await site.scheduler.history.page(_job(request), after=after, most=limit + 1)
+    link: tuple[tuple[str, str], ...] = ()
+    if len(page) > limit:
+        query = urlencode({**request.query, "after": page[limit - 1].position})
+        link = (("Link", f'<{request.path}?{query}>; rel="next"'),)
+    return answer_json(kala_history.changes_json(page[:limit]), headers=link)
+
+
+async def explain(request: Request, site: Site) -> Response:
+    """GET /job/{id}/why/: of a tick, or of a run."""
+    tick, run = request.query.get("tick"), request.query.get("run")
+    if bool(tick) == bool(run):
+        raise Invalid("tick", "say which tick is meant, or which run")
+    if tick:
+        return await _explain_tick(parse_moment(tick.replace(" ", "+"), "tick"), request, site)
+    chain = site.scheduler.history.chain(RunId(run or ""))
+    if not chain or chain[0].job != _job(request):
+        raise NotFound(f"there is no run {run!r} of the job {_job(request)!r}")
+    return answer_json(kala_history.why_run_json(chain))
+
+
+async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response:
+    job, scheduler = _job(request), site.scheduler
+    draft = await _definition_when(tick, job, site)
+    found = await scheduler.ticks(job, within=(tick, Instant(tick + 1)), most=1)
+    run = (found[0].run or found[0].made_up_by) if found else None
+    known = kala_history.Known(
+        draft=draft,
+        change=await _reason_of(found[0], job, site) if found else None,
+        chain=scheduler.history.chain(run) if run else [],
+    )
+    return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, known))
+
+
+async def _reason_of(found: TickOutcome, job: JobId, site: Site) -> Change | None:
+    """The change that brought a tick's answer about, if it was one of the job's own."""
+    cause: Change | None = None
+    async with aclosing(site.scheduler.history.changes(job)) as changes:
+        async for change in changes:
+            if found.at is None or change.event.at > found.at:
+                break
+            does = brings_about(change, found.reason)
+            cause = cause if does is None else change if does else None
+    return cause
+
+
+async def _definition_when(moment: Instant, job: JobId, site: Site) -> JobDraft | None:
+    """The definition that the job had at a moment, the newest for one that lies ahead. Raises NotFound."""
+    draft: JobDraft | None = None
+    was_there = False
+    async with aclosing(site.scheduler.history.changes(job)) as changes:
+        async for change in changes:
+            was_there = True
+            if change.event.at > moment:
+                break
+            draft = change.after
+    if not was_there:
+        raise NotFound(f"there is no job {job!r}, and never was")
+    return draft
+
+
+async def revert_job(request: Request, site: Site) -> Response:
+    """POST /job/{id}/revert/: what the job was comes back by an ordinary update, or a creation if it is deleted."""
+    job, scheduler = _job(request), site.scheduler
+    position = kala_history.parse_revert(request.body, scheduler.folds.position)
+    draft = await scheduler.history.definition_at(job, position)
+    command = scheduler.create if scheduler.folds.jobs.get(job) is None else scheduler.update
+    await command(draft, request.origin(NO_CONTENT))
+    return NO_CONTENT
+
+
+def _job(request: Request) -> JobId:
+    return JobId(request.params["id"])
+
+
+_NO_JOB: Final = Reply(status=404, about="There never was such a job.", schema="Error")
+_WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
+
+OF_HISTORY: Final = (
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/history/",
+        handler=list_changes,
+        summary="List what changed a job, also a deleted one: who, when, and each field before and after",
+        parameters=(
+            Parameter(
+                name="limit",
+                kind="integer",
+                about=f"At most so many, 1 to {limits.MAX_PAGE}; the next page is in the Link header.",
+            ),
+            Parameter(name="after", kind="integer", about="Only changes after this position of the log."),
+        ),
+        replies=(Reply(status=200, about="The changes, oldest first.", schema="History"), _WRONG, _NO_JOB),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{API}/job/{{id}}/why/",
+        handler=explain,
+        summary="Ask what became of a tick, or why a run began, up to what began it all",
+        parameters=(
+            Parameter(name="tick", kind="string", about="A moment, RFC 3339."),
+            Parameter(name="run", kind="string", about="Or a run of the job."),
+        ),
+        replies=(Reply(status=200, about="The chain of causes.", schema="Why"), _WRONG, _NO_JOB),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{API}/job/{{id}}/revert/",
+        handler=revert_job,
+        summary="Give a job the definition back that it had at a position of the log, also after it was deleted",
+        parameters=(
+            Parameter(
+                name="Idempotency-Key",
+                kind="string",
+                about="Repeats of this request are given its first answer.",
+                where="header",
+            ),
+        ),
+        takes="Revert",
+        replies=(
+            Reply(status=204, about="Done, and durable."),
+            _WRONG,
+            Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error"),
+            _NO_JOB,
+            Reply(status=413, about="The body is too large.", schema="Error"),
+            Reply(status=422, about="The idempotency key was used for another request.", schema="Error"),
+            Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error"),
+            Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error"),
+        ),
+    ),
+)

@@ -1,0 +1,158 @@
+"""Over HTTP: what changed a job, why a tick became what it did, and a definition that comes back."""
+
+from typing import Any
+
+import pytest
+
+from kala_es.dialects.go_json import instant_text
+from kala_es.domain.events import JobCreated, JobUpdated, RunSkipped, RunStarted
+from kala_es.domain.ids import SECOND, Instant
+from tests.nodes import FAILS
+from tests.web.edges import API, FAR, draft, serving
+
+
+async def get(site: Any, path: str) -> Any:
+    answer = await site.http.get(f"{API}{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def revert(site: Any, job: str, position: object, **headers: str) -> Any:
+    return await site.http.post(f"{API}/job/{job}/revert/", json={"position": position}, headers=headers)
+
+
+async def edited(site: Any) -> None:
+    """A job that was created, edited, disabled, paused and deleted."""
+    await site.create("j", command="one")
+    await site.http.put(f"{API}/job/j/", json=draft(command="two", retries=3))
+    await site.http.post(f"{API}/job/disable/j/")
+    await site.http.post(f"{API}/job/pause/j/", json={"reason": "a move"})
+    await site.http.delete(f"{API}/job/j/")
+
+
+async def test_each_change_with_its_fields():
+    async with serving() as site:
+        await edited(site)
+        history = (await get(site, "/job/j/history/"))["history"]
+        assert [change["type"] for change in history] == [
+            "JobCreated",
+            "JobUpdated",
+            "JobDisabled",
+            "JobPaused",
+            "JobDeleted",
+        ]
+        assert history[0]["fields"]["command"] == [None, "one"]
+        assert history[1]["fields"] == {"command": ["one", "two"], "retries": [None, 3]}
+        assert history[2]["fields"] == {"disabled": [None, True]}
+        assert (history[3]["fields"], history[3]["reason"], history[3]["until"]) == ({}, "a move", None)
+        assert history[4]["fields"]["command"] == ["two", None]
+        positions = [change["position"] for change in history]
+        assert positions == sorted(positions)
+        assert {change["principal"] for change in history} == {""}
+
+
+async def test_pages_and_what_is_wrong():
+    async with serving() as site:
+        await edited(site)
+        whole = (await get(site, "/job/j/history/"))["history"]
+        page = await site.http.get(f"{API}/job/j/history/?limit=2")
+        found = page.json()["history"]
+        while "Link" in page.headers:
+            page = await site.http.get(page.headers["Link"].partition(">")[0].lstrip("<"))
+            found += page.json()["history"]
+        assert found == whole
+        assert (await get(site, f"/job/j/history/?after={whole[-1]['position']}")) == {"history": []}
+        assert (await site.http.get(f"{API}/job/none/history/")).status_code == 404
+        for query in ("limit=0", "after=-1", "after=x"):
+            answer = await site.http.get(f"{API}/job/j/history/?{query}")
+            assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
+
+
+async def test_why_a_run_began_up_to_what_began_it_all():
+    async with serving({"fails": FAILS}) as site:
+        await site.create("handler")
+        await site.create("top")
+        await site.create("child", "fails", parent_jobs=["top"], schedule="", on_failure_job="handler")
+        root = await site.run_whole("top")
+        last = next(run for run in site.node.events(RunStarted) if run.job == "handler")
+        chain = (await get(site, f"/job/handler/why/?run={last.run}"))["chain"]
+        assert [(link["job"], link["cause"], link["outcome"]) for link in chain] == [
+            ("handler", "on-failure", "succeeded"),
+            ("child", "parent", "failed"),
+            ("top", "manual", "succeeded"),
+        ]
+        assert chain[-1]["run"] == root
+        for path in (f"/job/top/why/?run={last.run}", "/job/top/why/?run=none"):
+            assert (await site.http.get(f"{API}{path}")).status_code == 404
+
+
+async def test_why_a_tick_became_what_it_did():
+    async with serving() as site:
+        await site.create("j", schedule=FAR)
+        await site.http.put(f"{API}/job/j/", json=draft(schedule="R/2099-01-01T00:00:00Z/P2D"))
+        coming = await get(site, "/job/j/why/?tick=2099-01-03T00:00:00Z")
+        assert (coming["outcome"], coming["chain"]) == ("coming", [])
+        none = await get(site, "/job/j/why/?tick=2099-01-02T00:00:00Z")
+        assert (none["outcome"], none["schedule"]) == ("no tick", "R/2099-01-01T00:00:00Z/P2D")
+        before = await get(site, "/job/j/why/?tick=2001-01-02T00:00:00Z")
+        assert (before["outcome"], before["schedule"]) == ("no tick", None)
+        await site.create("once", schedule="")
+        await site.node.until(lambda: site.node.events(RunStarted, job="once"))
+        (run,) = site.node.events(RunStarted, job="once")
+        tick = (await get(site, "/job/once/ticks/"))["ticks"][0]["tick"]
+        why = await get(site, f"/job/once/why/?tick={tick}")
+        assert (why["outcome"], why["run"], why["chain"][0]["cause"]) == ("started", run.run, "schedule")
+
+
+async def test_why_a_tick_was_skipped_names_the_change():
+    async with serving() as site:
+        soon = instant_text(Instant(site.node.clock.now() // SECOND * SECOND + 2 * SECOND))
+        await site.create("j", schedule=f"R/{soon}/PT1S")
+        await site.http.post(f"{API}/job/pause/j/", json={"reason": "a move"})
+        await site.node.until(lambda: site.node.events(RunSkipped, job="j"))
+        why = await get(site, f"/job/j/why/?tick={soon}")
+        assert (why["outcome"], why["reason"], why["change"]["reason"]) == ("skipped", "paused", "a move")
+
+
+@pytest.mark.parametrize("query", ["", "?tick=noon", "?tick=2099-01-01T00:00:00Z&run=r"])
+async def test_what_cannot_be_explained(query: str):
+    async with serving() as site:
+        await site.create("j")
+        answer = await site.http.get(f"{API}/job/j/why/{query}")
+        assert (answer.status_code, answer.json()["field"]) == (400, "tick")
+        assert (await site.http.get(f"{API}/job/none/why/?tick=2099-01-01T00:00:00Z")).status_code == 404
+
+
+async def test_a_definition_comes_back():
+    async with serving() as site:
+        await site.create("j", command="one")
+        first = site.node.node.folds.position
+        await site.http.put(f"{API}/job/j/", json=draft(command="two"))
+        for _ in range(2):
+            assert (await revert(site, "j", first, **{"Idempotency-Key": "k"})).status_code == 204
+        assert (await get(site, "/job/j/"))["job"]["command"] == "one"
+        assert len(site.node.events(JobUpdated)) == 2
+        assert (await revert(site, "j", first)).status_code == 204, "it is so already"
+        assert len(site.node.events(JobUpdated)) == 2
+
+
+async def test_a_deleted_job_comes_back():
+    async with serving() as site:
+        await edited(site)
+        second = (await get(site, "/job/j/history/"))["history"][1]["position"]
+        assert (await revert(site, "j", second)).status_code == 204
+        job = (await get(site, "/job/j/"))["job"]
+        assert (job["command"], job["retries"], job["disabled"]) == ("two", 3, False)
+        assert len(site.node.events(JobCreated)) == 2
+
+
+async def test_what_cannot_come_back():
+    async with serving() as site:
+        await site.create("other")
+        await site.create("j")
+        head = site.node.node.folds.position
+        for position in (0, head + 1, 1, "x", None):
+            answer = await revert(site, "j", position)
+            assert (answer.status_code, answer.json()["field"]) == (400, "position"), position
+        assert (await revert(site, "none", 1)).status_code == 404
+        assert (await site.http.post(f"{API}/job/j/revert/")).json()["field"] == "position"
