@@ -78,6 +78,12 @@ MAX_KEPT: Final = 1 << 40
 BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and half as many as are left."""
 
+# Archives
+ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
+"""A block of an archive is full when its records take so much, before they are compressed."""
+MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
+"""A part of an archive that takes more, compressed or not, is refused."""
+
 # Jobs
 MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000

@@ -5,9 +5,9 @@ the digests of the largest complete subtrees that fit, from left to right. From 
 folded from the right it is the log's digest. Elsewhere it is what is left of records that were erased.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import cbor2
 
@@ -22,6 +22,23 @@ _STAND_IN: Final = b"\2"
 def row(record: NewRecord | Record) -> bytes:
     """A record as it is stored and digested: the CBOR of [stream, type, version, time, principal, body]."""
     return cbor2.dumps((record.stream, record.type, record.version, record.time, record.principal, record.body))
+
+
+def row_size(fields: Sequence[Any]) -> int:
+    """How many bytes the row of these fields has: without encoding it, to cut rows that stand side by side."""
+    stream, kind, version, time, principal, body = fields
+    if not (stream.isascii() and principal.isascii() and kind.isascii()):
+        return len(cbor2.dumps(fields))
+    streams, kinds, principals, bodies = len(stream), len(kind), len(principal), len(body)
+    heads = _head(streams) + _head(kinds) + _head(version) + _head(time) + _head(principals) + _head(bodies)
+    return 1 + heads + streams + kinds + principals + bodies
+
+
+def _head(number: int) -> int:
+    """The bytes in which CBOR says a number, or a length."""
+    if number < 24:
+        return 1 if number >= -24 else _head(-1 - number)
+    return 2 if number < 1 << 8 else 3 if number < 1 << 16 else 5 if number < 1 << 32 else 9
 
 
 def leaf(stored: bytes) -> bytes:
@@ -49,6 +66,13 @@ class Span:
             start -= size
             size *= 2
         self._subtrees.append((size, digest))
+
+    def add_leaves(self, leaves: Sequence[bytes]) -> None:
+        """Go on with these leaves: as `add` of each, but in less time."""
+        at = 0
+        for size in list(_sizes(self.end, len(leaves))):
+            self.add(_complete(leaves[at : at + size]), size)
+            at += size
 
     def add_all(self, digests: bytes, count: int) -> None:
         """Go on with `count` places, given the digests of the subtrees that they fill. Raises ValueError."""
@@ -106,6 +130,14 @@ def _places(first: int, count: int) -> Iterator[tuple[int, int]]:
 
 def _sizes(first: int, count: int) -> Iterable[int]:
     return (size for _, size in _places(first, count))
+
+
+def _complete(digests: Sequence[bytes]) -> bytes:
+    """The digest of a complete subtree over these."""
+    while len(digests) > 1:
+        pairs = zip(digests[::2], digests[1::2], strict=True)
+        digests = [blake2b(_NODE + left + right, digest_size=DIGEST_BYTES).digest() for left, right in pairs]
+    return digests[0]
 
 
 def _cut(digests: bytes) -> Iterator[bytes]:

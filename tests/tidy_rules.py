@@ -18,10 +18,11 @@ def _words(text: str) -> frozenset[str]:
 
 # The rooms, top to bottom. `|` parts neighbours that must not meet; the modules of one place may import each other.
 ROOMS: Final = (
-    "cli __main__",
+    "cli __main__ verbs",
     "node storage",
     "web",
     "runtime | agent",
+    "replay",
     "dialects | projections | event_logs | fold_stores | executors | notifiers | links | codec | archive",
     "event_log log_tree fold_store executor notifier link clock actor settings ending",
     "domain",

@@ -1,0 +1,114 @@
+"""Makes an archive of a log, as it is at one moment, beside whoever has it open.
+
+As a program, `python -m kala_es.replay.exporting DIRECTORY SINCE OUTPUT RESERVE`, it writes the archive to its standard
+output, for a server that goes on meanwhile. It fails with a sentence on standard error, and 1, or 3
+when there is no room.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Final
+
+from kala_es import archive, log_tree
+from kala_es.event_log import LogError, LogIsFull
+from kala_es.event_logs.batch import Batch
+from kala_es.limits import ARCHIVE_BLOCK_BYTES
+from kala_es.replay.log_file import Moment, open_moment, rows_of, since
+
+Write = Callable[[bytes], object]
+OUTPUT: Final = "OutputChunk"
+"""The type of the records that are left out on demand."""
+NO_ROOM_EXIT: Final = 3
+
+
+def export(directory: Path, write: Write, *, after: int = 0, output: bool = True) -> archive.End:
+    """Write an archive of what a log has after a position; what it ends with. Raises LogError.
+
+    Without `output`, records of the output of runs become holes.
+    """
+    with open_moment(directory) as moment:
+        writer = archive.Writer()
+        tree = moment.tree_at(after)
+        now = time.time_ns() // 1000
+        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=output)))
+        records = 0
+        for block in _blocks(moment, after, output=output):
+            records += sum(isinstance(item, bytes) for item in block.items)
+            write(writer.block(block))
+        erased = moment.position - after - records
+        end = archive.End(position=moment.position, digest=moment.digest(), records=records, erased=erased)
+        write(writer.end(end))
+    return end
+
+
+def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Block]:
+    items: list[archive.Item] = []
+    size, place = 0, after
+    for batch, value in moment.batches(after):
+        for item in _items(since(batch, after), value, output=output):
+            items.append(item)
+            size += len(item if isinstance(item, bytes) else item[1])
+            if size >= ARCHIVE_BLOCK_BYTES:
+                block = archive.Block(place + 1, place + _places(items), items)
+                yield block
+                items, size, place = [], 0, block.last
+    if items:
+        yield archive.Block(place + 1, place + _places(items), items)
+
+
+def _places(items: Sequence[archive.Item]) -> int:
+    return sum(1 if isinstance(item, bytes) else item[0] for item in items)
+
+
+def _items(batch: Batch, value: bytes, *, output: bool) -> Sequence[archive.Item]:
+    """A value's rows and holes, in order; holes that meet are one."""
+    rows = rows_of(batch, value)
+    if not batch.holes and (output or not any(fields[1] == OUTPUT for fields in batch.rows)):
+        return rows
+    placed: list[tuple[int, archive.Item]] = [(hole.first, (hole.count, hole.digests)) for hole in batch.holes]
+    for position, row, fields in zip(batch.positions, rows, batch.rows, strict=True):
+        is_kept = output or fields[1] != OUTPUT
+        placed.append((position, row if is_kept else (1, log_tree.leaf(row))))
+    return list(_joined(sorted(placed, key=itemgetter(0))))
+
+
+def _joined(placed: Sequence[tuple[int, archive.Item]]) -> Iterator[archive.Item]:
+    gap: log_tree.Span | None = None
+    for position, item in placed:
+        if isinstance(item, bytes):
+            if gap is not None:
+                yield gap.end - gap.first, gap.digests
+                gap = None
+            yield item
+            continue
+        gap = log_tree.Span(position - 1) if gap is None else gap
+        gap.add_all(item[1], item[0])
+    if gap is not None:
+        yield gap.end - gap.first, gap.digests
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write an archive to standard output; the exit code."""
+    directory, after, output, reserve = Path(argv[0]), int(argv[1]), argv[2] == "all", int(argv[3])
+
+    def write(content: bytes) -> None:
+        disk = os.statvfs(directory)
+        if disk.f_bavail * disk.f_frsize < reserve:
+            raise LogIsFull("there is no room for an archive")
+        sys.stdout.buffer.write(content)
+
+    try:
+        export(directory, write, after=after, output=output)
+        sys.stdout.buffer.flush()
+    except (LogError, OSError) as error:
+        print(error, file=sys.stderr)
+        return NO_ROOM_EXIT if isinstance(error, LogIsFull) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
