@@ -66,8 +66,10 @@ TRIM_RECORDS: Final = 1_000
 JANITOR_SHARE: Final = 0.5
 """The part of the time that the janitor takes at most."""
 JANITOR_STEP_MS: Final = 2
-"""After so much work the janitor lets others have their share."""
-TRIM_RUNS: Final = 1_000
+"""After so much work the janitor lets others have their share..."""
+JANITOR_LONGEST_STEP_MS: Final = 20
+"""...or after so much, when it had to wait for its turn."""
+TRIM_RUNS: Final = 300
 """Runs that are trimmed together, in one commit."""
 TRIM_PAUSE_SECONDS: Final = 1.0
 """The janitor waits this long after a run's end, so that it trims many at a time."""

@@ -48,8 +48,10 @@ class LimitedOutput:
             with self._end:
                 end = await executor.execute(self._order, self._take)
         finally:
+            ended = trio.current_time()
             with trio.CancelScope(shield=True):
                 await self._pass_newest_on()
+        end = replace(end, since=end.since + trio.current_time() - ended)
         if self._end.cancel_called:
             reason = f"it wrote more than its limit of {self._order.max_output} bytes"
             return replace(end, outcome="failed", reason=reason)

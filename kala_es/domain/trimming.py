@@ -1,6 +1,7 @@
 """Facts about the log itself: which runs were trimmed and forgotten, and the bases that older facts are not needed for.
 
-A run that is trimmed has lost its output and keeps its summary; one that is forgotten has lost that too.
+A run that is trimmed has lost its output and keeps its summary; one that is forgotten has lost that too, and with it go
+the notices of it, and of its job from before the newest such run.
 """
 
 from kala_es.domain.ids import Instant, JobId, RunId

@@ -15,10 +15,10 @@ import fcntl
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import lmdb
 import trio
@@ -45,6 +45,8 @@ from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.limits import TRIM_BYTES
 
+Source = TypeVar("Source")
+Result = TypeVar("Result")
 _FREE_SECONDS: Final = 0.2
 """For this long the disk is taken to have as much room as it had, less what was appended."""
 _PAGE: Final = 256
@@ -180,13 +182,15 @@ class LmdbEventLog:
 
     async def _put(self, parts: list[list[bytes]]) -> None:
         try:
-            try:
-                await trio.to_thread.run_sync(self._file.put, parts, limiter=self._thread)
-            except RuntimeError:
-                # The system has no thread to spare, so nothing was put. Then the loop itself waits for the disk.
-                self._file.put(parts)
+            await self._on_thread(self._file.put, parts)
         except Exception as error:
             raise self._failed(error, _size(parts)) from error
+
+    async def _on_thread(self, write: Callable[[Source], Result], what: Source) -> Result:
+        try:
+            return await trio.to_thread.run_sync(write, what, limiter=self._thread)
+        except RuntimeError:  # the system has no thread to spare, so nothing was written: the loop itself waits
+            return write(what)
 
     def _failed(self, error: Exception, size: int) -> LogError:
         if self._file.is_as_before(self._head) and says_full(error, data_file(self._directory), size):
@@ -281,7 +285,7 @@ class LmdbEventLog:
 
     async def _trim_step(self, rest: "deque[int]") -> None:
         try:
-            erased = await trio.to_thread.run_sync(self._file.trim, rest, limiter=self._thread)
+            erased = await self._on_thread(self._file.trim, rest)
         except Exception as error:
             raise self._failed(error, TRIM_BYTES) from error
         finally:
@@ -330,7 +334,7 @@ class LmdbEventLog:
                             pass
                         copy.check()
                         self._exchange(copy)
-                except (lmdb.Error, OSError) as error:
+                except (lmdb.Error, OSError, RuntimeError) as error:  # RuntimeError: there is no thread to spare
                     raise LogError(f"The log in {self._directory} could not be copied: {error}.") from error
                 finally:
                     copy.discard()

@@ -33,7 +33,7 @@ class Wire(Generic[Received]):
         self._queue: list[bytes] = []
         self._queued = 0
         self._moved = trio.current_time()
-        """When something left for the last time."""
+        """When something left for the last time, or nothing waited to."""
         self._news = trio.Event()
         self._sent = trio.Event()
         self._scope = trio.CancelScope()
@@ -42,6 +42,8 @@ class Wire(Generic[Received]):
     def send(self, message: Message) -> None:
         """Queue a message; never waits. Raises TooLarge."""
         frame = encode(message)
+        if not self._queued:
+            self._moved = trio.current_time()
         self._queue.append(frame)
         self._queued += len(frame)
         stalled = trio.current_time() - self._moved > limits.LINK_STALLED_SECONDS
@@ -94,7 +96,7 @@ class Wire(Generic[Received]):
 
     async def close(self) -> None:
         """Send what is queued, if that is possible soon, and hang up. Idempotent."""
-        if not self._scope.cancel_called and self._queue:
+        if not self._scope.cancel_called and self._queued:
             self._sent = trio.Event()
             with trio.move_on_after(_GOODBYE_SECONDS):
                 await self._sent.wait()

@@ -110,6 +110,7 @@ class Folds:
             case RunsForgotten():
                 for gone in self.history.forgotten(event, position):
                     self.runs.forget(gone)
+                self.notices.forget(event.job, event.last, lambda run: self.runs.get(run) is not None)
             case BasePart() | BaseTaken():
                 pass
             case _:

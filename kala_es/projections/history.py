@@ -12,13 +12,13 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.trimming import RunsForgotten
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
-from kala_es.projections.recorded import Changes
+from kala_es.projections.recorded import Changes, scanned
 from kala_es.projections.runs import RunSummary, place_of
 
 _KEPT: Final = b"u"
 _TRIMMED: Final = b"x"
 _FIGURES: Final = b"y"
-_PAGE: Final = 500
+_PAGE: Final = 64
 
 
 class Past(Value, frozen=True):
@@ -146,11 +146,7 @@ class History:
         return self._changes[key] if key in self._changes else self._store.get(key)
 
     def _scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """The store's rows, with the changes that are on their way there."""
-        fresh = {key: row for key, row in self._changes.items() if start <= key < stop}
-        rows: dict[bytes, bytes | None] = dict(self._store.scan(start, stop, limit=limit + len(fresh)))
-        there = [(key, row) for key, row in sorted((rows | fresh).items()) if row is not None]
-        return there[:limit]
+        return scanned(self._store, self._changes, start=start, stop=stop, limit=limit)
 
 
 def _size(run: RunSummary) -> int:

@@ -3,20 +3,21 @@
 Keys: `n` notice id -> summary; `v` position -> notice id; `w` job digest, position -> notice id.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final, Literal
 
 from kala_es.domain import events as e
-from kala_es.domain.ids import Instant, JobId
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.notify import NoticeId
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
-from kala_es.projections.recorded import Changes, Recorded
+from kala_es.projections.recorded import Changes, Recorded, scanned
 
 _ROW: Final = b"n"
 _BY_POSITION: Final = b"v"
 _BY_JOB: Final = b"w"
+_PAGE: Final = 100
 NoticeState = Literal["waiting", "delivered", "given-up"]
 
 
@@ -54,6 +55,20 @@ class Notices:
                 summary = self.get(event.notice)
                 if summary is not None:
                     self._changes[_ROW + event.notice.encode()] = pack(_attempted(summary, event))
+
+    def forget(self, job: JobId, before: Instant, is_there: Callable[[RunId], bool]) -> None:
+        """Let go of a job's notices from before a moment, but for those that wait, and those of runs that are there."""
+        start, stop = _job_prefix(job), _job_prefix(job) + b"\xff" * 9
+        while rows := scanned(self._store, self._changes, start=start, stop=stop, limit=_PAGE):
+            start = rows[-1][0] + b"\0"
+            for key, notice in rows:
+                summary = self.get(NoticeId(notice.decode()))
+                if summary is None or summary.due.at >= before:
+                    return
+                run = summary.due.about.run
+                if summary.state != "waiting" and (run is None or not is_there(run)):
+                    for gone in (key, _BY_POSITION + key[-8:], _ROW + notice):
+                        self._changes[gone] = None
 
     def get(self, notice: NoticeId) -> NoticeSummary | None:
         """A notice, or None."""

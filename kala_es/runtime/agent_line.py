@@ -1,10 +1,11 @@
 """The node's line to its agent: gets a connection, introduces both, and passes on what the agent reports.
 
-A connection that goes down is followed by the next, at once and then ever more slowly; the order book says at each
-meeting what goes on, what is told again and what is lost.
+A connection that lasted is followed by the next at once; one that did not, ever more slowly. The order book says at
+each meeting what goes on, what is told again and what is lost.
 """
 
 from collections.abc import Callable
+from math import inf
 
 import trio
 
@@ -29,6 +30,8 @@ from kala_es.runtime.order_book import OrderBook, OutOfOrder
 _WORD_SECONDS = 10.0
 """An agent that has not introduced itself or listed its attempts by then is hung up on."""
 _PAUSES = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
+_LASTED_SECONDS = 1.0
+"""A connection that is down sooner after the meeting was of no use: the next may be no better."""
 
 
 class AgentLine:
@@ -89,11 +92,12 @@ class AgentLine:
     async def _converse(self, connection: Connection, met: trio.Event) -> None:
         if connection.is_fresh:
             self._book.bury()
+        met_at = inf
         try:
             with trio.fail_after(_WORD_SECONDS):
                 welcome, attempts = await self._introduce(connection)
             self._book.meet(welcome, attempts, connection.send)
-            self._connection, self._failures = connection, -1
+            self._connection, met_at = connection, trio.current_time()
             met.set()
             while True:
                 for message in await connection.receive():
@@ -103,6 +107,8 @@ class AgentLine:
             raise LinkDown("the agent does not introduce itself") from None
         finally:
             self._connection = None
+            if trio.current_time() - met_at >= _LASTED_SECONDS:
+                self._failures = -1
             self._book.hang_up()
             with trio.CancelScope(shield=True):
                 await connection.close()

@@ -19,7 +19,7 @@ from kala_es import limits
 from kala_es.clock import Clock
 from kala_es.dialects.notices import message_of
 from kala_es.domain import events as e
-from kala_es.domain.errors import Unavailable
+from kala_es.domain.errors import Gone, Unavailable
 from kala_es.domain.ids import SECOND, Instant, RunId
 from kala_es.domain.notices import attempted
 from kala_es.domain.notify import MAIL, NoticeId
@@ -159,6 +159,9 @@ class Courier:
         if run is None or not size:
             return "", False
         start = max(size - limits.NOTICE_OUTPUT_BYTES, 0)
-        async with aclosing(self._parts.output(run, start)) as pieces:
-            content = b"".join([piece async for piece in pieces])
+        try:
+            async with aclosing(self._parts.output(run, start)) as pieces:
+                content = b"".join([piece async for piece in pieces])
+        except Gone:  # trimmed this moment
+            return "", False
         return content[-limits.NOTICE_OUTPUT_BYTES :].decode("utf-8", "replace"), start > 0

@@ -5,7 +5,7 @@
 3. One task does everything, in that order, at JANITOR_SHARE of the time: it never runs beside a commit, and a commit
    waits for one small step of it at most.
 4. It is woken by ends of runs, edits, and the moments at which runs become too old. What it does follows from the folds
-   alone, so whatever cut it off, it goes on.
+   alone, so whatever cut it off, it goes on; only output that was not erased yet by then is left to the next sweep.
 """
 
 import time
@@ -37,19 +37,26 @@ _FULL_SECONDS = 5.0
 _SWEEP_PAGE = 256
 _MOST_CHUNKS = 20_000
 """Chunks whose positions are held at a time, or those of one run."""
-_READ_PAGE = 64
-"""With full chunks a megabyte."""
+_READ_PAGE = 256
+"""With full chunks four megabytes."""
 _LOOK_EVERY = 100
+_PAUSES_FOR_WORK = 1 / limits.JANITOR_SHARE - 1
 _CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
 
 
 @dataclass(slots=True)
 class _Round:
-    """Runs that are trimmed together, and where their output stands: position -> run."""
+    """Runs that are trimmed together, and where their output stands: position -> run.
 
+    A job has a `share` of them, so that they are of one time: then they stand together in the log, and little is read
+    and written for them. `unfinished` jobs have more.
+    """
+
+    share: int
     runs: dict[JobId, list[RunSummary]] = field(default_factory=dict)
     chunks: dict[int, RunId] = field(default_factory=dict)
     count: int = 0
+    unfinished: dict[JobId, None] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -73,6 +80,8 @@ class Janitor:
         """Since when it works without having waited..."""
         self._worked = 0.0
         """...and how long it did before, since it last paused."""
+        self._step = 0.0
+        """So long it may work until it pauses: as long as the last pause allows it."""
 
     def note(self, batch: Sequence[Recorded]) -> None:
         """See whose runs there may be too many of."""
@@ -119,13 +128,14 @@ class Janitor:
         """Trim and forget until nothing is due."""
         self._began, self._worked = time.perf_counter(), 0.0
         while self._due:
-            current, looked_at = _Round(), dict[JobId, None]()
+            current, looked_at = _Round(share=max(1, limits.TRIM_RUNS // len(self._due))), dict[JobId, None]()
             while self._due and not current.is_full:
                 job = next(iter(self._due))
                 del self._due[job]
                 self._choose(job, current)
                 looked_at[job] = None
                 await self._pause()
+            self._due.update(current.unfinished)
             await self._trim(current)
             await self._forget(list(looked_at))
             if self._is_base_due():
@@ -134,12 +144,12 @@ class Janitor:
     # Trimming
 
     def _choose(self, job: JobId, current: _Round) -> None:
-        """Put the runs of a job that are kept no longer into the round, as far as there is room."""
+        """Put the runs of a job that are kept no longer into the round, as many as are its share."""
         kept, past, now = self._kept_of(job), self._folds.history.of(job), self._clock.now()
         spared = 0 if self._folds.jobs.get(job) is None else 1
         runs = past.kept if kept.runs is not None else 0
         size = past.kept_bytes if kept.output_bytes is not None else 0
-        left = past.kept
+        left, seen = past.kept, 0
         self._ages.plan(job, None)
         for run_id in self._folds.history.kept(job):
             run = self._folds.runs.get(run_id)
@@ -150,10 +160,10 @@ class Janitor:
             if not over and (too_old is None or too_old > now):
                 self._ages.plan(job, too_old)
                 return
-            if current.is_full:
-                self._due[job] = None
+            if current.is_full or seen == current.share:
+                current.unfinished[job] = None
                 return
-            left -= 1
+            left, seen = left - 1, seen + 1
             runs, size = runs - 1, size - run.stdout_bytes - run.stderr_bytes
             if run.root in self._folds.trees.open:
                 self._blocked.add(job)
@@ -213,14 +223,11 @@ class Janitor:
     # Forgetting
 
     async def _forget(self, jobs: Sequence[JobId]) -> None:
-        notes: list[RunsForgotten] = []
         for job in jobs:
             note = self._note_of_forgotten(job)
             if note is not None:
-                notes.append(note)
+                await self._wait_for(self._writer.append([note]))
             await self._pause()
-        if notes:
-            await self._wait_for(self._writer.append(notes))
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
         """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
@@ -281,10 +288,14 @@ class Janitor:
     async def _pause(self) -> None:
         """Let others have their share of the time."""
         worked = self._worked + time.perf_counter() - self._began
-        if worked * 1_000 < limits.JANITOR_STEP_MS:
+        if worked < self._step:
             return
-        await trio.sleep(worked * (1 / limits.JANITOR_SHARE - 1))
+        paused = time.perf_counter()
+        await trio.sleep(worked * _PAUSES_FOR_WORK)
         self._began, self._worked = time.perf_counter(), 0.0
+        # Beside many others a pause takes longer than it should, and they had all of that time.
+        earned = (self._began - paused) / _PAUSES_FOR_WORK
+        self._step = min(max(earned, limits.JANITOR_STEP_MS / 1_000), limits.JANITOR_LONGEST_STEP_MS / 1_000)
 
 
 def _trimmed(run: RunSummary, digest: bytes | None) -> TrimmedRun:

@@ -137,13 +137,13 @@ class JobActor:
             position = await site.writer.append(
                 facts, ask.principal, needs_reserve=ask.needs_reserve, may_wait=ask.reply is None
             )
+        if isinstance(ask.command, EndAttempt):
+            site.settle((ask.command.run, ask.command.attempt))
         job = site.folds.jobs.by_id.get(self._job)
         if job is not None and events:
             self._act(job, events, position)
         if isinstance(ask.command, AnswerTicks):
             plan(site.timetable, site.folds, self._job)
-        elif isinstance(ask.command, EndAttempt):
-            site.settle((ask.command.run, ask.command.attempt))
         return Done(position, events)
 
     def _act(self, job: Job, events: tuple[e.JobEvent, ...], position: int) -> None:

@@ -41,8 +41,17 @@ class Orders:
         try:
             return self._order(job, run)
         except template.TemplateError as error:
-            reason = f"the template cannot be filled in: {error}"
-            return Order(run=run.id, attempt=run.attempt, work=Local(command_line=""), refused=reason)
+            return _refused(run, f"the template cannot be filled in: {error}")
+
+    def order_again(self, job: Job, run: Run) -> Order:
+        """The order of an earlier life of this node, made by what the job is now. It is refused when that is another
+        job or a bug is met: nobody else would end the run."""
+        if run.started < job.born:
+            return _refused(run, "its job was deleted before an agent heard of it")
+        try:
+            return self.order(job, run)
+        except Exception as bug:
+            return _refused(run, f"it could not be ordered: {bug!r}")
 
     def _order(self, job: Job, run: Run) -> Order:
         return Order(
@@ -75,6 +84,10 @@ class Orders:
         if not job.spec.template_delimiters:
             return texts
         return fill_in(job.spec, texts, kala.go_fields(job, dependents(job, self._graph())))
+
+
+def _refused(run: Run, reason: str) -> Order:
+    return Order(run=run.id, attempt=run.attempt, work=Local(command_line=""), refused=reason)
 
 
 def fill_in(spec: JobSpec, texts: tuple[str, ...], fields: dict[str, template.Value]) -> tuple[str, ...]:

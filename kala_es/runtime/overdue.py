@@ -20,6 +20,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.runtime.log_writer import LogWriter
 
 _LONGEST_WAIT_SECONDS = 3600.0
+_FEW = 64
 
 
 class Overdue:
@@ -48,7 +49,15 @@ class Overdue:
         if at is not None:
             wait = max(at - self._clock.now(), 0) / SECOND
             heappush(self._heap, (trio.current_time() + wait, run.id, job))
+            self._drop_stale()
             self._changed.set()
+
+    def _drop_stale(self) -> None:
+        """Timers of runs that ended, and all but a run's earliest, stay until they come up or are the most."""
+        busy = self._folds.busy
+        if len(self._heap) > 2 * len(busy) + _FEW:
+            earliest = {timer[1]: timer for timer in sorted(self._heap, reverse=True) if timer[1] in busy}
+            self._heap = sorted(earliest.values())
 
     async def run(self) -> None:
         """Have notices made of the runs that take too long, until cancelled or the log takes no more."""

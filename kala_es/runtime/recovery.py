@@ -84,7 +84,7 @@ def inherit(folds: Folds, book: OrderBook, orders: Orders) -> None:
 def _order_again(folds: Folds, orders: Orders, *, key: tuple[JobId, RunId]) -> Order | None:
     job = folds.jobs.by_id.get(key[0])
     run = job.run(key[1]) if job else None
-    return None if job is None or run is None else orders.order(job, run)
+    return None if job is None or run is None else orders.order_again(job, run)
 
 
 def unanswered(folds: Folds, now: Instant) -> list[Command]:

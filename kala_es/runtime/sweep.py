@@ -5,6 +5,7 @@ Rules, for a record before the base's last one:
 - a fact of a run that is not in the catalogue, and a skipped or missed tick from before the runs that are: at or before
   the base's position, for later ones make the state;
 - a note of trimmed runs none of which is left, or of forgotten runs that a newer note covers: likewise;
+- a notice that is not in the catalogue any more, and the attempts to deliver it: likewise;
 - another base.
 Whoever sweeps forgets no runs meanwhile: so a run loses its start first, and without it nothing else of it counts.
 """
@@ -67,6 +68,8 @@ class Rubbish:
                 return event.at < (self.folds.history.of(event.job).last or 0)
             case RunsTrimmed():
                 return all(self._is_gone(trimmed.run, record.position) for trimmed in event.runs)
+            case e.NoticeDue() | e.NoticeAttempted():
+                return self.folds.notices.get(event.notice) is None
             case RunsForgotten():
                 return record.position < self.folds.history.of(event.job).noted
             case _:

@@ -79,8 +79,14 @@ class RunSource:
         return await self._scheduler.events(after, run=self._run, limit=_RUN_PAGE)
 
     def wants(self, event: e.Event) -> bool:
-        """All that is about this run."""
-        return getattr(event, "run", None) == self._run.id
+        """All that is about this run; its output only while that is kept, though it may not be erased yet."""
+        if getattr(event, "run", None) != self._run.id:
+            return False
+        return not (isinstance(event, e.OutputChunk) and self._is_trimmed())
+
+    def _is_trimmed(self) -> bool:
+        run = self._scheduler.folds.runs.get(self._run.id)
+        return run is None or run.trimmed
 
     def encode(self, recorded: Recorded) -> bytes:
         """Output, a state, or the end."""

@@ -277,7 +277,7 @@ async def test_a_connection_whose_other_end_does_not_read_is_given_up(monkeypatc
     await wire.close()
 
 
-async def test_much_at_once_is_no_stall() -> None:
+async def test_much_at_once_is_no_stall(autojump_clock) -> None:
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)
@@ -287,10 +287,27 @@ async def test_much_at_once_is_no_stall() -> None:
         sender: Wire[ToNode] = Wire(trio.socket.from_stdlib_socket(ours), from_agent())
         reader = Wire(trio.socket.from_stdlib_socket(theirs), from_node())
         nursery.start_soon(sender.flush)
+        await trio.sleep(limits.LINK_STALLED_SECONDS + 1)
         for _ in range(count):
             sender.send(large)
         received = 0
         while received < count:
             received += len(await reader.receive())
         await sender.close()
+        await reader.close()
+
+
+async def test_what_is_under_way_leaves_before_the_connection_is_closed() -> None:
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    sender: Wire[ToNode] = Wire(trio.socket.from_stdlib_socket(ours), from_agent())
+    reader = Wire(trio.socket.from_stdlib_socket(theirs), from_node())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.flush)
+        sender.send(Start(Order(run="r", attempt=1, work=Local(command_line="x" * 1_000_000))))
+        await trio.testing.wait_all_tasks_blocked()  # the socket is full, nothing else waits
+        nursery.start_soon(sender.close)
+        (received,) = await reader.receive()
+        assert isinstance(received, Start)
         await reader.close()

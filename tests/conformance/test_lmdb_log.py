@@ -302,14 +302,21 @@ async def main():
         threading.Thread(target=print).start()
     except RuntimeError as error:
         refusal = str(error)
-    print(json.dumps([refusal, await log.append([new()]), await log.append([new()])]))
+    appended = [await log.append([new()]), await log.append([new()])]
+    await log.trim([1])
+    try:
+        await log.compact()
+    except LogError as error:
+        not_copied = str(error).partition("could not be copied: ")[2]
+    print(json.dumps([refusal, *appended, not_copied, [r.position for r in log.read_now(0, limit=9)]]))
     await log.close()
 trio.run(main)
 """
 
 
-def test_an_append_needs_no_thread(tmp_path: Path) -> None:
-    assert answer(NO_THREAD, tmp_path) == ["can't start new thread", 1, 2]
+def test_appending_and_erasing_need_no_thread(tmp_path: Path) -> None:
+    refusal = "can't start new thread"
+    assert answer(NO_THREAD, tmp_path) == [refusal, 1, 2, f"{refusal}.", [2]]
 
 
 # Damaged, after a crash of the machine

@@ -139,6 +139,15 @@ async def test_cancelled_it_still_tells_the_newest() -> None:
     assert output.counted(SUCCEEDED).stdout_dropped == 6
 
 
+async def test_the_newest_may_have_to_wait_and_the_end_has_its_time(autojump_clock) -> None:
+    async def wait(channel: Channel, content: bytes, dropped: int = 0) -> None:
+        await trio.sleep(30)
+
+    end = await LimitedOutput(order(4, "truncate-head"), wait).carry_out(Writer([("stdout", b"0123")]))
+    assert end.outcome == "succeeded"
+    assert end.since == pytest.approx(30)
+
+
 # With processes
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import events as e
+from kala_es.domain.errors import Gone
 from kala_es.domain.ids import SECOND, JobId, RunId
 from kala_es.domain.notify import Notify, Occasion, Target
 from kala_es.runtime.scheduler import Origin, Rules
@@ -42,6 +44,12 @@ def scripted(*said: Any, seconds: float = 0.0) -> ScriptedNotifier:
     return ScriptedNotifier(script=deque(said), seconds=seconds)
 
 
+async def gone(*_: Any, **__: Any) -> AsyncIterator[bytes]:
+    """Output that is trimmed while it is read."""
+    yield b"the first"
+    raise Gone("it is kept no longer")
+
+
 def failing() -> ScriptedShell:
     return ScriptedShell({"fails": FAILS})
 
@@ -56,6 +64,18 @@ async def attempts(node: RunningNode, count: int = 1) -> list[e.NoticeAttempted]
     """Wait for so many attempts; all that there are."""
     await node.until(lambda: len(node.events(e.NoticeAttempted)) >= count)
     return node.events(e.NoticeAttempted)
+
+
+async def test_output_that_is_trimmed_meanwhile_is_no_fault(autojump_clock, monkeypatch: pytest.MonkeyPatch):
+    notifier = scripted()
+    shell = ScriptedShell({"fails": Script(output=(("stdout", b"the first and the last"),), exit_code=1)})
+    async with running_node(shell=shell, notifier=notifier) as node:
+        monkeypatch.setattr(node.scheduler, "output", gone)
+        await node.create("a", command="fails", schedule=LATER, notify=notify("failure"))
+        await node.run_whole("a")
+        await attempts(node)
+        assert states(node) == [("delivered", 1, "")]
+        assert node.complaints == []
 
 
 async def test_who_is_told_of_a_failure_and_of_its_end(autojump_clock):
@@ -270,6 +290,22 @@ async def test_what_the_definition_says_when_a_run_may_be_late_counts(autojump_c
         await trio.sleep(900)
         told = [(due.job, round((due.at - due.about.started) / SECOND)) for due in node.events(e.NoticeDue)]
         assert told == [("shorter", 300), ("somebody", 300), ("longer", 600)]
+
+
+async def test_timers_of_runs_that_ended_are_not_heaped_up(autojump_clock):
+    notifier = scripted()
+    async with running_node(shell=ScriptedShell({"hangs": HANGS}), notifier=notifier) as node:
+        for job in ("hangs", "succeeds"):
+            await node.create(job, command=job, schedule=LATER, notify=notify("overdue", expected="PT24H"))
+        await node.run_by_hand("hangs")
+        for number in range(300):
+            await node.run_whole("succeeds")
+            later = notify("overdue", expected=f"PT{25 + number % 2}H")
+            await node.update("hangs", command="hangs", schedule=LATER, notify=later)
+        assert len(node.node.notices._overdue._heap) < 80
+        await trio.sleep(27 * 3600)
+        (notice,) = node.events(e.NoticeDue)
+        assert notice.at == pytest.approx(MONDAY + 26 * 3600 * SECOND, abs=1)
 
 
 async def test_mail_goes_out_one_at_a_time(autojump_clock):

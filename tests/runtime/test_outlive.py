@@ -3,14 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 
 from kala_es.clock import TrioClock
 from kala_es.domain import events as e
 from kala_es.domain.commands import StartRun
 from kala_es.domain.ids import JobId
+from kala_es.executor import Order
+from kala_es.link import LinkDown
 from kala_es.runtime.inbox import LOST
-from tests.local_link import LocalLink
+from kala_es.runtime.orders import Orders
+from kala_es.runtime.scheduler import Origin
+from tests.local_link import LocalConnection, LocalLink
 from tests.nodes import FAILS, HANGS, MONDAY, RunningNode, Script, ScriptedShell, restarted, start_node
 
 TALKS = Script(seconds=40, output=tuple(("stdout", b"%d\n" % number) for number in range(30)), exit_code=3)
@@ -142,3 +147,76 @@ async def test_a_consequence_that_is_asked_for_again_after_its_end_starts_nothin
         )
         await node.idle()
         assert node.events(e.RunStarted, job="handler") == [started]
+
+
+class Cut(LocalLink):
+    """A link that may be cut: its agent lives and cannot be reached."""
+
+    is_cut = False
+
+    async def connect(self, nursery: trio.Nursery) -> LocalConnection:
+        if self.is_cut:
+            raise LinkDown("cut")
+        return await super().connect(nursery)
+
+    def cut(self) -> None:
+        self.is_cut = True
+        self.hang_up()
+
+
+async def test_an_order_that_is_made_anew_is_not_made_of_a_namesake(autojump_clock):
+    async with world() as (nursery, link, shell):
+        machine = (nursery, Cut(shell, link.clock, nursery), shell)
+        node = await begin(machine)
+        await node.create("j", command="fails", schedule=FAR)
+        machine[1].cut()
+        await node.run_by_hand("j")
+        await node.scheduler.delete(JobId("j"), Origin())
+        await trio.sleep(1)
+        await node.create("j", command="talks", schedule=FAR)
+        await node.crash()
+        machine[1].is_cut = False
+        node = await begin(machine, node)
+        (end,) = await node.ends("j")
+        assert (end.outcome, end.reason) == ("failed", "its job was deleted before an agent heard of it")
+        assert shell.orders == []
+
+
+async def test_a_bug_met_while_an_order_is_made_anew_is_the_end_of_its_run_alone(
+    autojump_clock, monkeypatch: pytest.MonkeyPatch
+):
+    async with world() as (nursery, link, shell):
+        machine = (nursery, Cut(shell, link.clock, nursery), shell)
+        node = await begin(machine)
+        for job in ("j", "k"):
+            await node.create(job, command="fails", schedule=FAR)
+        machine[1].cut()
+        await node.run_by_hand("j")
+        await node.crash()
+        machine[1].is_cut = False
+        monkeypatch.setattr(Orders, "order", no_order)
+        node = await begin(machine, node)
+        (end,) = await node.ends("j")
+        assert (end.outcome, end.reason) == ("failed", "it could not be ordered: ZeroDivisionError('a bug')")
+        monkeypatch.undo()
+        await node.run_by_hand("k")
+        await node.ends("k")
+
+
+async def test_a_bug_met_while_a_retry_is_ordered_leaves_nothing_with_the_agent(
+    autojump_clock, monkeypatch: pytest.MonkeyPatch
+):
+    async with world() as machine:
+        node = await begin(machine)
+        await node.create("j", command="talks", schedule=FAR, retries=1)
+        await node.run_by_hand("j")
+        monkeypatch.setattr(Orders, "order", no_order)
+        (end,) = await node.ends("j")
+        await node.idle()
+        assert (end.attempts, end.reason) == (2, "it could not be ordered: ZeroDivisionError('a bug')")
+        assert machine[1].held() == set()
+        assert len(node.node.book) == 0
+
+
+def no_order(*_: object) -> Order:
+    raise ZeroDivisionError("a bug")

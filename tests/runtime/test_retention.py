@@ -1,5 +1,6 @@
 """Retention on a whole node: what is trimmed and forgotten, and that a replay of the rest is what the node knew."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -11,6 +12,7 @@ from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import SECOND, JobId, Micros, RunId
 from kala_es.domain.job import decide
+from kala_es.domain.notify import Notify, Target
 from kala_es.domain.retention import ALL, Kept, Retention, kept_of
 from kala_es.domain.trimming import BaseTaken, RunsTrimmed
 from kala_es.event_log import NewRecord
@@ -32,6 +34,7 @@ from tests.nodes import (
     running_node,
     start_node,
 )
+from tests.receivers import FAILED, ScriptedNotifier
 
 TALKS: Final = Script(seconds=1, output=(("stdout", b"some "), ("stderr", b"words")))
 SCRIPTS: Final[dict[str, Any]] = {"talks": TALKS, "hangs": HANGS, "fails": FAILS}
@@ -244,6 +247,43 @@ async def test_runs_of_a_deleted_job_are_trimmed_by_the_servers_rule(autojump_cl
         await check_replay(node)
 
 
+async def test_notices_go_with_the_runs_that_they_are_of(autojump_clock: trio.testing.MockClock, few: None) -> None:
+    told = ScriptedNotifier()
+    async with running_node(shell=ScriptedShell(SCRIPTS), rules=keep(runs=1), notifier=told) as node:
+        target = Target(to="https://example.com/hook", when=("failure", "overdue"))
+        notify = Notify(targets=(target,), expected_duration="PT1S")
+        await node.create("j", command="fails", schedule="R/2099-01-01T00:00:00Z/P1D", notify=notify)
+        await node.create("slow", command="hangs", schedule="R/2099-01-01T00:00:00Z/P1D", notify=notify)
+        await node.run_by_hand("slow")
+        for _ in range(20):
+            await node.run_whole("j")
+            await tidied(node)
+        notices = list(node.node.folds.notices.after(0, job=JobId("j"), limit=100))
+        assert len(notices) < 8
+        assert all(node.node.folds.runs.get(n.due.about.run or RunId("")) for n in notices[1:])
+        assert len(list(node.node.folds.notices.after(0, job=JobId("slow"), limit=100))) == 1
+        assert len(node.events(e.NoticeDue)) == len(told.subjects) == 21
+        assert kinds(node).count("NoticeDue") == kinds(node).count("NoticeAttempted") < 14
+        await check_replay(node)
+
+
+async def test_a_notice_that_waits_is_kept_until_it_is_told(autojump_clock: trio.testing.MockClock, few: None) -> None:
+    down = ScriptedNotifier(script=deque([FAILED] * 5))
+    async with running_node(shell=ScriptedShell(SCRIPTS), rules=keep(runs=1), notifier=down) as node:
+        notify = Notify(targets=(Target(to="https://example.com/hook", when=("first-failure",)),))
+        await node.create("j", command="fails", schedule="R/2099-01-01T00:00:00Z/P1D", notify=notify)
+        for _ in range(12):
+            await node.run_whole("j")
+        await trio.sleep(30)
+        assert node.events(BaseTaken)
+        (waiting,) = node.node.folds.notices.after(0, job=None, limit=9)
+        assert waiting.state == "waiting"
+        await trio.sleep(3600)
+        (told,) = node.node.folds.notices.after(0, job=None, limit=9)
+        assert (told.state, told.attempts) == ("delivered", 6)
+        await check_replay(node)
+
+
 # Crashes
 
 
@@ -280,12 +320,14 @@ class Story:
         return log
 
     async def live(self, nursery: trio.Nursery) -> RunningNode:
-        node = await start_node(nursery, self.storage, shell=ScriptedShell(SCRIPTS), rules=keep(runs=1))
+        shell, notifier = ScriptedShell(SCRIPTS), ScriptedNotifier()
+        node = await start_node(nursery, self.storage, shell=shell, rules=keep(runs=1), notifier=notifier)
 
         async def work() -> None:
             far = "R/2099-01-01T00:00:00Z/P1D"
+            told = Notify(targets=(Target(to="https://example.com/hook"),))
             await node.create("p", command="talks", schedule=far)
-            await node.create("q", command="fails", schedule=far, on_failure_job="h")
+            await node.create("q", command="fails", schedule=far, on_failure_job="h", notify=told)
             await node.create("h", command="talks", parents=["p"])
             await node.create("c", command="talks", parents=["p", "h"])
             for _ in range(6):

@@ -4,6 +4,7 @@ from kala_es import codec
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import JobSpec
+from kala_es.domain.notify import NoticeId
 from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed, TrimmedRun
 from kala_es.event_log import Record
 from kala_es.fold_stores.memory import MemoryFoldStore
@@ -99,3 +100,20 @@ def test_other_bases_are_rubbish() -> None:
     older = BaseTaken(at=Instant(1), base=1, parts=1, digest=b"")
     newest = BaseTaken(at=Instant(1), base=3, parts=1, digest=b"")
     assert rubbish([CREATED, *parts, older, newest], base=3, taken=6) == [2, 3, 5]
+
+
+def told(name: str, at: int, run: str | None, *, waits: bool = False) -> list[e.Event]:
+    """A notice, and an attempt to deliver it."""
+    notice, about = NoticeId(name), e.About(name="", owner="", run=None if run is None else RunId(run))
+    due = e.NoticeDue(notice=notice, job=J, at=Instant(at), when="failure", to="https://example.com/", about=about)
+    again = Instant(99) if waits else None
+    return [due, e.NoticeAttempted(notice=notice, job=J, at=Instant(at), attempt=1, delivered=not waits, next_at=again)]
+
+
+def test_notices_are_rubbish_with_their_run_and_when_they_do_not_wait() -> None:
+    runs = [*run_of("a", 10), *run_of("b", 20), *run_of("c", 20)]  # 2 to 10
+    notices = [*told("of a", 12, "a"), *told("waits", 13, "a", waits=True), *told("missed", 14, None)]  # 11 to 16
+    later = [*told("of c", 15, "c"), *told("late", 21, None)]  # 17 to 20
+    events = [CREATED, *runs, *notices, *later, trimmed("a", "b"), forgotten("b", 20, 2)]
+    of_runs = [2, 3, 4, 5, 6, 7, 21]
+    assert rubbish(events, base=22, taken=24) == sorted([*of_runs, 11, 12, 15, 16])

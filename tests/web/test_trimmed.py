@@ -1,5 +1,6 @@
 """A trimmed run over HTTP: it says so, keeps its sizes and digest, and its output is gone."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import trio
@@ -31,6 +32,25 @@ async def test_a_trimmed_run_says_so(autojump_clock: trio.testing.MockClock) -> 
             (new, False, True),
         ]
         assert (await site.http.get(f"{API}/job/j/executions/{new}/output/")).content == b"onetwo"
+
+
+async def test_a_stream_has_no_output_of_a_trimmed_run_that_is_not_erased_yet(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    scripts = {"talks": writes(("stdout", b"one"), seconds=1, exit_code=3)}
+    async with serving(scripts, rules=KEEP_ONE) as site:
+
+        async def erase_nothing(positions: Sequence[int]) -> None:
+            await trio.lowlevel.checkpoint()
+
+        site.node.log.trim = erase_nothing  # type: ignore[method-assign]
+        await site.create("j", "talks", retries=1)
+        old, new = await site.run_whole("j"), await site.run_whole("j")
+        await trio.sleep(30)
+        streams = [(await site.http.get(f"{API}/job/j/executions/{run}/stream/")).text for run in (old, new)]
+        assert ["event: output" in text for text in streams] == [False, True]
+        assert all("event: end" in text for text in streams)
+        assert site.complaints == []
 
 
 async def test_a_list_that_was_read_before_tells_of_it_too(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,0 +1,88 @@
+"""The node's line to its agent, on MockClock: how soon it calls again, and what it says of it."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from kala_es.domain.ids import Instant
+from kala_es.link import VERSION, Chunk, Hello, LinkDown, Listed, ToAgent, ToNode, Welcome
+from kala_es.runtime.agent_line import AgentLine
+from kala_es.runtime.order_book import OrderBook, OutOfOrder
+
+
+class Brief:
+    """A link whose connections are down so many seconds after the meeting; then it brings `last`, if there is one."""
+
+    is_fresh = False
+
+    def __init__(self, seconds: float, last: ToNode | None = None) -> None:
+        self.calls: list[float] = []
+        self._seconds = seconds
+        self._last = last
+        self._met = False
+
+    async def connect(self, nursery: trio.Nursery) -> "Brief":
+        """As the port says."""
+        await trio.lowlevel.checkpoint()
+        self.calls.append(trio.current_time())
+        self._met = False
+        return self
+
+    def send(self, message: ToAgent) -> None:
+        """Nobody listens."""
+
+    async def receive(self) -> Sequence[ToNode]:
+        """The introduction, then the end."""
+        if not self._met:
+            self._met = True
+            return [Welcome(VERSION, "a", 1, 0), Listed(())]
+        await trio.sleep(self._seconds)
+        if self._last is None:
+            raise LinkDown("cut")
+        return [self._last]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+        await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def calling(link: Brief) -> AsyncIterator[list[str]]:
+    """A line that calls; what it complains of."""
+    complaints: list[str] = []
+
+    def take(_: object) -> None:
+        raise OutOfOrder("a gap")
+
+    book = OrderBook(durable=lambda _: 0, lost=lambda _: None)
+    line = AgentLine(link, book, hello=lambda: Hello(VERSION, 0), take=take, complain=complaints.append)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(line.run)
+        yield complaints
+        nursery.cancel_scope.cancel()
+
+
+async def test_connections_that_do_not_last_are_made_ever_more_slowly_and_complained_of(autojump_clock):
+    link = Brief(0.01)
+    async with calling(link) as complaints:
+        await trio.sleep(60)
+    assert 10 < len(link.calls) < 20
+    assert complaints[0] == "no agent: cut"
+    assert len(complaints) == len(link.calls) - 2
+
+
+async def test_an_agent_that_leaves_something_out_each_time_is_not_called_without_a_pause(autojump_clock):
+    link = Brief(0.01, Chunk("r", 1, 5, "stdout", 0, b"x", Instant(0)))
+    async with calling(link) as complaints:
+        await trio.sleep(60)
+    assert 10 < len(link.calls) < 20
+    assert set(complaints) == {"the agent is hung up on: a gap"}
+
+
+async def test_after_a_connection_that_lasted_the_next_is_made_at_once(autojump_clock):
+    link = Brief(3.0)
+    async with calling(link) as complaints:
+        await trio.sleep(10)
+    assert [round(at, 1) - round(link.calls[0], 1) for at in link.calls] == [0, 3, 6, 9]
+    assert complaints == []
