@@ -2,6 +2,14 @@
 
 from typing import Final
 
+# The verbs
+MAX_FILE_VALUES: Final = 5_000_000
+"""So many values a file of jobs may have, aliases expanded."""
+MAX_FILE_DEPTH: Final = 32
+"""So deep its values may be nested."""
+VERB_ANSWER_SECONDS: Final = 600
+"""A verb waits so long for a server's next byte."""
+
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A request body over this is answered 413."""

@@ -31,7 +31,7 @@ ROOMS: Final = (
 PORTS: Final = _words("event_log fold_store executor notifier link clock")
 
 PURE_IMPORTS: Final = _words(
-    "__future__ bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html "
+    "__future__ base64 bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html "
     "isodate itertools json kala_es math msgspec operator re string types typing urllib.parse uuid zoneinfo"
 )
 IMPURE_CALLS: Final = _words("open print input eval exec __import__ now today utcnow uuid1 uuid4")

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from the code: lifecycle.md and events.md.
+"""Writes the pages of docs/ that follow from the code: lifecycle.md, events.md and api/jobs.schema.json.
 
 With `--check` it writes nothing, and exits 1 if one is stale. The same code gives the same bytes. What a page says of
 an event is its docstring; nothing is written here twice.
@@ -7,6 +7,7 @@ an event is its docstring; nothing is written here twice.
 import argparse
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import Covered, TickPolicy
 from kala_es.domain.trimming import OF_HISTORY, TrimmedRun
 from kala_es.domain.values import Value
+from kala_es.web.file_schema import jobs_file
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 MADE: Final = "<!-- Made by tools/generate_docs.py: change the code, then run `make docs`. -->"
@@ -74,7 +76,8 @@ def _content(path: Path) -> bytes:
 
 def pages() -> dict[str, str]:
     """The text of each page by its name."""
-    return {"lifecycle.md": _page(_lifecycle()), "events.md": _page(_events())}
+    schema = json.dumps(jobs_file(), indent=2) + "\n"
+    return {"lifecycle.md": _page(_lifecycle()), "events.md": _page(_events()), "api/jobs.schema.json": schema}
 
 
 def _page(lines: Iterator[str]) -> str:

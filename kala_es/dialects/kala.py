@@ -35,7 +35,7 @@ _CHECKED_ONLY: Final = "checked only"
 
 def parse_job(body: bytes, *, default_owner: str = "") -> JobDraft:
     """The job of a creation or replacement. Raises Invalid with the JSON key, "" for the whole body."""
-    return _draft(go_json.loads(body), default_owner)
+    return read_job(go_json.loads(body), default_owner)
 
 
 def parse_jobs(body: bytes, *, default_owner: str = "") -> list[JobDraft]:
@@ -45,7 +45,7 @@ def parse_jobs(body: bytes, *, default_owner: str = "") -> list[JobDraft]:
     for i, item in enumerate(islice(items, limits.MAX_BULK_JOBS)):
         try:
             value = go_json.loads(item) if isinstance(item, bytes) else item
-            drafts.append(_draft(value, default_owner))
+            drafts.append(read_job(value, default_owner))
         except Invalid as error:
             raise type(error)(f"[{i}].{error.field}".rstrip("."), error.reason) from None
     if any(True for _ in items):
@@ -60,8 +60,8 @@ def _items(body: bytes) -> Iterator[Any]:
     return (line for line in body.split(b"\n") if line and not line.isspace())
 
 
-def _draft(value: Any, default_owner: str) -> JobDraft:
-    """An absent object (null) is a job without a name, for the rules to refuse."""
+def read_job(value: Any, default_owner: str) -> JobDraft:
+    """The job of a JSON value. An absent object (null) is a job without a name, for the rules to refuse."""
     read = go_json.fields(value, _JOB) if value is not None else {}
     read.pop(_CHECKED_ONLY, None)
     job, disabled = read.pop("id", None), read.pop("disabled", False)
@@ -205,11 +205,17 @@ def id_json(job: JobId) -> bytes:
 
 def job_json(job: Job, dependents: Sequence[JobId]) -> bytes:
     """A job. `dependents` are those it names and its children."""
-    fields = _fields(job, dependents, instant_text)
-    fields.update(kala_own.additions(job.spec))
+    fields = job_fields(job, dependents)
     if job.pause is not None:
         fields["paused"] = kala_ticks.pause_fields(job.pause)
     return dumps(fields)
+
+
+def job_fields(job: Job, dependents: Sequence[JobId]) -> dict[str, Any]:
+    """A job's JSON object, but for its pause."""
+    fields = _fields(job, dependents, instant_text)
+    fields.update(kala_own.additions(job.spec))
+    return fields
 
 
 def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | None], str]) -> dict[str, Any]:

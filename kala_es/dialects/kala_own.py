@@ -57,6 +57,7 @@ KEYS: Final = (
     Key("keep_runs", "runs", go_json.integer, group="retention"),
     Key("keep_for", "duration", go_json.text, group="retention"),
     Key("keep_output_bytes", "output_bytes", go_json.integer, group="retention"),
+    Key("managed_by", "managed_by", go_json.text),
 )
 _GROUPS: Final[Mapping[str, type[Value]]] = {
     "ticks": TickPolicy,

@@ -9,7 +9,10 @@ from kala_es.domain.values import Value, replace
 
 
 class CreateJob(Value, frozen=True):
-    """Create the job, or replace the definition of the one that has this id."""
+    """Create the job, or replace the definition of the one that has this id.
+
+    With `answered` its schedule may have begun: the ticks up to then had their answers elsewhere.
+    """
 
     job: JobId
     at: Instant
@@ -17,16 +20,18 @@ class CreateJob(Value, frozen=True):
     disabled: bool = False
     counters: Counters = NOTHING_DONE
     server_paused: bool = False
+    answered: Instant | None = None
 
 
 class UpdateJob(Value, frozen=True):
-    """Replace the definition of a job that exists."""
+    """Replace the definition of a job that exists. If `begun`, a new schedule's start may have passed."""
 
     job: JobId
     at: Instant
     spec: JobSpec
     disabled: bool = False
     server_paused: bool = False
+    begun: bool = False
 
 
 class ReplaceBody(Value, frozen=True):

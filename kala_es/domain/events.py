@@ -12,13 +12,15 @@ from kala_es.domain.values import Value
 
 
 class JobCreated(Value, frozen=True):
-    """A job exists. `counters` is what its owner says that it did elsewhere."""
+    """A job exists. `counters` is what its owner says that it did elsewhere; with `answered` the ticks up to then had
+    their answers there."""
 
     job: JobId
     at: Instant
     spec: JobSpec
     disabled: bool = False
     counters: Counters = NOTHING_DONE
+    answered: Instant | None = None
 
 
 class JobUpdated(Value, frozen=True):

@@ -83,9 +83,10 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
 def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
     if job is not None and not job.deleted:
         update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
-        return _update(job, replace(update, server_paused=command.server_paused))
+        return _update(job, replace(update, server_paused=command.server_paused, begun=command.answered is not None))
     check(command.spec)
-    check_start(command.spec, command.at)
+    if command.answered is None:
+        check_start(command.spec, command.at)
     return (
         e.JobCreated(
             job=command.job,
@@ -93,6 +94,7 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
             spec=command.spec,
             disabled=command.disabled,
             counters=command.counters,
+            answered=command.answered,
         ),
     )
 
@@ -103,7 +105,8 @@ def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
         return ()
     edited: tuple[e.JobEvent, ...] = ()
     if _replans(job.spec, command.spec):
-        check_start(command.spec, command.at)
+        if not command.begun:
+            check_start(command.spec, command.at)
         edited = _leave_plan(job, command)
     updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
     if job.disabled and not command.disabled:
@@ -258,7 +261,7 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
 def _created(job: Job | None, event: e.JobCreated) -> Job:
     """The runs of a deleted namesake end under the new job's eyes."""
     schedule = schedule_of(event.spec, event.at)
-    answered = Instant(event.at - 1)
+    answered = Instant(event.at - 1) if event.answered is None else event.answered
     return Job(
         id=event.job,
         spec=event.spec,

@@ -51,7 +51,10 @@ NO_JOB: Final = JobId("")
 
 
 class JobSpec(Value, frozen=True):
-    """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text."""
+    """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text.
+
+    `managed_by` says from where it is kept in step, "" when it was made by hand (domain/declared.py).
+    """
 
     name: str
     command: str = ""
@@ -77,6 +80,7 @@ class JobSpec(Value, frozen=True):
     terms: AttemptTerms = USUAL
     notify: Notify = NOTHING_SAID
     retention: Retention = NO_RETENTION
+    managed_by: str = ""
 
 
 class Counters(Value, frozen=True):

@@ -73,6 +73,8 @@ def _check_text(spec: JobSpec) -> None:
         raise Invalid("name", "a job needs a name")
     if len(spec.name) > limits.MAX_NAME_CHARS:
         raise Invalid("name", f"longer than {limits.MAX_NAME_CHARS} characters")
+    if len(spec.managed_by) > limits.MAX_NAME_CHARS:
+        raise Invalid("managed_by", f"longer than {limits.MAX_NAME_CHARS} characters")
     for name, text in (("command", spec.command), ("cwd", spec.cwd)):
         if "\0" in text:
             raise Invalid(name, "contains a NUL character")

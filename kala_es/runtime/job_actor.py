@@ -30,6 +30,7 @@ from kala_es.projections.folds import OF_NO_JOB, Folds
 from kala_es.runtime.base import job_at
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.timetable import Timetable
+from kala_es.runtime.together import Together
 
 _READ_PAGE = 1_000
 _CRASH_PAUSE_SECONDS = 10.0
@@ -50,7 +51,8 @@ class Done:
 class Ask:
     """A command on its way to its job. `receipt` is recorded in the same commit as what the command does.
 
-    With `needs_reserve` it is new work, refused when the disk is nearly full.
+    With `needs_reserve` it is new work, refused when the disk is nearly full. With `together` it is recorded in one
+    commit with what is asked of other jobs, or not at all.
     """
 
     command: Command
@@ -58,6 +60,14 @@ class Ask:
     receipt: e.RequestAnswered | None = None
     needs_reserve: bool = False
     reply: Reply[Done] | None = None
+    together: Together | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Tell who waits for it that nothing comes of it."""
+        if self.together is not None:
+            self.together.fail(error)
+        if self.reply is not None:
+            self.reply.fail(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +127,7 @@ class JobActor:
 
     def _refuse(self, ask: Ask, refusal: Refusal) -> None:
         if ask.reply is not None:
-            ask.reply.fail(refusal)
+            ask.fail(refusal)
         elif isinstance(ask.command, AnswerTicks) and isinstance(refusal, LogFull):
             self._site.timetable.hold(self._job, _FULL_PAUSE_SECONDS)
             plan(self._site.timetable, self._site.folds, self._job)
@@ -133,7 +143,9 @@ class JobActor:
         facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
         facts = (*facts, ask.receipt) if ask.receipt else facts
         position = site.folds.position
-        if facts:
+        if ask.together is not None:
+            position = await ask.together.append(self._job, facts, ask.principal)
+        elif facts:
             position = await site.writer.append(
                 facts, ask.principal, needs_reserve=ask.needs_reserve, may_wait=ask.reply is None
             )
@@ -182,7 +194,7 @@ class JobActor:
         if again:
             site.nursery.start_soon(self._bring_again, ask)
         if ask.reply is not None:
-            ask.reply.fail(ActorCrashed(f"a fault in the job {self._job!r}; it has been recorded"))
+            ask.fail(ActorCrashed(f"a fault in the job {self._job!r}; it has been recorded"))
 
     async def _bring_again(self, ask: Ask) -> None:
         """Nobody else repeats a command of our own."""

@@ -13,6 +13,7 @@ import trio
 from kala_es import limits
 from kala_es.actor import Reply
 from kala_es.domain import commands as c
+from kala_es.domain.declared import Declaration, Refused, Step
 from kala_es.domain.due import wake_at
 from kala_es.domain.errors import Conflict, Invalid, NotFound, Overloaded, Unavailable
 from kala_es.domain.events import JobEvent, RequestAnswered
@@ -20,7 +21,9 @@ from kala_es.domain.graph import check_links, edges, has_edges
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.reactions import Reaction
+from kala_es.runtime.declaring import parents_first, plan_declared, refuse_any
 from kala_es.runtime.job_actor import Ask, Done, JobActor, Site
+from kala_es.runtime.together import Together
 from kala_es.runtime.turns import Turns
 
 Result = TypeVar("Result")
@@ -212,6 +215,38 @@ class Registry:
             if i % 200 == 199:
                 await trio.lowlevel.checkpoint()
         return tuple(events)
+
+    async def apply(self, declaration: Declaration, refused: Sequence[Refused], principal: str = "") -> list[Step]:
+        """Make jobs as declared, all or none, in one commit. Raises Refusal; nothing else ties jobs meanwhile.
+
+        `refused` are faults that are known already. With a dry run, what is refused is a step as well.
+        """
+        return await self.in_background(lambda: self._apply(declaration, refused, principal))
+
+    async def _apply(self, declaration: Declaration, refused: Sequence[Refused], principal: str) -> list[Step]:
+        if self.stopping:
+            raise Unavailable("the node is stopping")
+        async with self._links:
+            planned = await plan_declared(self._site, declaration, refused)
+            if not declaration.dry_run:
+                refuse_any(planned.steps)
+                await self._together(parents_first(planned.commands), principal)
+        return planned.steps
+
+    async def _together(self, commands: Sequence[c.Command], principal: str) -> None:
+        """Have commands, each to another job, carried out in one commit."""
+        new_work = any(not isinstance(command, _ENDING) for command in commands)
+        together = Together(self._site.writer, [command.job for command in commands], needs_reserve=new_work)
+        replies: list[Reply[Done]] = []
+        try:
+            for command in commands:
+                replies.append(Reply())
+                self.put(Ask(command=command, principal=principal, reply=replies[-1], together=together))
+        except Overloaded as error:
+            together.fail(error)
+            raise
+        for reply in replies:
+            await reply.wait()
 
     async def delete_all(self, jobs: Sequence[JobId], principal: str = "") -> None:
         """Delete these jobs; those that are gone by then are skipped."""

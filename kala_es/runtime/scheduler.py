@@ -14,6 +14,7 @@ import trio
 from kala_es import codec
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
+from kala_es.domain.declared import Declaration, Refused, Step
 from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
@@ -152,6 +153,19 @@ class Scheduler:
             )
         return await self._parts.registry.create_all(commands, origin.principal, self._receipt(origin))
 
+    async def apply(self, declaration: Declaration, origin: Origin) -> list[Step]:
+        """Make jobs as declared, all or none; what became of each. With a dry run, what would."""
+        refused: list[Refused] = []
+        for draft in declaration.jobs:
+            assert draft.id is not None
+            try:
+                asked_before = declaration.begun or self.folds.jobs.get(draft.id)
+                await (self._admit_edit(draft) if asked_before else self._admit(draft.id, draft.spec))
+            except (Invalid, Forbidden) as error:
+                field = error.field if isinstance(error, Invalid) else "type"
+                refused.append(Refused(job=draft.id, field=field, reason=error.reason))
+        return await self._parts.registry.apply(declaration, refused, origin.principal)
+
     async def _admit(self, job: JobId, spec: JobSpec) -> None:
         if spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
@@ -168,11 +182,15 @@ class Scheduler:
     async def update(self, draft: JobDraft, origin: Origin) -> Done:
         """Replace the definition of the job `draft.id`."""
         assert draft.id is not None
+        await self._admit_edit(draft)
+        at = self.clock.now()
+        return await self._ask(c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled), origin)
+
+    async def _admit_edit(self, draft: JobDraft) -> None:
+        """The other side of a remote job was asked when it was created."""
         if draft.spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
         await self._check_account(draft.spec.terms)
-        at = self.clock.now()
-        return await self._ask(c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled), origin)
 
     async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:
         """Replace a remote job's request body."""

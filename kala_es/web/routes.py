@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import job_list, jobs, meta, notices, output, runs, stream, ticks
+from kala_es.web import declared, job_list, jobs, meta, notices, output, runs, stream, ticks
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -389,4 +389,4 @@ _OF_THE_SERVER: Final = (
     ),
 )
 
-ROUTES: Final = (*_OF_JOBS, *_OF_TICKS, *_OF_RUNS, *_OF_THE_SERVER)
+ROUTES: Final = (*_OF_JOBS, declared.APPLY, *_OF_TICKS, *_OF_RUNS, *_OF_THE_SERVER)

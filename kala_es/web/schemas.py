@@ -2,6 +2,7 @@
 
 from typing import Any, Final, get_args
 
+from kala_es.domain.declared import Action
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
 from kala_es.domain.tick_policy import Overlap
@@ -116,6 +117,7 @@ _OURS: Final[Schema] = {
     "keep_runs": {**_COUNT, "description": "Keep the output of so many runs; 0 leaves it to the server."},
     "keep_for": {**_TEXT, "description": "Keep output for this ISO 8601 duration after a run's end."},
     "keep_output_bytes": {**_COUNT, "description": "Keep so many bytes of output in all."},
+    "managed_by": {**_TEXT, "description": "From where the job is kept in step; empty when it was made by hand."},
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
 _COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})
@@ -151,6 +153,17 @@ _RUN: Final[Schema] = {
     "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
     "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
 }
+_STEP: Final[Schema] = {
+    "id": _TEXT,
+    "action": {"enum": [*get_args(Action)]},
+    "fields": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+        "description": "What differs, before and after.",
+    },
+    "field": _TEXT,
+    "reason": _TEXT,
+}
 _STATS: Final[Schema] = {
     "active_jobs": _COUNT,
     "disabled_jobs": _COUNT,
@@ -176,6 +189,23 @@ SCHEMAS: Final[Schema] = {
         "description": "Keys in any letter case; what is unknown is ignored.",
     },
     "JobDrafts": _list(_ref("JobDraft")),
+    "Apply": _object(
+        {
+            "jobs": {"type": "object", "additionalProperties": _ref("JobDraft"), "description": "Id to job."},
+            "prune": {**_FLAG, "description": "Delete the jobs of the same managed_by that are not among these."},
+            "dry_run": {**_FLAG, "description": "Only say what would become of each."},
+            "begun": {**_FLAG, "description": "They were planned elsewhere: none starts because it is new here."},
+            "managed_by": {**_TEXT, "description": "Marks the jobs; apply if not given."},
+        },
+        optional=("prune", "dry_run", "begun", "managed_by"),
+    ),
+    "Plan": _object(
+        {
+            "dry_run": _FLAG,
+            "counts": _object(dict.fromkeys(get_args(Action), _COUNT)),
+            "plan": _list(_object(_STEP, optional=("fields", "field", "reason"))),
+        }
+    ),
     "Jobs": _object({"jobs": {"type": "object", "additionalProperties": _ref("Job")}}),
     "WrappedJob": _object({"job": _ref("Job")}),
     "Created": _object({"id": _TEXT}),

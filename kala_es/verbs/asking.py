@@ -1,0 +1,80 @@
+"""Requests of a verb to a server: JSON there, JSON back, and a sentence when it goes wrong.
+
+What speaks HTTP is imported when there is something to ask: `serve` starts without it.
+"""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from kala_es import limits
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
+
+USUAL_SERVER: Final = "http://127.0.0.1:8000"
+
+
+class Failed(Exception):
+    """What a verb was to do did not come about, with the sentence that says why."""
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """The flag that names the server."""
+    parser.add_argument(
+        "--server", default=USUAL_SERVER, metavar="URL", help=f"a server that runs; {USUAL_SERVER} if not given"
+    )
+
+
+def ask(server: str, path: str, value: object = None) -> Any:
+    """The answer to a GET, or with a value to a POST of it. Raises Failed."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    body = None if value is None else json.dumps(value).encode()
+    url = f"{server.rstrip('/')}{path}"
+    headers = {"Content-Type": "application/json"} if body else {}
+    try:
+        request = urllib.request.Request(url, data=body, headers=headers)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=limits.VERB_ANSWER_SECONDS) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as refusal:
+        raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failed(f"{url}: {error}") from None
+
+
+def _reason(refusal: "HTTPError") -> str:
+    try:
+        return str(json.loads(refusal.read())["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return refusal.reason
+
+
+def fetch(url: str) -> bytes:
+    """What a URL gives, at most `MAX_BULK_BODY_BYTES`. Raises Failed."""
+    import http.client
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=limits.VERB_ANSWER_SECONDS) as answer:
+            return _bounded(answer.read(limits.MAX_BULK_BODY_BYTES + 1), url)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failed(f"{url}: {error}") from None
+
+
+def read_file(file: str) -> bytes:
+    """A file's bytes, at most `MAX_BULK_BODY_BYTES`. Raises Failed."""
+    try:
+        with open(file, "rb") as opened:
+            return _bounded(opened.read(limits.MAX_BULK_BODY_BYTES + 1), file)
+    except OSError as error:
+        raise Failed(f"{file}: {error.strerror}") from None
+
+
+def _bounded(content: bytes, where: str) -> bytes:
+    if len(content) > limits.MAX_BULK_BODY_BYTES:
+        raise Failed(f"{where}: more than {limits.MAX_BULK_BODY_BYTES} bytes")
+    return content

@@ -1,0 +1,45 @@
+"""Jobs as declared, over HTTP: one request makes many as they are to be, and answers what became of each."""
+
+from functools import partial
+from typing import Final
+
+import trio
+
+from kala_es import limits
+from kala_es.dialects import kala_declared
+from kala_es.web.edge import Site
+from kala_es.web.exchange import Request, Response, answer_json
+from kala_es.web.table import Reply, Row
+
+_IN_A_THREAD_BYTES: Final = 64 * 1024
+"""A larger declaration is parsed in a thread, so that other requests do not wait for it."""
+_IN_A_THREAD_STEPS: Final = 200
+"""A longer plan is rendered in a thread."""
+
+
+async def apply_jobs(request: Request, site: Site) -> Response:
+    """POST /job/apply/."""
+    parse = partial(kala_declared.parse_apply, request.body, default_owner=site.edge.default_owner)
+    declaration = parse() if len(request.body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse)
+    steps = await site.scheduler.apply(declaration, request.origin())
+    render = partial(kala_declared.plan_json, steps, dry_run=declaration.dry_run)
+    return answer_json(render() if len(steps) <= _IN_A_THREAD_STEPS else await trio.to_thread.run_sync(render))
+
+
+APPLY: Final = Row(
+    method="POST",
+    pattern="/api/v1/job/apply/",
+    handler=apply_jobs,
+    summary="Make many jobs as declared, all or none: create, change, and with `prune` delete",
+    takes="Apply",
+    replies=(
+        Reply(status=200, about="What became of each job; with `dry_run`, what would.", schema="Plan"),
+        Reply(status=400, about="A job is refused; the answer says which, and why. Nothing changed.", schema="Error"),
+        Reply(status=413, about="The body is too large.", schema="Error"),
+        Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error"),
+        Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error"),
+    ),
+    direct=True,
+    max_body=limits.MAX_BULK_BODY_BYTES,
+    body_patience=10,
+)

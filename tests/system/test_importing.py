@@ -1,0 +1,115 @@
+"""`kala-es import --from` against a real server, with lists recorded from the originals, each twice."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.servers import Server
+
+pytestmark = pytest.mark.system
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+
+
+def take(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "kala_es", "import", *arguments, "--server", server.url]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def listed(file: Path, directory: Path, path: str) -> Iterator[str]:
+    """A server that has the file at a path, as the original has its list."""
+    place = directory / path.strip("/") / "index.html" if path.endswith("/") else directory / path.strip("/")
+    place.parent.mkdir(parents=True)
+    shutil.copy(file, place)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(directory))) as http:
+        thread = Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+def test_a_list_of_nextkalas_is_taken_from_a_file_and_from_its_server(tmp_path: Path) -> None:
+    file = CONTRACT / "kala-list.json"
+    jobs = json.loads(file.read_bytes())["jobs"]
+    with Server.start(tmp_path / "server") as server:
+        shown = take(server, "--from", "nextkala", str(file), "--dry-run")
+        assert server.get("/api/v1/job/").json == {"jobs": {}}
+        first = take(server, "--from", "nextkala", str(file))
+        assert first.returncode == 1, first.stderr
+        assert first.stdout.replace("created", "to be created") == shown.stdout
+        refused = [line for line in first.stdout.splitlines() if line.startswith("refused ")]
+        taken = server.get("/api/v1/job/").json["jobs"]
+        assert len(taken) + len(refused) == len(jobs)
+        assert "refused 34710f61-a7a0-4bb1-475e-878b2d4c391f: parent_jobs: there is no job 'no-such-id'" in refused
+        parent = "5633238a-6841-4619-4db1-49a9843541c0"
+        kept = ("name", "command", "schedule", "parent_jobs")
+        assert [taken[parent][key] for key in kept] == [jobs[parent][key] for key in kept]
+        for key, value in jobs[parent]["metadata"].items():
+            kept_value = taken[parent]["metadata"][key]
+            assert kept_value == value or value.startswith(kept_value.removesuffix("Z"))  # microseconds, not finer
+        children = [[each for each in listing[parent]["dependent_jobs"] if each in taken] for listing in (taken, jobs)]
+        assert children[0] == children[1]
+        assert taken["b4baa593-c0af-4bce-5ce6-0974bed18c5b"]["disabled"] is True
+        assert server.get("/api/v1/stats/").json["Stats"]["error_count"] == sum(
+            jobs[job]["metadata"]["error_count"] for job in taken
+        )
+        before = server.get("/api/v1/job/").body
+        with listed(file, tmp_path / "web", "/api/v1/job/") as url:
+            again = take(server, "--from", "nextkala", url)
+        assert again.stdout.splitlines()[-1] == f"{len(taken)} unchanged, {len(refused)} refused"
+        assert server.get("/api/v1/job/").body == before
+        runs = [server.get(f"/api/v1/job/{job}/executions/").json["job_stats"] for job in taken if job.isascii()]
+        assert not any(runs)
+
+
+def test_a_list_of_dkrons_is_taken_from_its_server_and_from_a_file(tmp_path: Path) -> None:
+    file = CONTRACT / "dkron-jobs.json"
+    with Server.start(tmp_path / "server") as server:
+        with listed(file, tmp_path / "web", "/v1/jobs") as url:
+            first = take(server, "--from", "dkron", url)
+        assert "create j1\n" in first.stdout
+        assert "note j1: tags: they choose nodes; there is one here; not carried over\n" in first.stdout
+        assert "refused ci: executor: it has none, and never ran\n" in first.stdout
+        taken = server.get("/api/v1/job/").json["jobs"]
+        assert list(taken) == ["j1", "kid"]
+        assert taken["kid"]["parent_jobs"] == ["j1"]
+        assert taken["j1"]["metadata"]["success_count"] == 1
+        again = take(server, "--from", "dkron", str(file))
+        assert again.stdout.splitlines()[-1] == "2 unchanged, 2 refused"
+
+
+def test_a_job_that_does_not_come_from_there_is_not_written_over(tmp_path: Path) -> None:
+    with Server.start(tmp_path / "server") as server:
+        mine = {"id": "kid", "name": "mine", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/P1D"}
+        assert server.send("POST", "/api/v1/job/", mine).status == 201
+        done = take(server, "--from", "dkron", str(CONTRACT / "dkron-jobs.json"))
+        assert "refused kid: id: there is a job with this id that does not come from there" in done.stdout
+        assert server.get("/api/v1/job/kid/").json["job"]["name"] == "mine"
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("{}")
+    command = [sys.executable, "-m", "kala_es", "import", "--from"]
+    for arguments, reason in (
+        (["dkron", str(tmp_path / "none.json")], "No such file"),
+        (["dkron", str(tmp_path / "list.json")], "Dkron's list of jobs is an array"),
+        (["nextkala", str(tmp_path / "list.json")], "jobs: NextKala's list is an object"),
+        (["nextkala", "http://127.0.0.1:9"], "http://127.0.0.1:9/api/v1/job/: "),
+    ):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
