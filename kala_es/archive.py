@@ -9,7 +9,7 @@
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import IO, Any, Final, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 import cbor2
 import msgspec
@@ -36,6 +36,13 @@ _FRAME: Final = 5 + len(_DIGEST) + log_tree.DIGEST_BYTES
 """What a part takes beside its content."""
 _FIELDS: Final = (str, str, int, int, str, bytes)
 """Of a record: stream, type, version, time, principal, body."""
+
+
+class Source(Protocol):
+    """What an archive is read from: a file, a pipe, an answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, so many unless it ends before."""
 
 
 class ArchiveRefused(Exception):
@@ -104,7 +111,7 @@ class Writer:
         return b"%c%b%b%b%b" % (_CONTENT, len(content).to_bytes(4, "big"), content, _DIGEST, self._digest)
 
 
-def read(file: IO[bytes]) -> Iterator[Part]:
+def read(file: Source) -> Iterator[Part]:
     """An archive's parts, each as it was written; the end comes when nothing follows it. Raises ArchiveRefused."""
     contents = _contents(file)
     offset, content = next(contents, (0, b""))
@@ -127,7 +134,7 @@ def read(file: IO[bytes]) -> Iterator[Part]:
     yield end
 
 
-def check(file: IO[bytes]) -> Iterator[tuple[Part, log_tree.Span]]:
+def check(file: Source) -> Iterator[tuple[Part, log_tree.Span]]:
     """The same, each proved, with the digests of all places up to its last. Raises ArchiveRefused.
 
     Rows are records, and all digests fit what the header and the end say.
@@ -158,7 +165,7 @@ def _tree_before(header: Header) -> log_tree.Span:
         raise ArchiveRefused(0, str(error)) from None
 
 
-def _contents(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def _contents(file: Source) -> Iterator[tuple[int, bytes]]:
     """What is framed, and where its frame begins."""
     offset, digest = 0, b""
     while head := file.read(5):

@@ -148,6 +148,7 @@ class Node:
             check_account=self.outside.check_account,
             rules=rules,
             compact=self.storage.compact,
+            directory=self.storage.directory,
         )
 
     def _hello(self) -> Hello:

@@ -21,7 +21,7 @@ from kala_es.settings import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where a node keeps what it knows. `head` is the last position, `record` gives the one at a position.
-    `snapshot` is None when nothing outlives the process."""
+    `snapshot` and `directory` are None when nothing outlives the process."""
 
     log: EventLog
     folds: FoldStore
@@ -29,6 +29,7 @@ class Storage:
     record: Callable[[int], Record]
     snapshot: Path | None = None
     compact: Compact | None = None
+    directory: Path | None = None
 
 
 def _record(log: MemoryEventLog | LmdbEventLog, position: int) -> Record:
@@ -57,6 +58,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 record=partial(_record, log),
                 snapshot=settings.data.absolute() / "snapshot.cbor",
                 compact=log.compact,
+                directory=settings.data.absolute(),
             )
         finally:
             with trio.CancelScope(shield=True):

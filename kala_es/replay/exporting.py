@@ -1,8 +1,8 @@
 """Makes an archive of a log, as it is at one moment, beside whoever has it open.
 
 As a program, `python -m kala_es.replay.exporting DIRECTORY SINCE OUTPUT RESERVE`, it writes the archive to its standard
-output, for a server that goes on meanwhile. It fails with a sentence on standard error, and 1, or 3
-when there is no room.
+output, for a server that goes on meanwhile. It fails with a sentence on standard error and 1; with 3
+when there is no room, with 4 when there is no such position.
 """
 
 import os
@@ -17,12 +17,13 @@ from kala_es import archive, log_tree
 from kala_es.event_log import LogError, LogIsFull
 from kala_es.event_logs.batch import Batch
 from kala_es.limits import ARCHIVE_BLOCK_BYTES
-from kala_es.replay.log_file import Moment, open_moment, rows_of, since
+from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, since
 
 Write = Callable[[bytes], object]
 OUTPUT: Final = "OutputChunk"
 """The type of the records that are left out on demand."""
 NO_ROOM_EXIT: Final = 3
+NO_POSITION_EXIT: Final = 4
 
 
 def export(directory: Path, write: Write, *, after: int = 0, output: bool = True) -> archive.End:
@@ -106,7 +107,9 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.buffer.flush()
     except (LogError, OSError) as error:
         print(error, file=sys.stderr)
-        return NO_ROOM_EXIT if isinstance(error, LogIsFull) else 1
+        if isinstance(error, LogIsFull):
+            return NO_ROOM_EXIT
+        return NO_POSITION_EXIT if isinstance(error, NoSuchPosition) else 1
     return 0
 
 

@@ -22,6 +22,10 @@ _INDEFINITE: Final = 0x9F
 """A value that begins with this ends with a byte more, before its checksum."""
 
 
+class NoSuchPosition(LogError):
+    """The log ends before this position, or it is within erased records."""
+
+
 class Moment:
     """All values of a log, as they were when it was opened. Made by `open_moment`."""
 
@@ -51,9 +55,9 @@ class Moment:
                 yield batch, value
 
     def tree_at(self, position: int) -> log_tree.Span:
-        """The digests of all places up to a position. Reads all before it. Raises LogError, LogDamaged."""
+        """The digests of all places up to a position. Reads all before it. Raises NoSuchPosition, LogDamaged."""
         if position > self.position:
-            raise LogError(f"The log in {self._directory} ends at position {self.position}, before {position}.")
+            raise NoSuchPosition(f"The log in {self._directory} ends at position {self.position}, before {position}.")
         tree = log_tree.Span()
         for batch, _ in self.batches() if position else ():
             until(batch, position).extend(tree)
@@ -99,12 +103,12 @@ def open_moment(directory: Path) -> Iterator[Moment]:
 
 
 def until(batch: Batch, position: int) -> Batch:
-    """What a value holds up to a position. Raises LogError when that is within a hole."""
+    """What a value holds up to a position. Raises NoSuchPosition when that is within a hole."""
     if batch.last <= position:
         return batch
     for hole in batch.holes:
         if hole.first <= position < hole.first + hole.count - 1:
-            raise LogError(
+            raise NoSuchPosition(
                 f"Position {position} is within erased records, {hole.first} to {hole.first + hole.count - 1}; "
                 f"take {hole.first - 1} or {hole.first + hole.count - 1}."
             )
@@ -114,7 +118,7 @@ def until(batch: Batch, position: int) -> Batch:
 
 
 def since(batch: Batch, position: int) -> Batch:
-    """What a value holds after a position. Raises LogError when that is within a hole."""
+    """What a value holds after a position. Raises NoSuchPosition when that is within a hole."""
     if batch.first > position:
         return batch
     until(batch, position)

@@ -21,7 +21,7 @@ from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
 from kala_es.event_logs.check import data_file
-from kala_es.replay.log_file import Moment, open_moment, until
+from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, until
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
@@ -90,7 +90,7 @@ def restore(source: Path, into: Path, *, position: int | None = None, time: Inst
         raise LogError(f"{into} is not empty.")
     with open_moment(source) as moment:
         if position is not None and not 0 <= position <= moment.position:
-            raise LogError(f"The log in {source} ends at position {moment.position}.")
+            raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
         tree = log_tree.Span()
         with build(into) as building:
             for batch, value in _up_to(moment, position, time):

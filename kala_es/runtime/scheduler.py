@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 from uuid import uuid4
 
 import trio
@@ -29,6 +30,7 @@ from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
+from kala_es.runtime.archives import Archives
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
@@ -109,6 +111,7 @@ class Parts:
     check_account: CheckAccount
     rules: Rules
     compact: Compact | None = None
+    directory: Path | None = None
 
 
 class Scheduler:
@@ -120,6 +123,7 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self.archives = Archives(parts.directory)
 
     # Commands
 

@@ -5,11 +5,14 @@ What speaks HTTP is imported when there is something to ask: `serve` starts with
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from kala_es import limits
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
     from urllib.error import HTTPError
 
 USUAL_SERVER: Final = "http://127.0.0.1:8000"
@@ -40,6 +43,23 @@ def ask(server: str, path: str, value: object = None) -> Any:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=limits.VERB_ANSWER_SECONDS) as answer:
             return json.loads(answer.read())
+    except urllib.error.HTTPError as refusal:
+        raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failed(f"{url}: {error}") from None
+
+
+@contextmanager
+def download(url: str) -> Iterator["HTTPResponse"]:
+    """The body of the answer to a GET, to be read bit by bit. Raises Failed."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=limits.VERB_ANSWER_SECONDS) as answer:
+            yield answer
     except urllib.error.HTTPError as refusal:
         raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:

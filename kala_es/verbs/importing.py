@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
 from kala_es.verbs import plans
+from kala_es.verbs.archives import import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
 
 Translate = Callable[[bytes, Instant], Coming]
@@ -28,16 +30,22 @@ _SOURCES: Final[Mapping[str, tuple[Translate, str]]] = {
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
-    about = "take over the jobs of a NextKala or Dkron server, from its URL or from a file with its list of jobs"
-    parser = verbs.add_parser("import", help="take over another scheduler's jobs", description=about)
+    about = (
+        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server, "
+        "from its URL or from a file with its list of jobs"
+    )
+    parser = verbs.add_parser("import", help="take in an archive, or another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
-    parser.add_argument("source", metavar="URL|FILE", help="the other server, or a file with its list as JSON")
-    parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), required=True, help="what it is")
+    parser.add_argument("source", metavar="FILE|URL", help="the archive; or the other server, or its list as JSON")
+    parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), help="what it is, if it is no archive")
     parser.add_argument("--dry-run", action="store_true", help="only report")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="of an archive: the directory of a stopped server")
     add_server(parser)
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    if arguments.kind is None:
+        return import_archive(arguments)
     try:
         coming = _read(arguments.kind, arguments.source)
         request = {"jobs": coming.jobs, "managed_by": arguments.kind, "begun": True}

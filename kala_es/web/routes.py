@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import declared, job_list, jobs, meta, notices, output, runs, stream, ticks
+from kala_es.web import declared, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -337,6 +337,7 @@ _OF_THE_SERVER: Final = (
             *_CHANGE,
         ),
     ),
+    *snapshots.ROWS,
     Row(
         method="GET",
         pattern=f"{API}/notices/",

@@ -1,0 +1,71 @@
+"""`kala-es export` and `import` on real servers: a scheduler is carried in one file, while it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system.lives import Lives
+
+pytestmark = pytest.mark.system
+
+
+def kala_es(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "kala_es", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def done(*arguments: str) -> str:
+    """What a verb says of position and digest, the last word; it must succeed."""
+    said = kala_es(*arguments)
+    assert said.returncode == 0, said.stderr
+    return (said.stdout + said.stderr).split()[-1]
+
+
+def test_a_scheduler_is_carried_in_one_file_while_it_runs(tmp_path: Path) -> None:
+    whole, more = tmp_path / "whole.kala", tmp_path / "more.kala"
+    with Lives(tmp_path / "server") as lives:
+        job = lives.make(command="echo so it was")
+        lives.run_now(job)
+        first = done("export", str(whole), "--server", lives.server.url)
+        lives.run_now(job)
+        position = first.split(":")[0]
+        second = done("export", str(more), "--data", str(lives.data), "--since", position)
+    assert done("import", str(whole), "--data", str(tmp_path / "copy" / "data")) == first
+    assert done("import", str(more), "--data", str(tmp_path / "copy" / "data")) == second
+    with Lives(tmp_path / "copy") as copy:
+        assert [run["output"] for run in copy.runs(job)] == ["so it was"] * 2
+
+
+def test_a_run_that_was_in_flight_is_lost_in_the_copy_and_goes_on_in_the_original(tmp_path: Path) -> None:
+    file = str(tmp_path / "some.kala")
+    with Lives(tmp_path / "server") as lives:
+        job = lives.start("echo begun; exec sleep 600")
+        lives.printed(job)
+        done("export", file, "--server", lives.server.url)
+        done("import", file, "--data", str(tmp_path / "copy" / "data"))
+        with Lives(tmp_path / "copy") as copy:
+            assert [run["outcome"] for run in copy.ended(job)] == ["lost"]
+            assert copy.printed(job).startswith("begun")
+        assert [run["outcome"] for run in lives.runs(job)] == [None]
+        assert lives.call("DELETE", f"/api/v1/job/{job}/executions/{lives.runs(job)[0]['id']}/")[0] == 204
+        lives.ended(job)
+
+
+def test_what_cannot_be_exported_or_imported_is_said(tmp_path: Path) -> None:
+    with Lives(tmp_path / "server") as lives:
+        lives.make(command="true")
+        file = str(tmp_path / "some.kala")
+        for where in ("--server", lives.server.url), ("--data", str(lives.data)):
+            refused = kala_es("export", file, *where, "--since", "99")
+            assert (refused.returncode, "ends at position 1" in refused.stderr) == (1, True), refused.stderr
+        assert not list(tmp_path.glob("some*"))
+        status, answer = lives.call("GET", "/api/v1/snapshot/?since=99")
+        assert (status, answer["field"]) == (400, "since")
+        done("export", file, "--server", lives.server.url)
+        refused = kala_es("import", file, "--data", str(lives.data))
+        assert (refused.returncode, "in use" in refused.stderr) == (1, True)
+    Path(file).write_bytes(Path(file).read_bytes()[:-1])
+    refused = kala_es("import", file, "--data", str(tmp_path / "copy"))
+    assert (refused.returncode, "is cut off" in refused.stderr) == (1, True)
