@@ -9,7 +9,8 @@
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Protocol, assert_never
+from itertools import groupby
+from typing import Any, Final, Protocol, assert_never, cast
 
 import cbor2
 import msgspec
@@ -26,15 +27,15 @@ _DIGEST: Final = b"\x58\x20"
 """...and that of one with 32 bytes."""
 _LEVEL: Final = 1
 
-Hole = tuple[int, bytes]
-"""So many records that are not there, and the digests of the subtrees that they fill."""
+Hole = list[Any]
+"""[count, digests]: so many records that are not there, and the digests of the subtrees that they fill."""
 Item = bytes | Hole
 """A record's row (log_tree.py), or a hole."""
 
 
 _FRAME: Final = 5 + len(_DIGEST) + log_tree.DIGEST_BYTES
 """What a part takes beside its content."""
-_FIELDS: Final = (str, str, int, int, str, bytes)
+_FIELDS: Final = ({str}, {str}, {int}, {int}, {str}, {bytes})
 """Of a record: stream, type, version, time, principal, body."""
 
 
@@ -109,6 +110,11 @@ class Writer:
         content = cbor2.dumps(value)
         self._digest = _chained(self._digest, content)
         return b"%c%b%b%b%b" % (_CONTENT, len(content).to_bytes(4, "big"), content, _DIGEST, self._digest)
+
+
+def rows_in(items: Iterable[Item]) -> int:
+    """How many of them are rows."""
+    return list(map(type, items)).count(bytes)
 
 
 def read(file: Source) -> Iterator[Part]:
@@ -219,16 +225,11 @@ def _items(offset: int, squeezed: bytes) -> list[Item]:
     items = _loaded(content)
     if not isinstance(items, list) or not all(map(_is_item, items)):
         raise ArchiveRefused(offset, "the block holds something else than rows and holes")
-    return [item if type(item) is bytes else (item[0], item[1]) for item in items]
+    return items
 
 
 def _is_item(item: Any) -> bool:
-    if type(item) is bytes:
-        return True
-    match item:
-        case [int(count), bytes()]:
-            return count > 0
-    return False
+    return type(item) is bytes or (isinstance(item, list) and list(map(type, item)) == [int, bytes] and item[0] > 0)
 
 
 def _loaded(content: bytes) -> Any:
@@ -253,27 +254,28 @@ def _extend(tree: log_tree.Span, block: Block) -> int:
 
 
 def _add(tree: log_tree.Span, items: Iterable[Item]) -> None:
-    leaves: list[bytes] = []
-    for item in items:
-        if isinstance(item, bytes):
-            leaves.append(log_tree.leaf(item))
+    for is_row, some in groupby(items, key=_is_row):
+        if is_row:
+            tree.add_leaves(log_tree.leaves(cast("Iterable[bytes]", some)))
             continue
-        tree.add_leaves(leaves)
-        leaves = []
-        count, digests = item
-        tree.add_all(digests, count)
-    tree.add_leaves(leaves)
+        for count, digests in cast("Iterable[Hole]", some):
+            tree.add_all(digests, count)
+
+
+def _is_row(item: Any) -> bool:
+    return type(item) is bytes
 
 
 def _are_records(rows: Sequence[bytes]) -> bool:
-    """Whether each is one record, encoded as this program does."""
-    read = _loaded(b"".join((b"\x9f", *rows, b"\xff")))
-    if not isinstance(read, list) or len(read) != len(rows):
+    """Whether each is one record, in the shortest form: no value has a shorter one, so it is enough to look at all."""
+    content = b"".join(rows)
+    read = _loaded(b"\x9f%b\xff" % content)
+    if not isinstance(read, list) or len(read) != len(rows) or not all(isinstance(fields, list) for fields in read):
         return False
-    return all(
-        _is_record(fields) and log_tree.row_size(fields) == len(row) for fields, row in zip(read, rows, strict=True)
-    )
-
-
-def _is_record(fields: Any) -> bool:
-    return isinstance(fields, list) and tuple(map(type, fields)) == _FIELDS
+    try:
+        columns = zip(*read, strict=True)
+        if rows and tuple(set(map(type, column)) for column in columns) != _FIELDS:
+            return False
+    except ValueError:
+        return False
+    return sum(log_tree.row_sizes(read)) == len(content)

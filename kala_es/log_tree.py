@@ -7,6 +7,7 @@ folded from the right it is the log's digest. Elsewhere it is what is left of re
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final
 
 import cbor2
@@ -17,6 +18,10 @@ DIGEST_BYTES: Final = 32
 _LEAF: Final = b"\0"
 _NODE: Final = b"\1"
 _STAND_IN: Final = b"\2"
+_SIZES: Final = (*range(1, 25), *range(24 + 2, 256 + 2), *range(256 + 3, 65536 + 3))
+"""The bytes in which CBOR has a text, or bytes, of each length."""
+_OTHERS: Final = 1 + 1 + 9
+"""Those of a row's own head, of its version and of its time, as long as these are usual ones."""
 
 
 def row(record: NewRecord | Record) -> bytes:
@@ -24,26 +29,29 @@ def row(record: NewRecord | Record) -> bytes:
     return cbor2.dumps((record.stream, record.type, record.version, record.time, record.principal, record.body))
 
 
-def row_size(fields: Sequence[Any]) -> int:
-    """How many bytes the row of these fields has: without encoding it, to cut rows that stand side by side."""
-    stream, kind, version, time, principal, body = fields
-    if not (stream.isascii() and principal.isascii() and kind.isascii()):
-        return len(cbor2.dumps(fields))
-    streams, kinds, principals, bodies = len(stream), len(kind), len(principal), len(body)
-    heads = _head(streams) + _head(kinds) + _head(version) + _head(time) + _head(principals) + _head(bodies)
-    return 1 + heads + streams + kinds + principals + bodies
-
-
-def _head(number: int) -> int:
-    """The bytes in which CBOR says a number, or a length."""
-    if number < 24:
-        return 1 if number >= -24 else _head(-1 - number)
-    return 2 if number < 1 << 8 else 3 if number < 1 << 16 else 5 if number < 1 << 32 else 9
+def row_sizes(rows: Sequence[Sequence[Any]]) -> list[int]:
+    """How many bytes the row of each of these records has, given their fields: without encoding them."""
+    if not rows:
+        return []
+    streams, kinds, versions, times, principals, bodies = zip(*rows, strict=True)
+    is_usual = min(versions) >= 0 and max(versions) < 24 and min(times) >> 32 > 0 and max(times) >> 64 == 0
+    if not (is_usual and "".join(chain(streams, kinds, principals)).isascii()):
+        return [len(cbor2.dumps(fields)) for fields in rows]
+    try:
+        parts = (map(_SIZES.__getitem__, map(len, texts)) for texts in (streams, kinds, principals, bodies))
+        return [_OTHERS + a + b + c + d for a, b, c, d in zip(*parts, strict=True)]
+    except IndexError:
+        return [len(cbor2.dumps(fields)) for fields in rows]
 
 
 def leaf(stored: bytes) -> bytes:
     """The digest of a record, given its row."""
     return _digest(_LEAF + stored)
+
+
+def leaves(rows: Iterable[bytes]) -> list[bytes]:
+    """The digests of records, given their rows."""
+    return [blake2b(_LEAF + row, digest_size=DIGEST_BYTES).digest() for row in rows]
 
 
 class Span:

@@ -38,7 +38,7 @@ def export(directory: Path, write: Write, *, after: int = 0, output: bool = True
         write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=output)))
         records = 0
         for block in _blocks(moment, after, output=output):
-            records += sum(isinstance(item, bytes) for item in block.items)
+            records += archive.rows_in(block.items)
             write(writer.block(block))
         erased = moment.position - after - records
         end = archive.End(position=moment.position, digest=moment.digest(), records=records, erased=erased)
@@ -50,30 +50,32 @@ def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Blo
     items: list[archive.Item] = []
     size, place = 0, after
     for batch, value in moment.batches(after):
-        for item in _items(since(batch, after), value, output=output):
-            items.append(item)
-            size += len(item if isinstance(item, bytes) else item[1])
-            if size >= ARCHIVE_BLOCK_BYTES:
-                block = archive.Block(place + 1, place + _places(items), items)
-                yield block
-                items, size, place = [], 0, block.last
+        some = _items(since(batch, after), value, output=output)
+        more = len(value)
+        if items and size + more > ARCHIVE_BLOCK_BYTES:
+            block = archive.Block(place + 1, place + _places(items), items)
+            yield block
+            items, size, place = [], 0, block.last
+        items += some
+        size += more
     if items:
         yield archive.Block(place + 1, place + _places(items), items)
 
 
 def _places(items: Sequence[archive.Item]) -> int:
-    return sum(1 if isinstance(item, bytes) else item[0] for item in items)
+    rows = archive.rows_in(items)
+    return rows if rows == len(items) else rows + sum(item[0] for item in items if not isinstance(item, bytes))
 
 
 def _items(batch: Batch, value: bytes, *, output: bool) -> Sequence[archive.Item]:
     """A value's rows and holes, in order; holes that meet are one."""
     rows = rows_of(batch, value)
-    if not batch.holes and (output or not any(fields[1] == OUTPUT for fields in batch.rows)):
+    if not batch.holes and output:
         return rows
-    placed: list[tuple[int, archive.Item]] = [(hole.first, (hole.count, hole.digests)) for hole in batch.holes]
+    placed: list[tuple[int, archive.Item]] = [(hole.first, [hole.count, hole.digests]) for hole in batch.holes]
     for position, row, fields in zip(batch.positions, rows, batch.rows, strict=True):
         is_kept = output or fields[1] != OUTPUT
-        placed.append((position, row if is_kept else (1, log_tree.leaf(row))))
+        placed.append((position, row if is_kept else [1, log_tree.leaf(row)]))
     return list(_joined(sorted(placed, key=itemgetter(0))))
 
 
@@ -82,14 +84,14 @@ def _joined(placed: Sequence[tuple[int, archive.Item]]) -> Iterator[archive.Item
     for position, item in placed:
         if isinstance(item, bytes):
             if gap is not None:
-                yield gap.end - gap.first, gap.digests
+                yield [gap.end - gap.first, gap.digests]
                 gap = None
             yield item
             continue
         gap = log_tree.Span(position - 1) if gap is None else gap
         gap.add_all(item[1], item[0])
     if gap is not None:
-        yield gap.end - gap.first, gap.digests
+        yield [gap.end - gap.first, gap.digests]
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ The moment lasts as long as it is held; meanwhile a server that appends finds no
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -59,10 +59,11 @@ class Moment:
         if position > self.position:
             raise NoSuchPosition(f"The log in {self._directory} ends at position {self.position}, before {position}.")
         tree = log_tree.Span()
-        for batch, _ in self.batches() if position else ():
-            until(batch, position).extend(tree)
-            if tree.end >= position:
+        for batch, value in self.batches() if position else ():
+            if batch.last >= position:
+                until(batch, position).extend(tree)
                 break
+            extend(tree, batch, value)
         return tree
 
     def _decoded(self, position: int = 1, *, reverse: bool = False) -> Iterator[tuple[Batch, bytes]]:
@@ -131,9 +132,20 @@ def rows_of(batch: Batch, value: bytes) -> list[bytes]:
     """The rows of a value's records, or of the last of them, cut out of its bytes: to encode them takes longer."""
     if batch.holes:
         return [cbor2.dumps(row) for row in batch.rows]
+    sizes = list(log_tree.row_sizes(batch.rows))
     end = len(value) - 4 - (value[0] == _INDEFINITE)
-    starts = [end]
-    for fields in reversed(batch.rows):
-        starts.append(starts[-1] - log_tree.row_size(fields))
-    starts.reverse()
+    starts = list(accumulate(sizes, initial=end - sum(sizes)))
     return [value[start:stop] for start, stop in pairwise(starts)]
+
+
+def extend(tree: log_tree.Span, batch: Batch, value: bytes) -> None:
+    """Add a value's records to the digests of all before: as `Batch.extend`, in less time. Raises LogDamaged."""
+    if batch.holes:
+        batch.extend(tree)
+        return
+    tree.add_leaves(log_tree.leaves(rows_of(batch, value)))
+    if batch.digest and batch.digest != tree.root():
+        raise LogDamaged(
+            f"The records at positions {batch.first} to {batch.last}, or earlier ones, were changed: "
+            "the digest that was recorded with them does not fit."
+        )

@@ -7,10 +7,10 @@
    the longer one do not fit it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 from uuid import uuid4
 
 import cbor2
@@ -21,7 +21,7 @@ from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
 from kala_es.event_logs.check import data_file
-from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, until
+from kala_es.replay.log_file import Moment, NoSuchPosition, extend, open_moment, until
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
@@ -56,15 +56,17 @@ def import_into(file: IO[bytes], directory: Path) -> archive.End:
 def _take(parts: Iterable[tuple[archive.Part, log_tree.Span]], building: Building) -> tuple[archive.End, log_tree.Span]:
     for part, tree in parts:
         if isinstance(part, archive.Block):
-            building.put(part.first, encode_batch([_stored(item) for item in part.items], tree.root()))
+            building.put(part.first, encode_batch(_stored(part.items), tree.root()))
         elif isinstance(part, archive.End):
             return part, tree
     raise AssertionError("an archive that was read whole has an end")
 
 
-def _stored(item: archive.Item) -> bytes:
-    """A row, or a hole, as a value has it."""
-    return item if isinstance(item, bytes) else cbor2.dumps(item)
+def _stored(items: Sequence[archive.Item]) -> Sequence[bytes]:
+    """Rows, and holes as a value has them."""
+    if archive.rows_in(items) == len(items):
+        return cast("Sequence[bytes]", items)
+    return [item if isinstance(item, bytes) else cbor2.dumps(item) for item in items]
 
 
 def _check_fit(header: archive.Header, before: log_tree.Span, here: Moment) -> None:
@@ -94,7 +96,10 @@ def restore(source: Path, into: Path, *, position: int | None = None, time: Inst
         tree = log_tree.Span()
         with build(into) as building:
             for batch, value in _up_to(moment, position, time):
-                batch.extend(tree)
+                if value:
+                    extend(tree, batch, value)
+                else:
+                    batch.extend(tree)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
             building.finish(uuid4().bytes, tree)
     return tree.end, tree.root()
