@@ -9,15 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from kala_es import archive, log_tree
+from kala_es import archive
 from kala_es.event_log import LogError, LogIsFull
-from kala_es.event_logs.batch import Batch
 from kala_es.limits import ARCHIVE_BLOCK_BYTES
-from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, since
+from kala_es.replay.log_file import Moment, NoSuchPosition, items_of, open_moment, since
 
 Write = Callable[[bytes], object]
 OUTPUT: Final = "OutputChunk"
@@ -50,7 +48,7 @@ def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Blo
     items: list[archive.Item] = []
     size, place = 0, after
     for batch, value in moment.batches(after):
-        some = _items(since(batch, after), value, output=output)
+        some = items_of(since(batch, after), value, without=() if output else (OUTPUT,))
         more = len(value)
         if items and size + more > ARCHIVE_BLOCK_BYTES:
             block = archive.Block(place + 1, place + _places(items), items)
@@ -65,33 +63,6 @@ def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Blo
 def _places(items: Sequence[archive.Item]) -> int:
     rows = archive.rows_in(items)
     return rows if rows == len(items) else rows + sum(item[0] for item in items if not isinstance(item, bytes))
-
-
-def _items(batch: Batch, value: bytes, *, output: bool) -> Sequence[archive.Item]:
-    """A value's rows and holes, in order; holes that meet are one."""
-    rows = rows_of(batch, value)
-    if not batch.holes and output:
-        return rows
-    placed: list[tuple[int, archive.Item]] = [(hole.first, [hole.count, hole.digests]) for hole in batch.holes]
-    for position, row, fields in zip(batch.positions, rows, batch.rows, strict=True):
-        is_kept = output or fields[1] != OUTPUT
-        placed.append((position, row if is_kept else [1, log_tree.leaf(row)]))
-    return list(_joined(sorted(placed, key=itemgetter(0))))
-
-
-def _joined(placed: Sequence[tuple[int, archive.Item]]) -> Iterator[archive.Item]:
-    gap: log_tree.Span | None = None
-    for position, item in placed:
-        if isinstance(item, bytes):
-            if gap is not None:
-                yield [gap.end - gap.first, gap.digests]
-                gap = None
-            yield item
-            continue
-        gap = log_tree.Span(position - 1) if gap is None else gap
-        gap.add_all(item[1], item[0])
-    if gap is not None:
-        yield [gap.end - gap.first, gap.digests]
 
 
 def main(argv: Sequence[str]) -> int:

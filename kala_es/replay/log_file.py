@@ -4,16 +4,17 @@ The moment lasts as long as it is held; meanwhile a server that appends finds no
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 import cbor2
 import lmdb
 
-from kala_es import log_tree
+from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.event_logs.check import data_file, read_format
@@ -149,3 +150,30 @@ def extend(tree: log_tree.Span, batch: Batch, value: bytes) -> None:
             f"The records at positions {batch.first} to {batch.last}, or earlier ones, were changed: "
             "the digest that was recorded with them does not fit."
         )
+
+
+def items_of(batch: Batch, value: bytes, *, without: Collection[str] = ()) -> Sequence[archive.Item]:
+    """A value's rows and holes, in order; holes that meet are one. Records of types that are left out are holes."""
+    rows = rows_of(batch, value)
+    if not (batch.holes or without):
+        return rows
+    placed: list[tuple[int, archive.Item]] = [(hole.first, [hole.count, hole.digests]) for hole in batch.holes]
+    for position, row, fields in zip(batch.positions, rows, batch.rows, strict=True):
+        is_kept = fields[1] not in without
+        placed.append((position, row if is_kept else [1, log_tree.leaf(row)]))
+    return list(_joined(sorted(placed, key=itemgetter(0))))
+
+
+def _joined(placed: Sequence[tuple[int, archive.Item]]) -> Iterator[archive.Item]:
+    gap: log_tree.Span | None = None
+    for position, item in placed:
+        if isinstance(item, bytes):
+            if gap is not None:
+                yield [gap.end - gap.first, gap.digests]
+                gap = None
+            yield item
+            continue
+        gap = log_tree.Span(position - 1) if gap is None else gap
+        gap.add_all(item[1], item[0])
+    if gap is not None:
+        yield [gap.end - gap.first, gap.digests]

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.servers import eventually
 from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
@@ -51,6 +53,52 @@ def test_a_run_that_was_in_flight_is_lost_in_the_copy_and_goes_on_in_the_origina
         assert [run["outcome"] for run in lives.runs(job)] == [None]
         assert lives.call("DELETE", f"/api/v1/job/{job}/executions/{lives.runs(job)[0]['id']}/")[0] == 204
         lives.ended(job)
+
+
+def test_an_archive_that_is_made_under_load_ends_with_a_digest_that_the_log_had(tmp_path: Path) -> None:
+    file = str(tmp_path / "some.kala")
+    with Lives(tmp_path / "server") as lives:
+        jobs = [lives.make(command="echo so it was") for _ in range(20)]
+        stop = threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                for job in jobs:
+                    lives.server.request("POST", f"/api/v1/job/start/{job}/", headers={"Prefer": "respond-async"})
+
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            eventually(lambda: len(lives.runs(jobs[0])) > 5)
+            end = done("export", file, "--server", lives.server.url)
+            assert done("import", file, "--data", str(tmp_path / "copy")) == end
+            assert done("verify", "--data", str(tmp_path / "copy")) == end
+            assert done("verify", file) == end
+            assert done("verify", "--data", str(lives.data), "--against", end) != end
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def test_a_log_is_restored_to_just_before_a_mistake_and_runs_its_jobs(tmp_path: Path) -> None:
+    restored = tmp_path / "restored" / "data"
+    with Lives(tmp_path / "server") as lives:
+        jobs = [lives.make(command="echo so it was") for _ in range(3)]
+        before = done("verify", "--data", str(lives.data))
+        assert lives.call("DELETE", "/api/v1/job/all/")[0] == 204
+        position = before.split(":")[0]
+        assert done("restore", "--data", str(lives.data), "--until", position, "--into", str(restored)) == before
+        refused = kala_es("restore", "--data", str(lives.data), "--until", position, "--into", str(restored))
+        assert (refused.returncode, "is not empty" in refused.stderr) == (1, True)
+    with Lives(tmp_path / "restored") as again:
+        for job in jobs:
+            again.run_now(job)
+            assert [run["output"] for run in again.runs(job)] == ["so it was"]
+    assert done("verify", "--data", str(restored), "--against", before) != before
+    assert kala_es("restore", "--data", "x", "--until", "never", "--into", "y").returncode == 2
+    assert kala_es("verify", "--data", str(restored), "--against", "x").returncode == 2
 
 
 def test_what_cannot_be_exported_or_imported_is_said(tmp_path: Path) -> None:
