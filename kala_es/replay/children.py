@@ -27,18 +27,22 @@ Result = TypeVar("Result", bound=msgspec.Struct)
 def say(check: Callable[[Tell], msgspec.Struct]) -> int:
     """In the process: check, and say what came of it; the exit code."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a signal is an expected answer here, not one to keep
-    said = 0
+    here = said = 0
 
     def tell(position: int) -> None:
-        nonlocal said
+        nonlocal here, said
+        here = position
         if position - said >= _SAY_EVERY:
             said = position
             print(f"{_AT}{position}", flush=True)
 
     try:
         proved = check(tell)
-    except (LogError, lmdb.Error, OSError, ValueError, TypeError, EOFError) as error:
+    except LogError as error:
         print(error)
+        return 1
+    except (lmdb.Error, OSError, ValueError, TypeError, EOFError) as error:
+        print(f"The log is damaged after position {here}: {error}.")
         return 1
     print(msgspec.json.encode(proved).decode())
     return 0

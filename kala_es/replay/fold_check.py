@@ -119,10 +119,16 @@ class _Kept:
         self._txn = txn
 
     def stored(self, moment: Moment) -> int | None:
-        """Up to where they are folded; None if that is no position of this log: then a start makes them anew."""
+        """Up to where they are folded; None if they are of another log or release: then a start makes them anew.
+
+        Raises LogDamaged: nothing is folded before it is durable.
+        """
         position = stored_position(self._txn.get)
         is_ours = (self._txn.get(StreamIndex.MARKER) or b"")[8:] == moment.log_id
-        return position if is_ours and position is not None and position <= moment.position else None
+        if not is_ours or position is None:
+            return None
+        _check_end(position, moment, "folds")
+        return position
 
     def check(self, store: FoldStore, position: int) -> None:
         """Compare with folds of the log up to a position. Raises LogDamaged."""
@@ -169,7 +175,17 @@ def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
         return None
     body, digest = content[:-_DIGEST], content[-_DIGEST:]
     place = snapshot.place(path) if blake2b(body, digest_size=_DIGEST).digest() == digest else None
-    return (place[0], body) if place is not None and max(base, 1) <= place[0] <= moment.position else None
+    if place is None or place[0] < max(base, 1):
+        return None
+    _check_end(place[0], moment, "snapshot")
+    return place[0], body
+
+
+def _check_end(position: int, moment: Moment, what: str) -> None:
+    if position > moment.position:
+        raise LogDamaged(
+            f"The log ends at position {moment.position}, and its {what} at {position}: what came after is gone."
+        )
 
 
 def _check_saved(saved: tuple[int, bytes], folds: Folds, page: Sequence[Recorded]) -> tuple[int, bytes] | None:

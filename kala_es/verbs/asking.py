@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from kala_es import limits
 
@@ -31,13 +31,22 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 def ask(server: str, path: str, value: object = None) -> Any:
     """The answer to a GET, or with a value to a POST of it. Raises Failed."""
+    return _asked(server, path, None if value is None else json.dumps(value).encode())
+
+
+def send(server: str, path: str, file: IO[bytes]) -> Any:
+    """The answer to a POST of a file. Raises Failed."""
+    return _asked(server, path, file)
+
+
+def _asked(server: str, path: str, body: bytes | IO[bytes] | None) -> Any:
     import http.client
     import urllib.error
     import urllib.request
 
-    body = None if value is None else json.dumps(value).encode()
     url = f"{server.rstrip('/')}{path}"
-    headers = {"Content-Type": "application/json"} if body else {}
+    kind = "application/json" if isinstance(body, bytes) else "application/octet-stream"
+    headers = {"Content-Type": kind} if body else {}
     try:
         request = urllib.request.Request(url, data=body, headers=headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

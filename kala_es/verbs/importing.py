@@ -1,14 +1,14 @@
-"""`kala-es import`: take the jobs of another scheduler over, as often as wanted: the second time changes nothing.
+"""`kala-es import`: take in an archive (archives.py), or the jobs of another scheduler.
 
-Its list is translated (dialects/from_*.py) and applied like files of jobs: in one commit, all that can be taken. What
-is refused, and what of a job could not be carried over, is told job by job.
+The latter as often as wanted: the second time changes nothing. Its list is translated (dialects/from_*.py) and applied
+like files of jobs: in one commit, all that can be taken. What is refused, and what of a job could not be carried over,
+is told job by job.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
 from kala_es.verbs import plans
-from kala_es.verbs.archives import import_archive
+from kala_es.verbs.archives import add_flags, import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
 
 Translate = Callable[[bytes, Instant], Coming]
@@ -39,7 +39,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("source", metavar="FILE|URL", help="the archive; or the other server, or its list as JSON")
     parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), help="what it is, if it is no archive")
     parser.add_argument("--dry-run", action="store_true", help="only report")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="of an archive: the directory of a stopped server")
+    add_flags(parser)
     add_server(parser)
 
 

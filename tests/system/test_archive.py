@@ -101,6 +101,24 @@ def test_a_log_is_restored_to_just_before_a_mistake_and_runs_its_jobs(tmp_path: 
     assert kala_es("verify", "--data", str(restored), "--against", "x").returncode == 2
 
 
+def test_the_jobs_of_an_archive_are_taken_in_by_a_server_that_runs(tmp_path: Path) -> None:
+    file = str(tmp_path / "some.kala")
+    with Lives(tmp_path / "server") as lives:
+        job = lives.make(command="echo so it was")
+        lives.run_now(job)
+        done("export", file, "--data", str(lives.data))
+    with Lives(tmp_path / "other") as other:
+        where = ("--server", other.server.url, "--on-conflict", "fail")
+        assert "1 to be created" in kala_es("import", file, *where, "--dry-run").stdout
+        assert "1 created" in kala_es("import", file, *where).stdout
+        assert (other.job(job)["command"], other.runs(job)) == ("echo so it was", [])
+        refused = kala_es("import", file, *where)
+        assert (refused.returncode, f"there is a job {job!r} already" in refused.stderr) == (1, True)
+        assert "1 unchanged" in kala_es("import", file, *where[:3], "skip").stdout
+    assert kala_es("import", file).returncode == 2
+    assert kala_es("import", file, "--data", str(tmp_path), "--dry-run").returncode == 2
+
+
 def test_what_cannot_be_exported_or_imported_is_said(tmp_path: Path) -> None:
     with Lives(tmp_path / "server") as lives:
         lives.make(command="true")
