@@ -12,7 +12,17 @@ from kala_es.domain import events as e
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.domain.tick_policy import Pause
-from kala_es.domain.trimming import OF_HISTORY, BasePart, BaseTaken, HistoryEvent, RunsForgotten, RunsTrimmed
+from kala_es.domain.trimming import (
+    OF_HISTORY,
+    BasePart,
+    BaseTaken,
+    HistoryEvent,
+    Redaction,
+    RunRedacted,
+    RunsForgotten,
+    RunsTrimmed,
+    TrimmedRun,
+)
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
 from kala_es.projections.history import History
@@ -102,11 +112,11 @@ class Folds:
         match event:
             case RunsTrimmed():
                 for trimmed in event.runs:
-                    run = self.runs.get(trimmed.run)
-                    self.output.drop(trimmed.run)
-                    if run is not None and not run.trimmed:
-                        self.runs.trim(trimmed)
-                        self.history.trimmed(run)
+                    self._trim(trimmed)
+            case RunRedacted():
+                self._trim(event.run)
+                redaction = Redaction(at=event.at, position=position, reason=event.reason, by=event.by)
+                self.runs.redact(event.run.run, redaction)
             case RunsForgotten():
                 for gone in self.history.forgotten(event, position):
                     self.runs.forget(gone)
@@ -115,6 +125,13 @@ class Folds:
                 pass
             case _:
                 assert_never(event)
+
+    def _trim(self, trimmed: TrimmedRun) -> None:
+        run = self.runs.get(trimmed.run)
+        self.output.drop(trimmed.run)
+        if run is not None and not run.trimmed:
+            self.runs.trim(trimmed)
+            self.history.trimmed(run)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, e.ServerEvent):

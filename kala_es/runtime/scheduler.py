@@ -35,6 +35,7 @@ from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.projector import Projector
+from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.tick_reader import read_ticks
@@ -110,6 +111,7 @@ class Parts:
     validate: Validate
     check_account: CheckAccount
     rules: Rules
+    redactor: Redactor
     compact: Compact | None = None
     directory: Path | None = None
 
@@ -269,6 +271,11 @@ class Scheduler:
         summary = self.run(run)
         command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
         return await self._ask(command, origin)
+
+    async def redact(self, run: RunId, reason: str, origin: Origin) -> None:
+        """Erase what a run that is over has printed, also when the asker leaves. Idempotent."""
+        redactor = self._parts.redactor
+        await self._parts.registry.in_background(lambda: redactor.redact(run, reason, origin.principal))
 
     async def compact(self) -> tuple[int, int]:
         """Make the log's file smaller where something was erased; its size in bytes before and after."""

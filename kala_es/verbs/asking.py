@@ -30,7 +30,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def ask(server: str, path: str, value: object = None) -> Any:
-    """The answer to a GET, or with a value to a POST of it. Raises Failed."""
+    """The answer to a GET, or with a value to a POST of it; None for an empty one. Raises Failed."""
     return _asked(server, path, None if value is None else json.dumps(value).encode())
 
 
@@ -51,7 +51,8 @@ def _asked(server: str, path: str, body: bytes | IO[bytes] | None) -> Any:
         request = urllib.request.Request(url, data=body, headers=headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=limits.VERB_ANSWER_SECONDS) as answer:
-            return json.loads(answer.read())
+            said = answer.read()
+            return json.loads(said) if said else None
     except urllib.error.HTTPError as refusal:
         raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:

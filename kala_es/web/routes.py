@@ -284,6 +284,7 @@ _OF_RUNS: Final = (
             _BUSY,
         ),
     ),
+    runs.REDACT,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",

@@ -152,6 +152,7 @@ _RUN: Final[Schema] = {
     "covers": {"anyOf": [_COVERS, {"type": "null"}]},
     "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
     "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
+    "redacted": {"anyOf": [_object({"at": _TIME, "reason": _TEXT, "by": _TEXT}), {"type": "null"}]},
 }
 _STEP: Final[Schema] = {
     "id": _TEXT,
@@ -219,6 +220,7 @@ SCHEMAS: Final[Schema] = {
     "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
     "Ticks": _object({"ticks": _list(_object(_TICK))}),
+    "Redaction": _object({"reason": _TEXT}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
     "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},

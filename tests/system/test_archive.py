@@ -119,6 +119,27 @@ def test_the_jobs_of_an_archive_are_taken_in_by_a_server_that_runs(tmp_path: Pat
     assert kala_es("import", file, "--data", str(tmp_path), "--dry-run").returncode == 2
 
 
+def test_a_secret_that_a_run_printed_is_gone_from_the_directory(tmp_path: Path) -> None:
+    secret = b"correct horse battery staple"
+    with Lives(tmp_path / "server") as lives:
+        (tmp_path / "secret").write_bytes(secret)
+        job = lives.make(command=f"cat {tmp_path / 'secret'}")
+        for _ in range(3):
+            lives.run_now(job)
+        seen = done("verify", "--data", str(lives.data))
+        for run in lives.runs(job):
+            done("redact", "--run", run["id"], "--reason", "the horse", "--server", lives.server.url)
+        run = lives.runs(job)[0]
+        assert (run["output"], run["redacted"]["reason"], run["output_trimmed"]) == ("", "the horse", True)
+        status, answer = lives.call("GET", f"/api/v1/job/{job}/executions/{run['id']}/output/")
+        assert (status, answer["error"]) == (410, "the output was erased: the horse")
+        done("verify", "--data", str(lives.data), "--against", seen)
+        refused = kala_es("redact", "--run", "none", "--reason", "x", "--server", lives.server.url)
+        assert (refused.returncode, "there is no run" in refused.stderr) == (1, True)
+    files = [path for path in lives.data.rglob("*") if path.is_file()]
+    assert [path for path in files if secret in path.read_bytes()] == []
+
+
 def test_what_cannot_be_exported_or_imported_is_said(tmp_path: Path) -> None:
     with Lives(tmp_path / "server") as lives:
         lives.make(command="true")
