@@ -3,6 +3,7 @@
 `python -m kala_es.replay.fold_check DIRECTORY` does it, and says what it found (children.py).
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -35,6 +36,8 @@ from kala_es.replay.log_file import Moment, open_moment
 _BASE: Final = BaseTaken.__name__.encode()
 _DIGEST: Final = 32
 _PAGE: Final = 10_000
+_TOGETHER: Final = 5_000
+"""Events that are folded together."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,13 +80,16 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
 
 def _steps(moment: Moment, stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
+    events: list[Recorded] = []
     for batch, _ in moment.batches():
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
-        events = [Recorded(record.position, decoded(record), record.principal) for record in records]
+        events += [Recorded(record.position, decoded(record), record.principal) for record in records]
         for stop in sorted(stop for stop in stops if batch.first <= stop < batch.last):
             yield [event for event in events if event.position <= stop], stop
             events = [event for event in events if event.position > stop]
-        yield events, batch.last
+        if len(events) >= _TOGETHER or batch.last in (*stops, moment.position):
+            yield events, batch.last
+            events = []
 
 
 def _begin(folds: Folds, moment: Moment) -> int:
@@ -209,6 +215,7 @@ def _plain(body: bytes) -> tuple[Any, dict[str, Any]]:
 
 def main(argv: Sequence[str]) -> int:
     """Compare the folds of a directory with its log, and say what was found; the exit code."""
+    gc.disable()  # events and states hold no cycles, and there are many
     return say(lambda tell: compare(Path(argv[0]), tell=tell))
 
 
