@@ -100,6 +100,16 @@ PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
 MAX_MOMENTS: Final = 2
 """Moments of the past that are folded for requests at a time; a further request is refused."""
 
+# Archives
+ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
+"""A block of an archive is full when its records take so much, before they are compressed."""
+MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
+"""A part of an archive that takes more, compressed or not, is refused."""
+MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
+"""An archive that is sent to a server; a larger one is refused (413)."""
+MAX_EXPORTS: Final = 2
+"""Archives that a server makes at a time; a further one is refused (503)."""
+
 # Jobs
 MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000

@@ -21,13 +21,14 @@ from kala_es.settings import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
-    `snapshot` is None when nothing outlives the process."""
+    `snapshot` and `directory` are None when nothing outlives the process."""
 
     log: EventLog
     source: Source
     folds: FoldStore
     snapshot: Path | None = None
     compact: Compact | None = None
+    directory: Path | None = None
 
     def head(self) -> int:
         """The log's last position."""
@@ -64,6 +65,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 folds=folds,
                 snapshot=settings.data.absolute() / "snapshot.cbor",
                 compact=log.compact,
+                directory=settings.data.absolute(),
             )
         finally:
             with trio.CancelScope(shield=True):

@@ -6,6 +6,7 @@ Commands go to the jobs' actors; readings are frozen values from the folds, and 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from uuid import uuid4
 
 import trio
@@ -29,6 +30,7 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.replay.moments import Moment, Replay
+from kala_es.runtime.archives import Archives
 from kala_es.runtime.asking import Answer as Answer
 from kala_es.runtime.asking import Key as Key
 from kala_es.runtime.asking import Origin as Origin
@@ -37,6 +39,7 @@ from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.projector import Projector
+from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.tick_reader import read_ticks
@@ -79,7 +82,9 @@ class Parts:
     check_account: CheckAccount
     rules: Rules
     look_back: Callable[[Moment], Replay]
+    redactor: Redactor
     compact: Compact | None = None
+    directory: Path | None = None
 
 
 class Scheduler:
@@ -93,6 +98,7 @@ class Scheduler:
         self.rules = parts.rules
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
+        self.archives = Archives(parts.directory)
 
     # Commands
 
@@ -247,6 +253,11 @@ class Scheduler:
         summary = self.run(run)
         command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
         return await self._ask(command, origin)
+
+    async def redact(self, run: RunId, reason: str, origin: Origin) -> None:
+        """Erase what a run that is over has printed, also when the asker leaves. Idempotent."""
+        redactor = self._parts.redactor
+        await self._parts.registry.in_background(lambda: redactor.redact(run, reason, origin.principal))
 
     async def compact(self) -> tuple[int, int]:
         """Make the log's file smaller where something was erased; its size in bytes before and after."""

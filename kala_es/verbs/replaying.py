@@ -17,7 +17,7 @@ from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay import listing, views
 from kala_es.replay.difference import Difference
 from kala_es.replay.moments import Moment, NotKnown, Replay
-from kala_es.verbs import simulating
+from kala_es.verbs import restoring, simulating, verifying
 
 _FAILED: Final = 1
 _FOLLOW_SECONDS: Final = 0.25
@@ -45,7 +45,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     diff = _look(looks, "diff", _diff, about="what changed in the jobs between two moments, as JSON lines")
     diff.add_argument("--from", dest="since", type=_moment, required=True, metavar="MOMENT", help="a time or position")
     diff.add_argument("--to", dest="until", type=_moment, metavar="MOMENT", help="another; else the log's end")
-    simulating.add(looks)
+    for look in (simulating, verifying, restoring):
+        look.add(looks)
 
 
 def _look(

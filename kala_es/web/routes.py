@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, stream, ticks
+from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -287,6 +287,7 @@ _OF_RUNS: Final = (
             _BUSY,
         ),
     ),
+    runs.REDACT,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",
@@ -341,6 +342,7 @@ _OF_THE_SERVER: Final = (
             *_CHANGE,
         ),
     ),
+    *snapshots.ROWS,
     Row(
         method="GET",
         pattern=f"{API}/notices/",

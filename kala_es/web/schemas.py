@@ -189,6 +189,7 @@ _RUN: Final[Schema] = {
     "covers": {"anyOf": [_COVERS, {"type": "null"}]},
     "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
     "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
+    "redacted": {"anyOf": [_object({"at": _TIME, "reason": _TEXT, "by": _TEXT}), {"type": "null"}]},
 }
 _STEP: Final[Schema] = {
     "id": _TEXT,
@@ -259,6 +260,7 @@ SCHEMAS: Final[Schema] = {
     "History": _object({"history": _list(_A_CHANGE)}),
     "Why": _object(_WHY, optional=tuple(name for name in _WHY if name not in ("run", "chain"))),
     "Revert": _object({"position": _COUNT}),
+    "Redaction": _object({"reason": _TEXT}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
     "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
