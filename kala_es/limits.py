@@ -179,6 +179,8 @@ LINK_STALLED_SECONDS: Final = 10.0
 """...while nothing has left for so long: then the connection is given up, and the next one begins with a list."""
 AGENT_LINGER_SECONDS: Final = 10.0
 """An agent that holds nothing ends when no node has come for this long."""
+AGENT_FOUND_SECONDS: Final = 1.0
+"""An agent without a node looks so often whether its socket is still there, and makes it anew if not."""
 FIRST_MEETING_SECONDS: Final = 10.0
 """A node that starts waits so long for its agent; then it goes on without, and is not ready until there is one."""
 LEAVE_SECONDS: Final = 5.0
