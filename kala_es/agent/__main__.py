@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -56,9 +55,8 @@ async def _run(directory: Path, connected: int | None) -> int:
         await nursery.start(_watch_signals, serving.stop)
         await serving.serve(listener, first)
         nursery.cancel_scope.cancel()
-    with suppress(FileNotFoundError):
-        (directory / SOCKET).unlink()
-    (directory / GROUPS).unlink()
+    for name in (SOCKET, GROUPS):
+        (directory / name).unlink(missing_ok=True)
     os.close(held)
     return 0
 
