@@ -20,7 +20,7 @@ def ids(target: Server) -> list[str]:
 def runs(target: Server, jobs: list[str]) -> list[dict[str, object]]:
     """The one run of each."""
     connection = target.connect()
-    found = []
+    found: list[dict[str, object]] = []
     for job in jobs:
         _, body = ask(connection, "GET", f"{JOB}{job}/executions/")
         found += json.loads(body)["job_stats"] or []
