@@ -5,15 +5,17 @@ from typing import Final
 from urllib.parse import urlencode
 
 from kala_es import limits
-from kala_es.dialects import kala_history
+from kala_es.dialects import kala, kala_history
 from kala_es.dialects.kala_ticks import parse_moment
 from kala_es.domain.changes import Change, brings_about
 from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.graph import dependents
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import JobDraft
+from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.tick_list import TickOutcome
+from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
-from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
+from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
 from kala_es.web.parameters import whole
 from kala_es.web.table import Parameter, Reply, Row
@@ -88,13 +90,21 @@ async def _definition_when(moment: Instant, job: JobId, site: Site) -> JobDraft 
 
 
 async def revert_job(request: Request, site: Site) -> Response:
-    """POST /job/{id}/revert/: what the job was comes back by an ordinary update, or a creation if it is deleted."""
-    job, scheduler = _job(request), site.scheduler
+    """POST /job/{id}/revert/: answered as a replacement is."""
+    scheduler = site.scheduler
     position = kala_history.parse_revert(request.body, scheduler.folds.position)
-    draft = await scheduler.history.definition_at(job, position)
-    command = scheduler.create if scheduler.folds.jobs.get(job) is None else scheduler.update
-    await command(draft, request.origin(NO_CONTENT))
-    return NO_CONTENT
+    draft = await scheduler.history.definition_at(_job(request), position)
+
+    def granted(job: Job) -> Answer:
+        return Answer(status=200, headers=(JSON,), body=_wrapped(site, job))
+
+    await scheduler.revert(draft, Origin(principal=request.principal, key=request.key), granted)
+    first = scheduler.answered(request.key) if request.key else None
+    return Response(headers=(JSON,), body=first.body if first else _wrapped(site, scheduler.job(_job(request))))
+
+
+def _wrapped(site: Site, job: Job) -> bytes:
+    return b'{"job":' + kala.job_json(job, dependents(job, site.scheduler.folds.jobs.graph)) + b"}\n"
 
 
 def _job(request: Request) -> JobId:
@@ -146,7 +156,7 @@ OF_HISTORY: Final = (
         ),
         takes="Revert",
         replies=(
-            Reply(status=204, about="Done, and durable."),
+            Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
             _WRONG,
             Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error"),
             _NO_JOB,
