@@ -11,8 +11,9 @@ from kala_es.domain.changes import Change, brings_about
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import Job, JobDraft
+from kala_es.domain.model import Job
 from kala_es.domain.tick_list import TickOutcome
+from kala_es.domain.unanswered import Plan, lack_of, plan_after
 from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
@@ -43,7 +44,8 @@ async def explain(request: Request, site: Site) -> Response:
         raise Invalid("tick", "say which tick is meant, or which run")
     if tick:
         return await _explain_tick(parse_moment(tick.replace(" ", "+"), "tick"), request, site)
-    chain = site.scheduler.history.chain(RunId(run or ""))
+    history = site.scheduler.history
+    chain = history.chain(RunId(run or "")) or await history.skipped(_job(request), RunId(run or ""))
     if not chain or chain[0].job != _job(request):
         raise NotFound(f"there is no run {run!r} of the job {_job(request)!r}")
     return answer_json(kala_history.why_run_json(chain))
@@ -51,11 +53,12 @@ async def explain(request: Request, site: Site) -> Response:
 
 async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response:
     job, scheduler = _job(request), site.scheduler
-    draft = await _definition_when(tick, job, site)
+    held = await _held_at(tick, job, site)
     found = await scheduler.ticks(job, within=(tick, Instant(tick + 1)), most=1)
     run = (found[0].run or found[0].made_up_by) if found else None
     known = kala_history.Known(
-        draft=draft,
+        draft=held.draft,
+        lack=None if found else lack_of(tick, held, scheduler.folds.history.of(job).last or Instant(0)),
         change=await _reason_of(found[0], job, site) if found else None,
         chain=scheduler.history.chain(run) if run else [],
     )
@@ -74,19 +77,19 @@ async def _reason_of(found: TickOutcome, job: JobId, site: Site) -> Change | Non
     return cause
 
 
-async def _definition_when(moment: Instant, job: JobId, site: Site) -> JobDraft | None:
-    """The definition that the job had at a moment, the newest for one that lies ahead. Raises NotFound."""
-    draft: JobDraft | None = None
+async def _held_at(moment: Instant, job: JobId, site: Site) -> Plan:
+    """What held at a moment, the newest for one that lies ahead. Raises NotFound."""
+    held = Plan()
     was_there = False
     async with aclosing(site.scheduler.history.changes(job)) as changes:
         async for change in changes:
             was_there = True
             if change.event.at > moment:
                 break
-            draft = change.after
+            held = plan_after(held, change)
     if not was_there:
         raise NotFound(f"there is no job {job!r}, and never was")
-    return draft
+    return held
 
 
 async def revert_job(request: Request, site: Site) -> Response:

@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+import trio
 
+from kala_es import limits
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.events import JobCreated, JobUpdated, RunSkipped, RunStarted
 from kala_es.domain.ids import SECOND, Instant
+from kala_es.domain.retention import Kept
+from kala_es.runtime.scheduler import Rules
 from tests.nodes import FAILS
 from tests.web.edges import API, FAR, draft, serving
 
@@ -94,6 +98,7 @@ async def test_why_a_tick_became_what_it_did():
         assert (coming["outcome"], coming["chain"]) == ("coming", [])
         none = await get(site, "/job/j/why/?tick=2099-01-02T00:00:00Z")
         assert (none["outcome"], none["schedule"]) == ("no tick", "R/2099-01-01T00:00:00Z/P2D")
+        assert "has no such tick" in none["reason"]
         before = await get(site, "/job/j/why/?tick=2001-01-02T00:00:00Z")
         assert (before["outcome"], before["schedule"]) == ("no tick", None)
         await site.create("once", schedule="")
@@ -112,6 +117,43 @@ async def test_why_a_tick_was_skipped_names_the_change():
         await site.node.until(lambda: site.node.events(RunSkipped, job="j"))
         why = await get(site, f"/job/j/why/?tick={soon}")
         assert (why["outcome"], why["reason"], why["change"]["reason"]) == ("skipped", "paused", "a move")
+
+
+async def test_why_a_run_that_was_asked_for_did_not_begin():
+    async with serving() as site:
+        await site.create("top")
+        await site.create("child", parent_jobs=["top"], schedule="", disabled=True)
+        root = await site.run_whole("top")
+        (skipped,) = site.node.events(RunSkipped)
+        chain = (await get(site, f"/job/child/why/?run={skipped.run}"))["chain"]
+        assert [(link["run"], link["outcome"], link["reason"]) for link in chain] == [
+            (skipped.run, "skipped", "disabled"),
+            (root, "succeeded", ""),
+        ]
+        assert (await site.http.get(f"{API}/job/top/why/?run={skipped.run}")).status_code == 404
+
+
+async def test_a_tick_whose_answer_is_forgotten(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TRIMMED_RUNS_REMEMBERED", 2)
+    monkeypatch.setattr(limits, "BASE_RUNS", 3)
+    async with serving(rules=Rules(kept=Kept(runs=1))) as site:
+        await site.create("j", schedule="* * * * * *")
+        first, *_ = await site.node.ends("j")
+        tick = next(each.tick for each in site.node.events(RunStarted) if each.run == first.run)
+        await trio.sleep(60)
+        why = await get(site, f"/job/j/why/?tick={instant_text(tick)}")
+        assert (why["outcome"], why["run"], why["schedule"]) == ("forgotten", None, "* * * * * *")
+
+
+async def test_a_tick_whose_job_was_deleted_first():
+    async with serving() as site:
+        await site.create("j", schedule="", disabled=True)
+        tick = (await get(site, "/job/j/history/"))["history"][0]["time"]
+        assert (await get(site, f"/job/j/why/?tick={tick}"))["outcome"] == "waiting"
+        await site.http.delete(f"{API}/job/j/")
+        assert (await get(site, f"/job/j/why/?tick={tick}"))["outcome"] == "unanswered"
 
 
 @pytest.mark.parametrize("query", ["", "?tick=noon", "?tick=2099-01-01T00:00:00Z&run=r"])
