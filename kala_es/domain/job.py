@@ -107,7 +107,7 @@ def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     if (command.spec, command.disabled) == (job.spec, job.disabled):
         return paused
     edited: tuple[e.JobEvent, ...] = ()
-    if _replans(job.spec, command.spec):
+    if replans(job.spec, command.spec):
         if not command.begun:
             check_start(command.spec, command.at)
         edited = _leave_plan(job, command)
@@ -139,7 +139,8 @@ def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     return ticks.miss(job, before if own else command.at, reason="the job was edited", now=command.at)
 
 
-def _replans(old: JobSpec, new: JobSpec) -> bool:
+def replans(old: JobSpec, new: JobSpec) -> bool:
+    """Whether an edit sets another schedule, which is then planned anew."""
     return (old.schedule, old.timezone, bool(old.parents)) != (new.schedule, new.timezone, bool(new.parents))
 
 
@@ -293,7 +294,7 @@ def _created(job: Job | None, event: e.JobCreated) -> Job:
 
 
 def _updated(job: Job, event: e.JobUpdated) -> Job:
-    if not _replans(job.spec, event.spec):
+    if not replans(job.spec, event.spec):
         owed = None if ticks.catch_up_of(event.spec) == "none" else job.owed
         return replace(job, spec=event.spec, disabled=event.disabled, owed=owed)
     answered = event.at if job.answered == event.at else Instant(event.at - 1)

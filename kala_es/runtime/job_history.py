@@ -7,12 +7,14 @@ from typing import Final
 from kala_es import codec, limits
 from kala_es.domain.changes import CHANGES, Change, Link, definition_after
 from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.events import RunSkipped
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobDraft
 from kala_es.event_log import EventLog
 from kala_es.projections.runs import Runs, RunSummary
 
-_PAGE: Final = 1_000
+_PAGE: Final = 64
+"""Of the largest definitions this is tens of megabytes."""
 _CHANGES: Final = {kind.__name__ for kind in CHANGES}
 
 
@@ -69,6 +71,17 @@ class JobHistory:
             raise Invalid("position", f"there was no job {job!r} at position {position}")
         return draft
 
+    async def skipped(self, job: JobId, run: RunId) -> list[Link]:
+        """The same of a run that was asked for and did not begin: only its job's stream knows of it."""
+        position = 0
+        while page := await self._log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
+            for record in page:
+                event = codec.decode(record) if record.type == RunSkipped.__name__ else None
+                if isinstance(event, RunSkipped) and event.run == run:
+                    return [_skipped(event, record.principal), *(self.chain(event.after) if event.after else ())]
+            position = page[-1].position
+        return []
+
     def chain(self, run: RunId) -> list[Link]:
         """A run, the one whose end caused it, and so on up to the root; those that are not forgotten."""
         links: list[Link] = []
@@ -80,6 +93,20 @@ class JobHistory:
             links.append(_link(summary))
             following = summary.after
         return links
+
+
+def _skipped(event: RunSkipped, principal: str) -> Link:
+    return Link(
+        run=event.run,
+        job=event.job,
+        cause=event.cause,
+        principal=principal,
+        started=event.at,
+        attempts=0,
+        tick=event.tick,
+        outcome="skipped",
+        reason=event.reason,
+    )
 
 
 def _link(run: RunSummary) -> Link:

@@ -14,7 +14,7 @@ import trio
 from kala_es import codec, limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
-from kala_es.domain.declared import Declaration, Refused, Step
+from kala_es.domain.declared import Declaration, Refused, Step, command_for
 from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound, Overloaded
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
@@ -179,6 +179,18 @@ class Scheduler:
         if draft.spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
         await self._check_account(draft.spec.terms)
+
+    async def revert(self, draft: JobDraft, origin: Origin, granted: Callable[[Job], Answer]) -> Done:
+        """Bring an earlier definition back; `granted` makes the answer that is recorded for the request's key."""
+        assert draft.id is not None
+
+        def receipt(after: Job | None) -> RequestAnswered | None:
+            return self._receipt(replace(origin, answer=granted(after))) if after else None
+
+        await (self._admit_edit(draft) if self.folds.jobs.get(draft.id) else self._admit(draft.id, draft.spec))
+        asked = Declaration(jobs=(draft,), begun=True), self.clock.now()
+        command = command_for(draft, self.folds.jobs.get(draft.id), asked)
+        return await self._parts.registry.ask(command, origin.principal, receipt)
 
     async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:
         """Replace a remote job's request body."""

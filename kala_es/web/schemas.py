@@ -7,6 +7,7 @@ from kala_es.domain.declared import Action
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
 from kala_es.domain.tick_policy import Overlap
+from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
 from kala_es.web.terms_schema import TERMS
 
@@ -154,13 +155,13 @@ _CAUSE: Final[Schema] = {
     "tick": _SOME_TIME,
     "started_at": _TIME,
     "ended_at": _SOME_TIME,
-    "outcome": {"enum": [*get_args(Outcome), None]},
+    "outcome": {"enum": [*get_args(Outcome), "skipped", None]},
     "reason": _TEXT,
     "attempts": _COUNT,
 }
 _WHY: Final[Schema] = {
     **{name: schema for name, schema in _TICK.items() if name != "outcome"},
-    "outcome": {"enum": [*_TICK["outcome"]["enum"], "no tick"]},
+    "outcome": {"enum": [*_TICK["outcome"]["enum"], *get_args(Lack)]},
     "schedule": {"type": ["string", "null"], "description": "The one that held then."},
     "timezone": {"type": ["string", "null"]},
     "change": {"anyOf": [_A_CHANGE, {"type": "null"}], "description": "The one that brought it about."},
