@@ -29,8 +29,8 @@ def parse_revert(body: bytes, head: int) -> int:
 
 
 def changes_json(changes: Iterable[Change]) -> bytes:
-    """A list of changes."""
-    return dumps({"history": [_change(change) for change in changes]})
+    """Changes, with a comma between them."""
+    return b",".join(dumps(_change(change)) for change in changes)
 
 
 def _change(change: Change) -> dict[str, Any]:

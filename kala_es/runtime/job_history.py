@@ -15,6 +15,7 @@ from kala_es.projections.runs import Runs, RunSummary
 
 _PAGE: Final = 64
 """Of the largest definitions this is tens of megabytes."""
+_SLICE: Final = 32
 _CHANGES: Final = {kind.__name__ for kind in CHANGES}
 
 
@@ -40,20 +41,22 @@ class JobHistory:
                     )
             position = page[-1].position
 
-    async def page(self, job: JobId, *, after: int, most: int) -> list[Change]:
-        """The changes after a position, at most so many. Raises NotFound when there never was such a job."""
+    async def check(self, job: JobId) -> None:
+        """Raise NotFound when there never was such a job."""
+        if not await self._log.read(0, limit=1, stream=codec.job_stream(job)):
+            raise NotFound(f"there is no job {job!r}, and never was")
+
+    async def slices(self, job: JobId, *, after: int) -> AsyncGenerator[list[Change], None]:
+        """The changes after a position, some at a time."""
         found: list[Change] = []
-        was_there = False
         async with aclosing(self.changes(job)) as changes:
             async for change in changes:
-                was_there = True
                 if change.position > after:
                     found.append(change)
-                if len(found) == most:
-                    break
-        if not was_there:
-            raise NotFound(f"there is no job {job!r}, and never was")
-        return found
+                if len(found) == _SLICE:
+                    yield found
+                    found = []
+        yield found
 
     async def definition_at(self, job: JobId, position: int) -> JobDraft:
         """The definition after the record at a position. Raises NotFound, Invalid when there was none then."""

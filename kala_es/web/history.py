@@ -2,7 +2,6 @@
 
 from contextlib import aclosing
 from typing import Final
-from urllib.parse import urlencode
 
 from kala_es import limits
 from kala_es.dialects import kala, kala_history
@@ -14,27 +13,35 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.tick_list import TickOutcome
 from kala_es.domain.unanswered import Plan, lack_of, plan_after
+from kala_es.domain.values import pack
 from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
+from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import whole
 from kala_es.web.table import Parameter, Reply, Row
 
-_USUAL: Final = 1_000
 _LAST_POSITION: Final = (1 << 63) - 1
 
 
 async def list_changes(request: Request, site: Site) -> Response:
     """GET /job/{id}/history/."""
-    limit = whole(request, "limit", (1, limits.MAX_PAGE)) or _USUAL
+    job, history = _job(request), site.scheduler.history
     after = whole(request, "after", (0, _LAST_POSITION)) or 0
-    page = await site.scheduler.history.page(_job(request), after=after, most=limit + 1)
-    link: tuple[tuple[str, str], ...] = ()
-    if len(page) > limit:
-        query = urlencode({**request.query, "after": page[limit - 1].position})
-        link = (("Link", f'<{request.path}?{query}>; rel="next"'),)
-    return answer_json(kala_history.changes_json(page[:limit]), headers=link)
+    await history.check(job)
+
+    async def write(changes: list[Change]) -> bytes:
+        return kala_history.changes_json(changes)
+
+    listing = Listing(
+        slices=history.slices(job, after=after),
+        write=write,
+        ends=(b'{"history":[', b"]}\n"),
+        id_of=lambda change: str(change.position),
+        size_of=lambda change: len(pack(change.event)),
+    )
+    return await answer_list(request, listing)
 
 
 async def explain(request: Request, site: Site) -> Response:

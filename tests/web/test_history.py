@@ -72,6 +72,21 @@ async def test_pages_and_what_is_wrong():
             assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
 
 
+async def test_a_page_of_large_definitions_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", 1_000)
+    async with serving() as site:
+        await site.create("j")
+        for i in range(40):
+            await site.http.put(f"{API}/job/j/", json=draft(stdin=f"{i} " * 500))
+        page = await site.http.get(f"{API}/job/j/history/?limit=100")
+        found = page.json()["history"]
+        assert len(found) < 40
+        while "Link" in page.headers:
+            page = await site.http.get(page.headers["Link"].partition(">")[0].lstrip("<"))
+            found += page.json()["history"]
+        assert found == (await get(site, "/job/j/history/"))["history"]
+
+
 async def test_why_a_run_began_up_to_what_began_it_all():
     async with serving({"fails": FAILS}) as site:
         await site.create("handler")
