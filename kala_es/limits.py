@@ -50,7 +50,7 @@ OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
 MAX_CAUSES: Final = 1_000
-"""Runs in the chain of causes that is shown of one run."""
+"""Runs in the chain of causes that is shown of one run, and retries of that run."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""

@@ -7,7 +7,7 @@ from typing import Final
 from kala_es import codec, limits
 from kala_es.domain.changes import CHANGES, Change, Link, definition_after
 from kala_es.domain.errors import Invalid, NotFound
-from kala_es.domain.events import RunSkipped
+from kala_es.domain.events import AttemptFailed, RunSkipped
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobDraft
 from kala_es.event_log import EventLog
@@ -84,6 +84,19 @@ class JobHistory:
                     return [_skipped(event, record.principal), *(self.chain(event.after) if event.after else ())]
             position = page[-1].position
         return []
+
+    async def retried(self, run: RunId) -> tuple[AttemptFailed, ...]:
+        """The attempts of a run that were tried again, the first of them."""
+        summary, found = self._runs.get(run), list[AttemptFailed]()
+        if summary is None:
+            return ()
+        most = min(summary.attempts - (summary.retry_at is None), limits.MAX_CAUSES)
+        position, stream = summary.position, codec.job_stream(summary.job)
+        while len(found) < most and (page := await self._log.read(position, limit=_PAGE, stream=stream)):
+            failed = [codec.decode(record) for record in page if record.type == AttemptFailed.__name__]
+            found += [x for x in failed if isinstance(x, AttemptFailed) and x.run == run and x.retrying]
+            position = page[-1].position
+        return tuple(found[:most])
 
     def chain(self, run: RunId) -> list[Link]:
         """A run, the one whose end caused it, and so on up to the root; those that are not forgotten."""
