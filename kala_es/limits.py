@@ -43,12 +43,14 @@ MAX_SSE_READERS: Final = 2_000
 """A further stream is answered 503."""
 MAX_PAGE: Final = 10_000
 """The most items that one page of a list holds when `limit` is given."""
+PAGE_BYTES: Final = 16 * 1024 * 1024
+"""A page of large items ends early."""
 OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
 MAX_CAUSES: Final = 1_000
-"""Runs in the chain of causes that is shown of one run."""
+"""Runs in the chain of causes that is shown of one run, and retries of that run."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""

@@ -29,8 +29,8 @@ def parse_revert(body: bytes, head: int) -> int:
 
 
 def changes_json(changes: Iterable[Change]) -> bytes:
-    """A list of changes."""
-    return dumps({"history": [_change(change) for change in changes]})
+    """Changes, with a comma between them."""
+    return b",".join(dumps(_change(change)) for change in changes)
 
 
 def _change(change: Change) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def why_run_json(chain: Sequence[Link]) -> bytes:
 
 
 def _link(link: Link) -> dict[str, Any]:
-    return {
+    row: dict[str, Any] = {
         "run": link.run,
         "job": link.job,
         "cause": link.cause,
@@ -96,6 +96,19 @@ def _link(link: Link) -> dict[str, Any]:
         "outcome": link.outcome,
         "reason": link.reason,
         "attempts": link.attempts,
+    }
+    return row | {"retried": [_attempt(failed) for failed in link.retried]} if link.retried else row
+
+
+def _attempt(failed: e.AttemptFailed) -> dict[str, Any]:
+    return {
+        "attempt": failed.attempt,
+        "at": instant_text(failed.at),
+        "outcome": failed.outcome,
+        "exit_code": failed.exit_code,
+        "signal": failed.signal,
+        "reason": failed.reason,
+        "retry_at": _moment(failed.retry_at),
     }
 
 

@@ -22,7 +22,10 @@ class Change(Value, frozen=True):
 
 
 class Link(Value, frozen=True):
-    """A run in a chain of causes: the next link is the run whose end caused it. A skipped one did not begin."""
+    """A run in a chain of causes: the next link is the run whose end caused it. A skipped one did not begin.
+
+    `retried` are its attempts that were tried again, if somebody looked.
+    """
 
     run: RunId
     job: JobId
@@ -34,6 +37,7 @@ class Link(Value, frozen=True):
     ended: Instant | None = None
     outcome: Outcome | Literal["skipped"] | None = None
     reason: str = ""
+    retried: tuple[e.AttemptFailed, ...] = ()
 
 
 def definition_after(draft: JobDraft | None, event: ChangeEvent) -> JobDraft | None:

@@ -2,39 +2,46 @@
 
 from contextlib import aclosing
 from typing import Final
-from urllib.parse import urlencode
 
 from kala_es import limits
 from kala_es.dialects import kala, kala_history
 from kala_es.dialects.kala_ticks import parse_moment
-from kala_es.domain.changes import Change, brings_about
+from kala_es.domain.changes import Change, Link, brings_about
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.tick_list import TickOutcome
 from kala_es.domain.unanswered import Plan, lack_of, plan_after
+from kala_es.domain.values import pack, replace
 from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
+from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import whole
 from kala_es.web.table import Parameter, Reply, Row
 
-_USUAL: Final = 1_000
 _LAST_POSITION: Final = (1 << 63) - 1
 
 
 async def list_changes(request: Request, site: Site) -> Response:
     """GET /job/{id}/history/."""
-    limit = whole(request, "limit", (1, limits.MAX_PAGE)) or _USUAL
+    job, history = _job(request), site.scheduler.history
     after = whole(request, "after", (0, _LAST_POSITION)) or 0
-    page = await site.scheduler.history.page(_job(request), after=after, most=limit + 1)
-    link: tuple[tuple[str, str], ...] = ()
-    if len(page) > limit:
-        query = urlencode({**request.query, "after": page[limit - 1].position})
-        link = (("Link", f'<{request.path}?{query}>; rel="next"'),)
-    return answer_json(kala_history.changes_json(page[:limit]), headers=link)
+    await history.check(job)
+
+    async def write(changes: list[Change]) -> bytes:
+        return kala_history.changes_json(changes)
+
+    listing = Listing(
+        slices=history.slices(job, after=after),
+        write=write,
+        ends=(b'{"history":[', b"]}\n"),
+        id_of=lambda change: str(change.position),
+        size_of=lambda change: len(pack(change.event)),
+    )
+    return await answer_list(request, listing)
 
 
 async def explain(request: Request, site: Site) -> Response:
@@ -48,7 +55,12 @@ async def explain(request: Request, site: Site) -> Response:
     chain = history.chain(RunId(run or "")) or await history.skipped(_job(request), RunId(run or ""))
     if not chain or chain[0].job != _job(request):
         raise NotFound(f"there is no run {run!r} of the job {_job(request)!r}")
-    return answer_json(kala_history.why_run_json(chain))
+    return answer_json(kala_history.why_run_json(await _with_retries(chain, site)))
+
+
+async def _with_retries(chain: list[Link], site: Site) -> list[Link]:
+    """The chain; its first run says which of its attempts were tried again."""
+    return [replace(link, retried=await site.scheduler.history.retried(link.run)) for link in chain[:1]] + chain[1:]
 
 
 async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response:
@@ -60,7 +72,7 @@ async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response
         draft=held.draft,
         lack=None if found else lack_of(tick, held, scheduler.folds.history.of(job).last or Instant(0)),
         change=await _reason_of(found[0], job, site) if found else None,
-        chain=scheduler.history.chain(run) if run else [],
+        chain=await _with_retries(scheduler.history.chain(run), site) if run else [],
     )
     return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, known))
 

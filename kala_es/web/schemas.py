@@ -147,6 +147,15 @@ _CHANGE: Final[Schema] = {
     "with_parent": {**_TEXT, "description": "The deleted parent that took the job along."},
 }
 _A_CHANGE: Final = _object(_CHANGE, optional=("until", "reason", "with_parent"))
+_ATTEMPT: Final[Schema] = {
+    "attempt": _COUNT,
+    "at": _TIME,
+    "outcome": {"enum": [*get_args(Outcome)]},
+    "exit_code": _SOME_NUMBER,
+    "signal": _SOME_NUMBER,
+    "reason": _TEXT,
+    "retry_at": _SOME_TIME,
+}
 _CAUSE: Final[Schema] = {
     "run": _TEXT,
     "job": _TEXT,
@@ -158,6 +167,7 @@ _CAUSE: Final[Schema] = {
     "outcome": {"enum": [*get_args(Outcome), "skipped", None]},
     "reason": _TEXT,
     "attempts": _COUNT,
+    "retried": {**_list(_object(_ATTEMPT)), "description": "Of the first run: its attempts that were tried again."},
 }
 _WHY: Final[Schema] = {
     **{name: schema for name, schema in _TICK.items() if name != "outcome"},
@@ -165,7 +175,7 @@ _WHY: Final[Schema] = {
     "schedule": {"type": ["string", "null"], "description": "The one that held then."},
     "timezone": {"type": ["string", "null"]},
     "change": {"anyOf": [_A_CHANGE, {"type": "null"}], "description": "The one that brought it about."},
-    "chain": _list(_object(_CAUSE)),
+    "chain": _list(_object(_CAUSE, optional=("retried",))),
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,

@@ -13,6 +13,7 @@ from kala_es.domain.retention import Kept
 from kala_es.runtime.scheduler import Rules
 from tests.nodes import FAILS
 from tests.web.edges import API, FAR, draft, serving
+from tests.web.test_openapi import check
 
 
 async def get(site: Any, path: str) -> Any:
@@ -72,6 +73,21 @@ async def test_pages_and_what_is_wrong():
             assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
 
 
+async def test_a_page_of_large_definitions_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", 1_000)
+    async with serving() as site:
+        await site.create("j")
+        for i in range(40):
+            await site.http.put(f"{API}/job/j/", json=draft(stdin=f"{i} " * 500))
+        page = await site.http.get(f"{API}/job/j/history/?limit=100")
+        found = page.json()["history"]
+        assert len(found) < 40
+        while "Link" in page.headers:
+            page = await site.http.get(page.headers["Link"].partition(">")[0].lstrip("<"))
+            found += page.json()["history"]
+        assert found == (await get(site, "/job/j/history/"))["history"]
+
+
 async def test_why_a_run_began_up_to_what_began_it_all():
     async with serving({"fails": FAILS}) as site:
         await site.create("handler")
@@ -117,6 +133,21 @@ async def test_why_a_tick_was_skipped_names_the_change():
         await site.node.until(lambda: site.node.events(RunSkipped, job="j"))
         why = await get(site, f"/job/j/why/?tick={soon}")
         assert (why["outcome"], why["reason"], why["change"]["reason"]) == ("skipped", "paused", "a move")
+
+
+async def test_which_attempts_were_tried_again():
+    async with serving({"fails": FAILS}) as site:
+        await site.create("j", "fails", retries=2)
+        run = await site.run_whole("j")
+        await site.run_whole("j")
+        answer = await site.http.get(f"{API}/job/j/why/?run={run}")
+        check(answer.content, "Why")
+        (link,) = answer.json()["chain"]
+        assert (link["attempts"], link["outcome"]) == (3, "failed")
+        assert [(each["attempt"], each["outcome"], each["exit_code"]) for each in link["retried"]] == [
+            (1, "failed", 1),
+            (2, "failed", 1),
+        ]
 
 
 async def test_why_a_run_that_was_asked_for_did_not_begin():
