@@ -229,6 +229,7 @@ class RunningNode:
         self.takes_agent_along = False
         """Whether the agent goes when the node does: the machine crashes, not the node alone."""
         self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery
         storage.log.on_power_off = self._pull_plug
 
     async def live(self) -> None:
@@ -236,6 +237,7 @@ class RunningNode:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
                     self.node = Node(self.storage, outside=self._outside, rules=self._rules, nursery=nursery)
                     await self.node.start(nursery)
                     self.up.set()
@@ -318,6 +320,17 @@ class RunningNode:
             nursery.start_soon(leave_with_the_node)
             await work()
             nursery.cancel_scope.cancel()
+
+    async def inside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work as a part of the node, which goes when it does; until either is over."""
+        done = trio.Event()
+
+        async def carry_out() -> None:
+            await work()
+            done.set()
+
+        self._nursery.start_soon(carry_out)
+        await self.attend(done.wait)
 
     def job(self, job: str) -> Job:
         """The job."""

@@ -502,6 +502,7 @@ async def test_the_folds_of_another_log_are_cleared(tmp_path: Path, appends: int
 # Figures that are promised
 
 
+@pytest.mark.slow
 async def test_reading_a_large_log_holds_a_page_of_it(tmp_path: Path) -> None:
     log = open_log(tmp_path, MemoryFoldStore())
     for _ in range(20):

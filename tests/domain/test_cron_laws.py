@@ -145,7 +145,7 @@ def attempt(text: str, timezone: str = "") -> Cron | None:
     return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(NEARBY | EXPRESSIONS, st.sampled_from(ZONES), STARTS, st.integers(1, 40))
 def test_ticks_are_those_that_the_clock_shows(expression: Expression, zone: str, after: Instant, hours: int) -> None:
     until = Instant(after + hours * HOUR)
@@ -163,7 +163,7 @@ def test_ticks_are_those_that_the_clock_shows(expression: Expression, zone: str,
 MOMENTS = st.integers(at("1900-01-01T00:00:00"), at("2200-01-01T00:00:00"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(EXPRESSIONS, st.sampled_from(["", *ZONES]), MOMENTS)
 def test_the_next_tick_is_the_first_one_later(expression: Expression, zone: str, moment: int) -> None:
     schedule = attempt(expression.text, zone)

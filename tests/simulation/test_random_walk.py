@@ -331,9 +331,11 @@ class Walk:
 
     async def stop(self) -> None:
         """In good order, now and then on a disk that makes that hard."""
-        await self.node.node.stop(self.random.choice(get_args(OnStop)), self.random.choice((0.0, 3.0, 40.0)))
-        await self.save()
-        await self.node.leave()
+        how, grace = self.random.choice(get_args(OnStop)), self.random.choice((0.0, 3.0, 40.0))
+        await self.node.inside(partial(self.node.node.stop, how, grace))
+        if not self.node.gone.is_set():
+            await self.save()
+            await self.node.leave()
 
     async def restart(self) -> None:
         """After a while, with what is left of the folds, on a clock that may have been set meanwhile; the agent has
