@@ -26,7 +26,7 @@ check: $(DEV) ## format, lint, types, style and the quickest tests, in under a m
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not system and not slow and not soak" $(FIRST_TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not system and not slow and not soak" $(FIRST_TESTS)
 
 bench: $(DEV) ## measure load and latency
 	@$(BIN)/python -m bench.run $(ARGS)

@@ -70,11 +70,10 @@ def run(source: Source, run_id: str, moment: Moment) -> dict[str, Any]:
 
 
 def _note(catalogue: Folds, record: Record, about: tuple[RunId, bytearray]) -> None:
+    """Fold a record that names the run; those that are of other runs too do no harm here."""
     event, (run_id, output) = codec.decode(record), about
-    if getattr(event, "run", None) != run_id:
-        return
     catalogue.apply([Recorded(record.position, event, record.principal)])
-    if isinstance(event, OutputChunk) and len(output) < _OUTPUT_BYTES:
+    if isinstance(event, OutputChunk) and event.run == run_id and len(output) < _OUTPUT_BYTES:
         output += event.content
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -76,6 +77,9 @@ def _with_log(arguments: argparse.Namespace) -> int:
             return code
         finally:
             reader.close()
+    except BrokenPipeError:  # who read this has seen enough; nothing more is to be flushed to him
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (LogError, FoldsError, NotKnown, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _FAILED

@@ -44,8 +44,12 @@ def test_what_happened_can_be_seen_beside_the_server_and_without_it(tmp_path: Pa
         (chunk, *_) = lines(look(data, "events", "--type", "OutputChunk", "--job", job, "--output", "base64"))
         assert chunk["body"]["content"] == "aGkK"
         run = json.loads(look(data, "show", "run", chunk["body"]["run"]).stdout)["run"]
-        assert (run["output"], run["outcome"]) == ("hi", "succeeded")
+        assert (run["output"], run["outcome"], run["redacted"]) == ("hi", "succeeded", None)
         lives.again()
+        path = f"{JOB}{job}/executions/{run['id']}/redact/"
+        assert lives.call("POST", path, {"reason": "a secret"})[0] in (200, 204)
+        run = json.loads(look(data, "show", "run", run["id"]).stdout)["run"]
+        assert (run["output"], run["redacted"]["reason"]) == ("", "a secret")
 
 
 def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
