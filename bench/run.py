@@ -46,6 +46,7 @@ REPLAY = Bench("replay", (), ("--events", "20000"))
 COMMIT = Bench("commit", (), ("--seconds", "0.5"))
 CAPTURE = Bench("capture", (), ("--mib", "20", "--others", "5"))
 SUSTAINED = Bench("sustained", ("--seconds", "60"), ("--seconds", "5"))
+ADOPT = Bench("adopt", (), ("--jobs", "50", "--rounds", "1"))
 SLOW_SIXTEEN = Bench("slow_disk", ("creates", *SIXTEEN.arguments), ("creates", *SIXTEEN.short))
 SLOW_BURST = Bench("slow_disk", ("burst", *BURST.arguments), ("burst", *BURST.short))
 SLOW_COMMIT = Bench("slow_disk", ("commit", *COMMIT.arguments), ("commit", *COMMIT.short))
@@ -88,6 +89,7 @@ FIGURES = (
     ),
     Figure("200 MiB printed: captured, MiB per s", CAPTURE, "mib_per_second", ">= 100"),
     Figure("200 MiB printed: other jobs' start delay, p99 ms", CAPTURE, "others_late_p99_ms", "<= 50"),
+    Figure("1,000 running jobs: kill -9 to listening again, all adopted, s", ADOPT, "seconds", "<= 1"),
     Figure("200 runs a second: start delay, p99 ms", SUSTAINED, "late_p99_ms", "<= 100"),
     Figure("200 runs a second: ticks that are lost", SUSTAINED, "lost", "<= 0"),
     Figure("200 runs a second: ticks that were too late to have a run", SUSTAINED, "missed", "<= 0"),

@@ -22,7 +22,7 @@ from kala_es.node import run_node
 from kala_es.runtime.compaction import compact_stopped
 from kala_es.runtime.stopping import Stop
 from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
-from kala_es.verbs import applying, dumping, importing, replaying
+from kala_es.verbs import applying, dumping, exporting, importing, redacting, replaying, restoring, verifying
 
 _REFUSED: Final = {
     "--jobdb": "this server keeps its own event log (--data DIR); there is no other database to choose",
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     whose = compact.add_mutually_exclusive_group(required=True)
     whose.add_argument("--data", type=Path, metavar="DIR", help="the directory of a server that is stopped")
     whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
-    for verb in (applying, dumping, importing, replaying):
+    for verb in (applying, dumping, exporting, importing, redacting, replaying, restoring, verifying):
         verb.add(verbs)
     return parser
 

@@ -24,6 +24,7 @@ NOTICES_STREAM: Final = "notices"
 SERVER_STREAM: Final = "server"
 HISTORY_STREAM: Final = "history"
 BASES_STREAM: Final = "bases"
+REDACTIONS_STREAM: Final = "redactions"
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -106,6 +107,8 @@ def _history_stream(event: trimming.HistoryEvent) -> str:
             return base_stream(event.base)
         case trimming.BaseTaken():
             return BASES_STREAM
+        case trimming.RunRedacted():
+            return REDACTIONS_STREAM
         case _:
             return HISTORY_STREAM
 

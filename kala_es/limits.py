@@ -43,12 +43,14 @@ MAX_SSE_READERS: Final = 2_000
 """A further stream is answered 503."""
 MAX_PAGE: Final = 10_000
 """The most items that one page of a list holds when `limit` is given."""
+PAGE_BYTES: Final = 16 * 1024 * 1024
+"""A page of large items ends early."""
 OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
 MAX_CAUSES: Final = 1_000
-"""Runs in the chain of causes that is shown of one run."""
+"""Runs in the chain of causes that is shown of one run, and retries of that run."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""
@@ -99,6 +101,16 @@ PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
 """The same, in bytes."""
 MAX_MOMENTS: Final = 2
 """Moments of the past that are folded for requests at a time; a further request is refused."""
+
+# Archives
+ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
+"""A block of an archive is full when its records take so much, before they are compressed."""
+MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
+"""A part of an archive that takes more, compressed or not, is refused."""
+MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
+"""An archive that is sent to a server; a larger one is refused (413)."""
+MAX_EXPORTS: Final = 2
+"""Archives that a server makes at a time; a further one is refused (503)."""
 
 # Jobs
 MAX_JOBS: Final = 1_000_000
@@ -169,6 +181,8 @@ LINK_STALLED_SECONDS: Final = 10.0
 """...while nothing has left for so long: then the connection is given up, and the next one begins with a list."""
 AGENT_LINGER_SECONDS: Final = 10.0
 """An agent that holds nothing ends when no node has come for this long."""
+AGENT_FOUND_SECONDS: Final = 1.0
+"""An agent without a node looks so often whether its socket is still there, and makes it anew if not."""
 FIRST_MEETING_SECONDS: Final = 10.0
 """A node that starts waits so long for its agent; then it goes on without, and is not ready until there is one."""
 LEAVE_SECONDS: Final = 5.0

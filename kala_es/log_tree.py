@@ -5,9 +5,10 @@ the digests of the largest complete subtrees that fit, from left to right. From 
 folded from the right it is the log's digest. Elsewhere it is what is left of records that were erased.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import cbor2
 
@@ -17,6 +18,10 @@ DIGEST_BYTES: Final = 32
 _LEAF: Final = b"\0"
 _NODE: Final = b"\1"
 _STAND_IN: Final = b"\2"
+_SIZES: Final = (*range(1, 25), *range(24 + 2, 256 + 2), *range(256 + 3, 65536 + 3))
+"""The bytes in which CBOR has a text, or bytes, of each length."""
+_OTHERS: Final = 1 + 1 + 9
+"""Those of a row's own head, of its version and of its time, as long as these are usual ones."""
 
 
 def row(record: NewRecord | Record) -> bytes:
@@ -24,9 +29,29 @@ def row(record: NewRecord | Record) -> bytes:
     return cbor2.dumps((record.stream, record.type, record.version, record.time, record.principal, record.body))
 
 
+def row_sizes(rows: Sequence[Sequence[Any]]) -> list[int]:
+    """How many bytes the row of each of these records has, given their fields: without encoding them."""
+    if not rows:
+        return []
+    streams, kinds, versions, times, principals, bodies = zip(*rows, strict=True)
+    is_usual = min(versions) >= 0 and max(versions) < 24 and min(times) >> 32 > 0 and max(times) >> 64 == 0
+    if not (is_usual and "".join(chain(streams, kinds, principals)).isascii()):
+        return [len(cbor2.dumps(fields)) for fields in rows]
+    try:
+        parts = (map(_SIZES.__getitem__, map(len, texts)) for texts in (streams, kinds, principals, bodies))
+        return [_OTHERS + a + b + c + d for a, b, c, d in zip(*parts, strict=True)]
+    except IndexError:
+        return [len(cbor2.dumps(fields)) for fields in rows]
+
+
 def leaf(stored: bytes) -> bytes:
     """The digest of a record, given its row."""
     return _digest(_LEAF + stored)
+
+
+def leaves(rows: Iterable[bytes]) -> list[bytes]:
+    """The digests of records, given their rows."""
+    return [blake2b(_LEAF + row, digest_size=DIGEST_BYTES).digest() for row in rows]
 
 
 class Span:
@@ -49,6 +74,13 @@ class Span:
             start -= size
             size *= 2
         self._subtrees.append((size, digest))
+
+    def add_leaves(self, leaves: Sequence[bytes]) -> None:
+        """Go on with these leaves: as `add` of each, but in less time."""
+        at = 0
+        for size in list(_sizes(self.end, len(leaves))):
+            self.add(_complete(leaves[at : at + size]), size)
+            at += size
 
     def add_all(self, digests: bytes, count: int) -> None:
         """Go on with `count` places, given the digests of the subtrees that they fill. Raises ValueError."""
@@ -106,6 +138,14 @@ def _places(first: int, count: int) -> Iterator[tuple[int, int]]:
 
 def _sizes(first: int, count: int) -> Iterable[int]:
     return (size for _, size in _places(first, count))
+
+
+def _complete(digests: Sequence[bytes]) -> bytes:
+    """The digest of a complete subtree over these."""
+    while len(digests) > 1:
+        pairs = zip(digests[::2], digests[1::2], strict=True)
+        digests = [blake2b(_NODE + left + right, digest_size=DIGEST_BYTES).digest() for left, right in pairs]
+    return digests[0]
 
 
 def _cut(digests: bytes) -> Iterator[bytes]:

@@ -40,6 +40,7 @@ from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
+from kala_es.replay.moments import Replay
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
@@ -53,6 +54,7 @@ from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import inherit, replay, resume, unanswered
+from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.scheduler import CheckAccount, Parts, Rules, Scheduler
 from kala_es.runtime.server_pause import ServerPause
@@ -105,6 +107,7 @@ class Node:
         )
         self.writer = LogWriter(storage.log, self._take)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
+        self.redactor = Redactor(self.folds, clock=clock, log=storage.log, writer=self.writer, compact=storage.compact)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
@@ -147,7 +150,10 @@ class Node:
             validate=self._validate,
             check_account=self.outside.check_account,
             rules=rules,
+            redactor=self.redactor,
             compact=self.storage.compact,
+            look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
+            directory=self.storage.directory,
         )
 
     def _hello(self) -> Hello:
@@ -213,6 +219,7 @@ class Node:
         nursery.start_soon(self.registry.turns.run)
         nursery.start_soon(self.pause.run)
         nursery.start_soon(self.janitor.run)
+        nursery.start_soon(self.redactor.finish)
 
     async def _settle(self) -> None:
         """Until what was told is done, or that takes too long to wait for."""

@@ -1,38 +1,47 @@
 """Where a node keeps what it knows: the log and the folds in one directory, or in memory."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import trio
 
 from kala_es.event_log import EventLog, LogInUse, Record
-from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.replay.moments import Source
 from kala_es.runtime.compaction import Compact
 from kala_es.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where a node keeps what it knows. `head` is the last position, `record` gives the one at a position.
-    `snapshot` is None when nothing outlives the process."""
+    """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
+    `snapshot` and `directory` are None when nothing outlives the process."""
 
     log: EventLog
+    source: Source
     folds: FoldStore
-    head: Callable[[], int]
-    record: Callable[[int], Record]
     snapshot: Path | None = None
     compact: Compact | None = None
+    directory: Path | None = None
 
+    def head(self) -> int:
+        """The log's last position."""
+        return self.source.head
 
-def _record(log: MemoryEventLog | LmdbEventLog, position: int) -> Record:
-    return log.read_now(position - 1, limit=1)[0]
+    def record(self, position: int) -> Record:
+        """The record at a position."""
+        return self.source.read_now(position - 1, limit=1)[0]
+
+    @property
+    def snapshots(self) -> Path | None:
+        """The directory of snapshots of the past."""
+        return self.snapshot.with_name("snapshots") if self.snapshot else None
 
 
 @asynccontextmanager
@@ -40,7 +49,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     """Open what the settings name. Raises LogError, OSError."""
     if not settings.persist:
         memory = MemoryEventLog()
-        yield Storage(log=memory, folds=MemoryFoldStore(), head=lambda: memory.head, record=partial(_record, memory))
+        yield Storage(log=memory, source=memory, folds=MemoryFoldStore())
         return
     settings.data.mkdir(parents=True, exist_ok=True)
     try:
@@ -52,11 +61,11 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         try:
             yield Storage(
                 log=log,
+                source=log,
                 folds=folds,
-                head=lambda: log.head,
-                record=partial(_record, log),
                 snapshot=settings.data.absolute() / "snapshot.cbor",
                 compact=log.compact,
+                directory=settings.data.absolute(),
             )
         finally:
             with trio.CancelScope(shield=True):

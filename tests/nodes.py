@@ -192,14 +192,7 @@ def restarted(before: Storage, *, folds: FoldStore | None = None, snapshot: Path
 
 
 def _storage(faulty: FaultyLog, folds: FoldStore, snapshot: Path | None) -> Storage:
-    log = faulty.records
-    return Storage(
-        log=faulty,
-        folds=folds,
-        head=lambda: log.head,
-        record=lambda position: log.read_now(position - 1, limit=1)[0],
-        snapshot=snapshot,
-    )
+    return Storage(log=faulty, source=faulty.records, folds=folds, snapshot=snapshot)
 
 
 def copied(folds: FoldStore) -> MemoryFoldStore:

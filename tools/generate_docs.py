@@ -26,7 +26,7 @@ from kala_es.domain.notify import Notify, Target
 from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import Covered, TickPolicy
-from kala_es.domain.trimming import OF_HISTORY, TrimmedRun
+from kala_es.domain.trimming import OF_HISTORY, RunRedacted, TrimmedRun
 from kala_es.domain.values import Value
 from kala_es.web.file_schema import jobs_file
 
@@ -53,6 +53,7 @@ UNDECIDED: Final[Mapping[type[Any], str]] = {
     e.ServerPaused: "the node, for whoever asks",
     e.ServerResumed: "the node, for whoever asks, or when the pause's time is over",
     **dict.fromkeys(OF_HISTORY, "the node's janitor; nothing decides on it"),
+    RunRedacted: "the node, for whoever asks; nothing decides on it",
 }
 SIMPLE: Final[Mapping[Any, str]] = {str: "text", int: "integer", float: "number", bool: "yes or no", bytes: "bytes"}
 

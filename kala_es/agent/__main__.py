@@ -19,7 +19,7 @@ from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.executors.group_register import GroupRegister, end_left
 from kala_es.executors.http import HttpExecutor
 from kala_es.executors.shell import ShellExecutor
-from kala_es.links.place import GROUPS, SOCKET, listen, lock
+from kala_es.links.place import GROUPS, SOCKET, is_listed, listen, lock
 
 _LOCK_SECONDS = 5.0
 _FILES_AN_ATTEMPT = 5
@@ -47,7 +47,8 @@ async def _run(directory: Path, connected: int | None) -> int:
     end_left(directory / GROUPS)
     shell = ShellExecutor(groups=GroupRegister(directory / GROUPS))
     places = max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, (raise_open_files_limit()[1] - 64) // _FILES_AN_ATTEMPT))
-    serving = Serving(Agent(shell, HttpExecutor(), SystemClock(), places=places), shell.adopt)
+    agent = Agent(shell, HttpExecutor(), SystemClock(), places=places)
+    serving = Serving(agent, shell.adopt, lambda: _listen_anew(directory))
     listener = trio.socket.from_stdlib_socket(listen(directory))
     first = None if connected is None else _inherited(connected)
     async with trio.open_nursery() as nursery:
@@ -55,9 +56,8 @@ async def _run(directory: Path, connected: int | None) -> int:
         await nursery.start(_watch_signals, serving.stop)
         await serving.serve(listener, first)
         nursery.cancel_scope.cancel()
-    with suppress(FileNotFoundError):
-        (directory / SOCKET).unlink()
-    (directory / GROUPS).unlink()
+    for name in (SOCKET, GROUPS):
+        (directory / name).unlink(missing_ok=True)
     os.close(held)
     return 0
 
@@ -68,6 +68,15 @@ async def _locked(directory: Path) -> int | None:
         while (held := lock(directory)) is None:  # noqa: ASYNC110 - nobody tells when a lock is let go
             await trio.sleep(0.01)
         return held
+    return None
+
+
+def _listen_anew(directory: Path) -> trio.socket.SocketType | None:
+    """Another socket when ours was removed; None while it is there, or when there is no room for another."""
+    if is_listed(directory):
+        return None
+    with suppress(OSError):
+        return trio.socket.from_stdlib_socket(listen(directory))
     return None
 
 

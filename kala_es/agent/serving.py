@@ -29,37 +29,59 @@ _WORD_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Serving:
-    """One life of an agent. `adopt` takes the environment and the limit of open files of each node that comes."""
+    """One life of an agent. `adopt` takes the environment and the limit of open files of each node that comes;
+    `listen_anew` gives another socket to listen on when the one before cannot be found any more."""
 
     agent: Agent
     adopt: Callable[[tuple[tuple[bytes, bytes], ...], int], None]
+    listen_anew: Callable[[], trio.socket.SocketType | None] = lambda: None
     life: str = field(default_factory=lambda: str(uuid.uuid4()))
     _since: int | None = None
     _present: trio.CancelScope | None = None
     _gone: trio.Event = field(default_factory=trio.Event)
+    _left: trio.Event = field(default_factory=trio.Event)
     _over: trio.Event = field(default_factory=trio.Event)
     _farewell: bool = False
 
     async def serve(self, listener: trio.socket.SocketType, first: trio.socket.SocketType | None) -> None:
         """Attend to nodes until the agent's life is over; what runs then is ended, and the node is told."""
-        with listener:
-            async with trio.open_nursery() as nursery:
-                async with trio.open_nursery() as working:
-                    await working.start(self.agent.run)
-                    nursery.start_soon(self._linger)
-                    if first is not None:
-                        nursery.start_soon(self._attend, first)
-                    nursery.start_soon(self._accept, listener, nursery)
-                    await self._over.wait()
-                    working.cancel_scope.cancel()
-                if self._present is not None:
-                    with trio.move_on_after(_SETTLE_SECONDS):
-                        await self.agent.empty()
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as working:
+                await working.start(self.agent.run)
+                nursery.start_soon(self._linger)
+                if first is not None:
+                    nursery.start_soon(self._attend, first)
+                nursery.start_soon(self._listen, listener, nursery)
+                await self._over.wait()
+                working.cancel_scope.cancel()
+            if self._present is not None:
+                with trio.move_on_after(_SETTLE_SECONDS):
+                    await self.agent.empty()
+            nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
         """End what runs, and then the agent's life."""
         self._over.set()
+
+    async def _listen(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        """Take the nodes that call, also when somebody has removed the socket by which they find us."""
+        while True:
+            with listener:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(self._accept, listener, nursery)
+                    following = await self._unfound()
+                    accepting.cancel_scope.cancel()
+            listener = following
+
+    async def _unfound(self) -> trio.socket.SocketType:
+        """The socket to listen on once no node is here and none would find us; looked for at once when one has left."""
+        while True:
+            while self._present is not None:
+                self._left = trio.Event()
+                await self._left.wait()
+            if (following := self.listen_anew()) is not None:
+                return following
+            await trio.sleep(limits.AGENT_FOUND_SECONDS)
 
     async def _accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> None:
         while True:
@@ -133,6 +155,7 @@ class Serving:
                 if self._present is present:
                     self._present = None
                     self.agent.disconnect()
+                    self._left.set()
                     self._gone.set()
                     if not hello.outlives:
                         self._over.set()

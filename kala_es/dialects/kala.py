@@ -21,6 +21,7 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome, RemoteCall
 from kala_es.domain.template_functions import Value
 from kala_es.domain.tick_policy import Covered
+from kala_es.domain.trimming import Redaction
 
 INIT_PREFIX: Final = "Error occurred when initializing the job"
 """How the original begins the text when its rules refuse a job."""
@@ -173,6 +174,8 @@ class _RunView(Protocol):
     @property
     def output_digest(self) -> bytes | None: ...
     @property
+    def redacted(self) -> Redaction | None: ...
+    @property
     def reported(self) -> str | None: ...
     @property
     def stdout_bytes(self) -> int: ...
@@ -283,6 +286,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
             "output_trimmed": run.output_digest is not None,
             "output_digest": None if run.output_digest is None else run.output_digest.hex(),
+            "redacted": kala_own.redaction_fields(run.redacted),
         }
     )
 

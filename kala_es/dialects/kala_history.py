@@ -12,6 +12,7 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant
 from kala_es.domain.model import JobDraft
 from kala_es.domain.tick_list import TickOutcome
+from kala_es.domain.unanswered import Lack
 
 _REVERT: Final = struct(("position", "position", go_json.integer))
 
@@ -28,8 +29,8 @@ def parse_revert(body: bytes, head: int) -> int:
 
 
 def changes_json(changes: Iterable[Change]) -> bytes:
-    """A list of changes."""
-    return dumps({"history": [_change(change) for change in changes]})
+    """Changes, with a comma between them."""
+    return b",".join(dumps(_change(change)) for change in changes)
 
 
 def _change(change: Change) -> dict[str, Any]:
@@ -49,9 +50,11 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 class Known(NamedTuple):
-    """What is known around a tick: the definition that held, the change that brought its answer about, its runs."""
+    """What is known around a tick: the definition that held, why it has no answer if it has none, the change that
+    brought its answer about, its runs."""
 
     draft: JobDraft | None
+    lack: tuple[Lack, str] | None
     change: Change | None
     chain: Sequence[Link]
 
@@ -59,13 +62,14 @@ class Known(NamedTuple):
 def why_tick_json(tick: Instant, found: TickOutcome | None, known: Known) -> bytes:
     """What became of a tick, what brought that about, and the chain of runs from its own up to the root."""
     draft = known.draft
+    outcome, reason = (found.outcome, found.reason) if found else known.lack or ("no tick", "")
     return dumps(
         {
             "tick": instant_text(tick),
-            "outcome": found.outcome if found else "no tick",
+            "outcome": outcome,
             "at": _moment(found.at) if found else None,
             "run": found.run if found else None,
-            "reason": found.reason if found else "",
+            "reason": reason,
             "made_up_by": found.made_up_by if found else None,
             "schedule": draft.spec.schedule if draft else None,
             "timezone": draft.spec.timezone if draft else None,
@@ -81,7 +85,7 @@ def why_run_json(chain: Sequence[Link]) -> bytes:
 
 
 def _link(link: Link) -> dict[str, Any]:
-    return {
+    row: dict[str, Any] = {
         "run": link.run,
         "job": link.job,
         "cause": link.cause,
@@ -92,6 +96,19 @@ def _link(link: Link) -> dict[str, Any]:
         "outcome": link.outcome,
         "reason": link.reason,
         "attempts": link.attempts,
+    }
+    return row | {"retried": [_attempt(failed) for failed in link.retried]} if link.retried else row
+
+
+def _attempt(failed: e.AttemptFailed) -> dict[str, Any]:
+    return {
+        "attempt": failed.attempt,
+        "at": instant_text(failed.at),
+        "outcome": failed.outcome,
+        "exit_code": failed.exit_code,
+        "signal": failed.signal,
+        "reason": failed.reason,
+        "retry_at": _moment(failed.retry_at),
     }
 
 

@@ -16,6 +16,7 @@ from kala_es.domain.notify import Notify
 from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import TickPolicy
+from kala_es.domain.trimming import Redaction
 from kala_es.domain.values import Value
 
 
@@ -40,6 +41,21 @@ def _policy(value: Any, field: str) -> str:
     if policy not in ("", "all", "any"):
         raise Invalid(field, 'must be "all" or "any"')
     return "any" if policy == "any" else "all"  # the literals: see domain/values.py
+
+
+_REASON: Final = go_json.struct(("reason", "reason", go_json.text))
+
+
+def parse_reason(body: bytes) -> str:
+    """The reason that a request gives. Raises Invalid."""
+    return str(go_json.fields(go_json.loads(body), _REASON).get("reason", ""))
+
+
+def redaction_fields(redaction: Redaction | None) -> dict[str, Any] | None:
+    """Why a run has lost its output, as the run shows it."""
+    if redaction is None:
+        return None
+    return {"at": go_json.instant_text(redaction.at), "reason": redaction.reason, "by": redaction.by}
 
 
 KEYS: Final = (

@@ -1,6 +1,6 @@
 """What changes a job, beside its runs: the events that do, and the definition after each; and what caused a run."""
 
-from typing import Final, assert_never, get_args
+from typing import Final, Literal, assert_never, get_args
 
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
@@ -22,7 +22,10 @@ class Change(Value, frozen=True):
 
 
 class Link(Value, frozen=True):
-    """A run in a chain of causes: the next link is the run whose end caused it."""
+    """A run in a chain of causes: the next link is the run whose end caused it. A skipped one did not begin.
+
+    `retried` are its attempts that were tried again, if somebody looked.
+    """
 
     run: RunId
     job: JobId
@@ -32,8 +35,9 @@ class Link(Value, frozen=True):
     attempts: int
     tick: Instant | None = None
     ended: Instant | None = None
-    outcome: Outcome | None = None
+    outcome: Outcome | Literal["skipped"] | None = None
     reason: str = ""
+    retried: tuple[e.AttemptFailed, ...] = ()
 
 
 def definition_after(draft: JobDraft | None, event: ChangeEvent) -> JobDraft | None:

@@ -5,11 +5,12 @@ Those that may answer ticks are told whether the server is paused (`under`).
 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobSpec, MissReason, Outcome
+from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import Value, replace
 
 
 class CreateJob(Value, frozen=True):
-    """Create the job, or replace the definition of the one that has this id.
+    """Create the job, or replace the definition of the one that has this id. With `pause` it is paused from now on.
 
     With `answered` its schedule may have begun: the ticks up to then had their answers elsewhere.
     """
@@ -21,6 +22,7 @@ class CreateJob(Value, frozen=True):
     counters: Counters = NOTHING_DONE
     server_paused: bool = False
     answered: Instant | None = None
+    pause: Pause | None = None
 
 
 class UpdateJob(Value, frozen=True):
@@ -32,6 +34,7 @@ class UpdateJob(Value, frozen=True):
     disabled: bool = False
     server_paused: bool = False
     begun: bool = False
+    pause: Pause | None = None
 
 
 class ReplaceBody(Value, frozen=True):

@@ -16,6 +16,7 @@ from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.values import Value, replace
 
 Action = Literal["create", "change", "delete", "unchanged", "refused"]
+OnConflict = Literal["fail", "skip", "replace"]
 Known = tuple[Mapping[JobId, Job], Graph]
 
 
@@ -32,6 +33,7 @@ class Declaration(Value, frozen=True):
 
     With `prune`, jobs of the same `managed_by` that are not among them are deleted. With `begun`, the jobs were planned
     elsewhere: of their ticks those that have passed are not answered here, and none starts because it is new.
+    `on_conflict` says what becomes of a job that is there already.
     """
 
     jobs: tuple[JobDraft, ...]
@@ -40,6 +42,7 @@ class Declaration(Value, frozen=True):
     prune: bool = False
     begun: bool = False
     dry_run: bool = False
+    on_conflict: OnConflict = "replace"
 
 
 class Step(Value, frozen=True):
@@ -63,10 +66,15 @@ def command_for(draft: JobDraft, job: Job | None, asked: tuple[Declaration, Inst
             and not (draft.spec.schedule or draft.spec.parents)
         ):
             raise Invalid("schedule", "it has none any more, so it would start at once; edit it here")
-        return c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled, begun=True)
-    answered = at if declaration.begun else Instant(at - 1)
+        return c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled, begun=True, pause=draft.pause)
     return c.CreateJob(
-        job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled, counters=draft.counters, answered=answered
+        job=draft.id,
+        at=at,
+        spec=draft.spec,
+        disabled=draft.disabled,
+        counters=draft.counters,
+        answered=at if declaration.begun else Instant(at - 1),
+        pause=draft.pause,
     )
 
 

@@ -83,7 +83,8 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
 def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
     if job is not None and not job.deleted:
         update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
-        return _update(job, replace(update, server_paused=command.server_paused, begun=command.answered is not None))
+        update = replace(update, server_paused=command.server_paused, begun=command.answered is not None)
+        return _update(job, replace(update, pause=command.pause))
     check(command.spec)
     if command.answered is None:
         check_start(command.spec, command.at)
@@ -96,22 +97,38 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
             counters=command.counters,
             answered=command.answered,
         ),
+        *_paused_by(None, command),
     )
 
 
 def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     check(command.spec)
+    paused = _paused_by(job, command)
     if (command.spec, command.disabled) == (job.spec, job.disabled):
-        return ()
+        return paused
     edited: tuple[e.JobEvent, ...] = ()
-    if _replans(job.spec, command.spec):
+    if replans(job.spec, command.spec):
         if not command.begun:
             check_start(command.spec, command.at)
         edited = _leave_plan(job, command)
     updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
     if job.disabled and not command.disabled:
-        return edited + _then_answer(job, updated, command)
-    return (*edited, updated)
+        return (*edited, *_then_answer(job, updated, command), *paused)
+    return (*edited, updated, *paused)
+
+
+def _paused_by(job: Job | None, command: c.CreateJob | c.UpdateJob) -> tuple[e.JobEvent, ...]:
+    """The pause that comes with a definition, unless it is over, or the job's already."""
+    pause = command.pause
+    if pause is None or pause.is_over(command.at):
+        return ()
+    paused = e.JobPaused(job=command.job, at=command.at, until=pause.until, reason=pause.reason, by=pause.by)
+    return () if job is not None and is_paused_so(job, pause) else (paused,)
+
+
+def is_paused_so(job: Job, pause: Pause) -> bool:
+    """Whether the job is paused for this reason and as long."""
+    return job.pause is not None and (job.pause.reason, job.pause.until) == (pause.reason, pause.until)
 
 
 def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
@@ -122,7 +139,8 @@ def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     return ticks.miss(job, before if own else command.at, reason="the job was edited", now=command.at)
 
 
-def _replans(old: JobSpec, new: JobSpec) -> bool:
+def replans(old: JobSpec, new: JobSpec) -> bool:
+    """Whether an edit sets another schedule, which is then planned anew."""
     return (old.schedule, old.timezone, bool(old.parents)) != (new.schedule, new.timezone, bool(new.parents))
 
 
@@ -276,7 +294,7 @@ def _created(job: Job | None, event: e.JobCreated) -> Job:
 
 
 def _updated(job: Job, event: e.JobUpdated) -> Job:
-    if not _replans(job.spec, event.spec):
+    if not replans(job.spec, event.spec):
         owed = None if ticks.catch_up_of(event.spec) == "none" else job.owed
         return replace(job, spec=event.spec, disabled=event.disabled, owed=owed)
     answered = event.at if job.answered == event.at else Instant(event.at - 1)

@@ -155,3 +155,4 @@ class JobDraft(Value, frozen=True):
     id: JobId | None = None
     disabled: bool = False
     counters: Counters = NOTHING_DONE
+    pause: Pause | None = None

@@ -25,6 +25,25 @@ class RunsTrimmed(Value, frozen=True):
     runs: tuple[TrimmedRun, ...]
 
 
+class RunRedacted(Value, frozen=True):
+    """The output of a run is erased because somebody asked for it: `by`, the principal, for a reason."""
+
+    job: JobId
+    at: Instant
+    run: TrimmedRun
+    reason: str
+    by: str = ""
+
+
+class Redaction(Value, frozen=True):
+    """Why a run has lost its output. The event that says so is at `position`."""
+
+    at: Instant
+    position: int
+    reason: str
+    by: str = ""
+
+
 class RunsForgotten(Value, frozen=True):
     """The trimmed runs of the job that began before `run`, at `started`, and it itself, are known no more.
 
@@ -63,6 +82,6 @@ class BaseTaken(Value, frozen=True):
     forgotten: int = 0
 
 
-HistoryEvent = RunsTrimmed | RunsForgotten | BasePart | BaseTaken
-OF_HISTORY = (RunsTrimmed, RunsForgotten, BasePart, BaseTaken)
+HistoryEvent = RunsTrimmed | RunRedacted | RunsForgotten | BasePart | BaseTaken
+OF_HISTORY = (RunsTrimmed, RunRedacted, RunsForgotten, BasePart, BaseTaken)
 """They change no job's state."""

@@ -74,7 +74,7 @@ def open_log(directory: Path, folds: FoldStore) -> "LmdbEventLog":
 def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
     data = data_file(directory)
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(directory)
+    lock = hold(directory)
     undo.callback(os.close, lock)
     if was_machine_crash(directory):
         check_in_child(directory)
@@ -88,7 +88,8 @@ def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
     return LmdbEventLog(directory, LogFile(env, lock, log_id), folds)
 
 
-def _lock(directory: Path) -> int:
+def hold(directory: Path) -> int:
+    """Lock the directory of a log; the descriptor that holds it. Raises LogInUse."""
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,12 +27,12 @@ class Values(Protocol):
 class StreamIndex:
     """A fold of the log with this id: it may lag, and be lost. What it leads to may be erased since."""
 
-    _MARKER: Final = b"\x00indexed"
+    MARKER: Final = b"\x00indexed"
 
     def __init__(self, folds: FoldStore, log_id: bytes, head: int) -> None:
         self._folds = folds
         self._log_id = log_id
-        marker = folds.get(self._MARKER) or bytes(8) + log_id
+        marker = folds.get(self.MARKER) or bytes(8) + log_id
         self.position = int.from_bytes(marker[:8], "big")
         if marker[8:] != log_id or self.position > head:
             folds.clear()  # it is another log's, and so is whatever else is in it
@@ -41,7 +41,7 @@ class StreamIndex:
     @classmethod
     def fits(cls, folds: FoldStore, log_id: bytes, head: int) -> bool:
         """Whether what is there is of this log: else it would be thrown away."""
-        marker = folds.get(cls._MARKER) or b""
+        marker = folds.get(cls.MARKER) or b""
         return marker[8:] == log_id and int.from_bytes(marker[:8], "big") <= head
 
     def add(self, places: Iterable[tuple[int, str]], last: int) -> None:
@@ -54,7 +54,7 @@ class StreamIndex:
         for position, stream in places:
             key = keys.get(stream) or keys.setdefault(stream, _stream_key(stream))
             changes.append((key + position.to_bytes(8, "big"), b""))
-        changes.append((self._MARKER, last.to_bytes(8, "big") + self._log_id))
+        changes.append((self.MARKER, last.to_bytes(8, "big") + self._log_id))
         with suppress(FoldsFull):
             self._folds.write(changes)
             self.position = last

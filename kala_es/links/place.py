@@ -63,6 +63,26 @@ def dial(directory: Path) -> socket.socket | None:
     return caller
 
 
+def is_listed(directory: Path) -> bool:
+    """Whether there is a socket to be found in the directory."""
+    return (directory / SOCKET).exists()
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether an agent lives here, also one that cannot be found. Raises OSError."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def lock(directory: Path) -> int | None:
     """The descriptor that holds the agent's lock; None when another agent does."""
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

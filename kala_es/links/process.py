@@ -11,7 +11,7 @@ import trio
 
 from kala_es.link import AgentGone, LinkDown, ToNode
 from kala_es.links.frames import from_agent
-from kala_es.links.place import COMPLAINTS, dial
+from kala_es.links.place import COMPLAINTS, dial, is_locked
 from kala_es.links.wire import Wire, is_ours
 
 _MODULE: Final = "kala_es.agent"
@@ -35,6 +35,8 @@ class ProcessLink:
             if connected is not None and not is_ours(connected):
                 connected.close()
                 raise LinkDown(f"another user's process listens in {self._directory}")
+            if connected is None and is_locked(self._directory):  # it begins, it ends, or it lost its socket
+                raise LinkDown(f"the agent in {self._directory} lives and does not listen")
         except OSError as error:
             raise LinkDown(f"the agent in {self._directory} cannot be reached: {error.strerror}") from error
         is_fresh = connected is None

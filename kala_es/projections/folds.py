@@ -4,7 +4,7 @@ The folds in memory and those on disk each know how far they are (`position`, `s
 may be behind the other, and only what is new to a fold is applied to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -14,7 +14,17 @@ from kala_es.domain.model import Job
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
 from kala_es.domain.tick_policy import Pause
-from kala_es.domain.trimming import OF_HISTORY, BasePart, BaseTaken, HistoryEvent, RunsForgotten, RunsTrimmed
+from kala_es.domain.trimming import (
+    OF_HISTORY,
+    BasePart,
+    BaseTaken,
+    HistoryEvent,
+    Redaction,
+    RunRedacted,
+    RunsForgotten,
+    RunsTrimmed,
+    TrimmedRun,
+)
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
 from kala_es.projections.history import History
@@ -29,8 +39,8 @@ from kala_es.projections.stats import Stats
 _STORED: Final = b"\x00folded"
 _FORM: Final = b"2"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
-_OURS: Final = b"gjknortuvwxy"
-"""The first bytes of our keys."""
+OURS: Final = b"gjknortuvwxy"
+"""The first bytes of the keys of our rows."""
 _PAGE: Final = 10_000
 OF_NO_JOB: Final = (
     e.RequestAnswered,
@@ -106,11 +116,11 @@ class Folds:
         match event:
             case RunsTrimmed():
                 for trimmed in event.runs:
-                    run = self.runs.get(trimmed.run)
-                    self.output.drop(trimmed.run)
-                    if run is not None and not run.trimmed:
-                        self.runs.trim(trimmed)
-                        self.history.trimmed(run)
+                    self._trim(trimmed)
+            case RunRedacted():
+                self._trim(event.run)
+                redaction = Redaction(at=event.at, position=position, reason=event.reason, by=event.by)
+                self.runs.redact(event.run.run, redaction)
             case RunsForgotten():
                 for gone in self.history.forgotten(event, position):
                     self.runs.forget(gone)
@@ -119,6 +129,13 @@ class Folds:
                 pass
             case _:
                 assert_never(event)
+
+    def _trim(self, trimmed: TrimmedRun) -> None:
+        run = self.runs.get(trimmed.run)
+        self.output.drop(trimmed.run)
+        if run is not None and not run.trimmed:
+            self.runs.trim(trimmed)
+            self.history.trimmed(run)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
         if isinstance(event, e.ServerEvent):
@@ -157,12 +174,18 @@ class Folds:
 
     def forget_stored(self) -> None:
         """Empty the folds on disk, to be rebuilt from the log's beginning. What else the store holds is let be."""
-        for first in _OURS:
+        for first in OURS:
             while rows := self._store.scan(bytes([first]), bytes([first + 1]), limit=_PAGE):
                 self._store.write((key, None) for key, _ in rows)
         self._store.write([(_STORED, None)])
         self.history.forget_stored()
         self.stored = 0
+
+
+def stored_position(get: Callable[[bytes], bytes | None]) -> int | None:
+    """Up to where the rows are folded that this reads; None when they are of another form, or there are none."""
+    stored = get(_STORED) or b""
+    return int.from_bytes(stored[len(_FORM) :], "big") if stored.startswith(_FORM) else None
 
 
 def _pause_after(event: e.ServerEvent) -> Pause | None:

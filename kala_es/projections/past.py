@@ -42,10 +42,12 @@ def kept(directory: Path) -> list[Kept]:
     return sorted(found, key=lambda each: each.position)
 
 
-def keep(directory: Path, content: bytes, *, position: int, time: Instant) -> None:
-    """Add one, unless the newest is nearly the same; let go of what is too much. Raises OSError."""
+def keep(
+    directory: Path, content: bytes, *, position: int, time: Instant, every: int = limits.PAST_SNAPSHOT_EVENTS
+) -> None:
+    """Add one, unless the newest is fewer than `every` events older; let go of what is too much. Raises OSError."""
     there = kept(directory)
-    if there and position - there[-1].position < limits.PAST_SNAPSHOT_EVENTS:
+    if there and position - there[-1].position < every:
         return
     directory.mkdir(mode=0o700, exist_ok=True)
     fresh = directory / "new"

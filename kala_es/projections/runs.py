@@ -13,7 +13,7 @@ from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Cause, JobKind, Outcome
 from kala_es.domain.tick_policy import Covered
-from kala_es.domain.trimming import TrimmedRun
+from kala_es.domain.trimming import Redaction, TrimmedRun
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, Recorded
@@ -58,6 +58,7 @@ class RunSummary(Value, frozen=True):
     stderr_dropped: int = 0
     covers: Covered | None = None
     output_digest: bytes | None = None
+    redacted: Redaction | None = None
 
     @property
     def trimmed(self) -> bool:
@@ -122,6 +123,10 @@ class Runs:
         """A run has lost its output."""
         sizes = {"stdout_bytes": trimmed.stdout_bytes, "stderr_bytes": trimmed.stderr_bytes}
         self._change(trimmed.run, lambda r: replace(r, **sizes, output_digest=trimmed.digest))
+
+    def redact(self, run: RunId, redaction: Redaction) -> None:
+        """Note why a run has lost its output."""
+        self._change(run, lambda r: replace(r, redacted=redaction))
 
     def forget(self, run: RunId) -> None:
         """There is no such run any more."""

@@ -90,9 +90,13 @@ def place_in(content: IO[bytes]) -> tuple[int, bytes] | None:
 
 def fill(folds: Folds, body: bytes, head: int) -> bool:
     """Fill empty folds from what `freeze` gave. False, and they stay empty, when it does not fit."""
+    return any(filling(folds, body, head))
+
+
+def filling(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
+    """The same, a slice of jobs at a time; the last is True when it fits."""
     with suppress(ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
-        return _fill(folds, body, head)
-    return False
+        yield from _fill(folds, body, head)
 
 
 def job_in(body: bytes, job: JobId) -> Job | None:
@@ -111,24 +115,25 @@ def job_in(body: bytes, job: JobId) -> Job | None:
 def load(path: Path, folds: Folds, head: int) -> bool:
     """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged or of another log."""
     with suppress(OSError):
-        return load_content(path.read_bytes(), folds, head)
+        return fill(folds, checked(path.read_bytes()), head)
     return False
 
 
-def load_content(content: bytes, folds: Folds, head: int) -> bool:
-    """The same, of a file's content."""
+def checked(content: bytes) -> bytes:
+    """What `freeze` gave, out of a file's content; nothing when that is damaged."""
     body, digest = content[:-_DIGEST], content[-_DIGEST:]
-    return blake2b(body, digest_size=_DIGEST).digest() == digest and fill(folds, body, head)
+    return body if blake2b(body, digest_size=_DIGEST).digest() == digest else b""
 
 
-def _fill(folds: Folds, body: bytes, head: int) -> bool:
+def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     decoder = cbor2.CBORDecoder(BytesIO(body))
     top: dict[str, Any] = decoder.decode()
     if top["format"] != _FORMAT or top["position"] > head:
-        return False
+        return
     jobs: list[Job] = []
     while len(jobs) < top["jobs"]:
         jobs += [from_plain(Job, plain) for plain in decoder.decode()]
+        yield False
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
     failing = {JobId(job) for job in top.get("failing", ())}
     notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
@@ -145,4 +150,4 @@ def _fill(folds: Folds, body: bytes, head: int) -> bool:
     folds.watch.waiting.update(notices)
     folds.server_pause = from_plain(Pause, top["pause"]) if top.get("pause") else None
     folds.position, folds.latest = top["position"], Instant(top.get("time", 0))
-    return True
+    yield True

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from kala_es import codec
 from kala_es.domain import events as e
+from kala_es.domain.due import wake_at
 from kala_es.domain.ids import Instant
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
@@ -65,32 +66,34 @@ class Replay:
             raise NotKnown(f"the log ends at position {source.head}")
         self._source = source
         self._moment = moment
+        self._snapshots = snapshots
         self.folds = empty_folds()
-        self.base = newest_base(source)
-        self.begun_at = self._begin(snapshots)
+        self.begun_at = 0
+        """From where the log itself is read."""
 
-    def _begin(self, snapshots: Path | None) -> int:
-        """Fill the folds from the nearest snapshot before the moment, or from the base; where that is."""
-        base = self.base.base if self.base else 0
-        for kept in reversed(past.kept(snapshots) if snapshots else []):
-            is_near = self._moment.reaches(kept.position, kept.time)
-            if is_near and self._may_begin(kept.position, base) and self._load(kept):
-                return kept.position
-        if self.base is None:
-            return 0
-        if self._moment.position is not None and self._moment.position < base:
-            raise self._erased(base)
-        load_base(self._source, self.base, self.folds)
-        if not self._moment.reaches(base, self.folds.latest):
-            raise self._erased(base)
-        return base
+    def _begin(self) -> Iterator[None]:
+        """Fill the folds from the nearest snapshot before the moment, or from the base. Raises NotKnown."""
+        base = newest_base(self._source)
+        first = base.base if base else 0
+        for kept in reversed(past.kept(self._snapshots) if self._snapshots else []):
+            if self._moment.reaches(kept.position, kept.time) and self._may_begin(kept.position, first):
+                for done in snapshot.filling(self.folds, self._body(kept), kept.position):
+                    yield
+                    if done:
+                        return
+        if base is None:
+            return
+        if self._moment.position is not None and self._moment.position < first:
+            raise self._erased(first)
+        yield from filling_from_base(self._source, base, self.folds)
+        if not self._moment.reaches(first, self.folds.latest):
+            raise self._erased(first)
 
-    def _load(self, kept: past.Kept) -> bool:
-        """Whether the snapshot is whole and of this log: made when its last record was what it is."""
+    def _body(self, kept: past.Kept) -> bytes:
+        """The snapshot; nothing when it is damaged, or of another log, whose record at its position is another."""
         content, last = kept.content(), self._source.read_now(kept.position - 1, limit=1)
         anchor = [(r.position, snapshot.anchor_of(r.body)) for r in last]
-        is_ours = anchor == [snapshot.place_in(BytesIO(content))]
-        return is_ours and snapshot.load_content(content, self.folds, kept.position)
+        return snapshot.checked(content) if anchor == [snapshot.place_in(BytesIO(content))] else b""
 
     def _may_begin(self, position: int, base: int) -> bool:
         return position >= base or position == self._moment.position
@@ -101,11 +104,23 @@ class Replay:
         )
 
     def steps(self) -> Iterator[int]:
-        """Fold a page and tell the position, until the moment is reached."""
+        """Fold a page and tell the position, until the moment is reached. Raises NotKnown, LogDamaged."""
+        for _ in self._begin():
+            yield self.folds.position
+        self.begun_at = self.folds.position
         while page := self._source.read_now(self.folds.position, limit=_PAGE):
             wanted = list(takewhile(lambda r: self._moment.reaches(r.position, Instant(r.time)), page))
             feed(self.folds, wanted)
             yield self.folds.position
+            if len(wanted) < len(page):
+                return
+
+    def go_on(self, moment: Moment) -> Iterator[Record]:
+        """Go to a later moment; each record on the way. They are folded a page at a time."""
+        while page := self._source.read_now(self.folds.position, limit=_PAGE):
+            wanted = list(takewhile(lambda r: moment.reaches(r.position, Instant(r.time)), page))
+            yield from wanted
+            feed(self.folds, wanted)
             if len(wanted) < len(page):
                 return
 
@@ -134,6 +149,13 @@ def empty_folds() -> Folds:
     return folds
 
 
+def first_tick(folds: Folds) -> Instant | None:
+    """When the next run or attempt of all was due."""
+    paused = folds.server_pause is not None
+    wakes = (wake_at(job, server_paused=paused) for job in folds.jobs.by_id.values())
+    return min((wake for wake in wakes if wake is not None), default=None)
+
+
 def newest_base(source: Source) -> BaseTaken | None:
     """The base that counts, if there is one."""
     newest: BaseTaken | None = None
@@ -146,8 +168,8 @@ def newest_base(source: Source) -> BaseTaken | None:
     return newest
 
 
-def load_base(source: Source, base: BaseTaken, folds: Folds) -> None:
-    """Fill empty folds from a base. Raises LogDamaged."""
+def filling_from_base(source: Source, base: BaseTaken, folds: Folds) -> Iterator[None]:
+    """Fill empty folds from a base, a slice at a time. Raises LogDamaged."""
     parts: list[bytes] = []
     position = base.base
     while page := source.read_now(position, limit=_PAGE, stream=codec.base_stream(base.base)):
@@ -156,6 +178,11 @@ def load_base(source: Source, base: BaseTaken, folds: Folds) -> None:
             part = codec.decode(record)
             assert isinstance(part, BasePart)
             parts.append(part.content)
+        yield
     content = b"".join(parts[: base.parts])
-    if blake2b(content, digest_size=32).digest() != base.digest or not snapshot.fill(folds, content, base.base):
-        raise LogDamaged(f"The base at position {base.base} cannot be read.")
+    if blake2b(content, digest_size=32).digest() == base.digest:
+        for done in snapshot.filling(folds, content, base.base):
+            yield
+            if done:
+                return
+    raise LogDamaged(f"The base at position {base.base} cannot be read.")

@@ -90,12 +90,12 @@ class AgentLine:
             self._complain(f"no agent: {reason}")
 
     async def _converse(self, connection: Connection, met: trio.Event) -> None:
-        if connection.is_fresh:
-            self._book.bury()
         met_at = inf
         try:
             with trio.fail_after(_WORD_SECONDS):
                 welcome, attempts = await self._introduce(connection)
+            if connection.is_fresh:  # it has the agent's lock: none lives beside it
+                self._book.bury()
             self._book.meet(welcome, attempts, connection.send)
             self._connection, met_at = connection, trio.current_time()
             met.set()

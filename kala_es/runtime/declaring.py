@@ -9,9 +9,11 @@ import trio
 from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain.declared import Declaration, Outlook, Refused, Step, command_for, no_longer_declared, step_for
-from kala_es.domain.errors import Invalid, Overloaded
+from kala_es.domain.errors import Conflict, Invalid, Overloaded
 from kala_es.domain.ids import JobId
+from kala_es.domain.job import is_paused_so
 from kala_es.domain.model import Job, JobDraft
+from kala_es.domain.values import replace
 from kala_es.runtime.job_actor import Site
 
 _SLICE = 200
@@ -53,6 +55,12 @@ def _plan_one(
     job = _living(site, draft.id)
     children = site.folds.jobs.graph.children(draft.id), outlook.children(draft.id)
     step = step_for(draft, job, children)
+    if job is not None and declaration.on_conflict != "replace":
+        planned.steps.append(_conflict(declaration, job))
+        return
+    is_paused_otherwise = job is not None and draft.pause is not None and not is_paused_so(job, draft.pause)
+    if is_paused_otherwise and step.action == "unchanged":
+        step = replace(step, action="change")
     if draft.id in faults:
         planned.steps.append(_refusal(faults[draft.id]))
         return
@@ -64,6 +72,16 @@ def _plan_one(
         planned.steps.append(step)
     except Invalid as error:
         planned.steps.append(_refusal(Refused(job=draft.id, field=error.field, reason=error.reason)))
+
+
+def _conflict(declaration: Declaration, job: Job) -> Step:
+    """What becomes of a job that is there, and that is not to be replaced. Raises Conflict."""
+    if declaration.on_conflict == "skip":
+        return Step(job=job.id, action="unchanged")
+    reason = f"there is a job {job.id!r} already"
+    if not declaration.dry_run:
+        raise Conflict(reason)
+    return _refusal(Refused(job=job.id, field="id", reason=reason))
 
 
 def _plan_deletions(site: Site, gone: Collection[JobId], *, planned: Planned, faults: dict[JobId, Refused]) -> None:

@@ -10,6 +10,7 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import trio
 
@@ -37,6 +38,8 @@ _CRASH_PAUSE_SECONDS = 10.0
 _FULL_PAUSE_SECONDS = 1.0
 """A tick that a full disk does not let start is asked for again after this; it is not lost."""
 Decide = Callable[[Job | None, Command], tuple[e.JobEvent, ...]]
+Receipt = e.RequestAnswered | Callable[[Job | None], e.RequestAnswered | None]
+"""What is recorded as the answer. One that tells of the job is made of what the job will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Ask:
 
     command: Command
     principal: str = ""
-    receipt: e.RequestAnswered | None = None
+    receipt: Receipt | None = None
     needs_reserve: bool = False
     reply: Reply[Done] | None = None
     together: Together | None = None
@@ -141,7 +144,7 @@ class JobActor:
         before = site.folds.jobs.by_id.get(self._job)
         events = site.decide(before, under(ask.command, server_paused=site.folds.server_pause is not None))
         facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
-        facts = (*facts, ask.receipt) if ask.receipt else facts
+        facts = (*facts, *_answer(ask.receipt, before, events))
         position = site.folds.position
         if ask.together is not None:
             position = await ask.together.append(self._job, facts, ask.principal)
@@ -214,6 +217,12 @@ class JobActor:
                 state = evolve(state, event)
             position = page[-1].position
         site.folds.jobs.put(self._job, site.folds.jobs.by_id.get(self._job), state)
+
+
+def _answer(receipt: Receipt | None, before: Job | None, events: Sequence[e.JobEvent]) -> tuple[e.RequestAnswered, ...]:
+    if receipt is not None and not isinstance(receipt, e.RequestAnswered):
+        receipt = receipt(reduce(evolve, events, before))
+    return (receipt,) if receipt else ()
 
 
 def plan(timetable: Timetable, folds: Folds, job_id: JobId) -> None:

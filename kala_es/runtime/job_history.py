@@ -7,12 +7,15 @@ from typing import Final
 from kala_es import codec, limits
 from kala_es.domain.changes import CHANGES, Change, Link, definition_after
 from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.events import AttemptFailed, RunSkipped
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobDraft
 from kala_es.event_log import EventLog
 from kala_es.projections.runs import Runs, RunSummary
 
-_PAGE: Final = 1_000
+_PAGE: Final = 64
+"""Of the largest definitions this is tens of megabytes."""
+_SLICE: Final = 32
 _CHANGES: Final = {kind.__name__ for kind in CHANGES}
 
 
@@ -38,20 +41,22 @@ class JobHistory:
                     )
             position = page[-1].position
 
-    async def page(self, job: JobId, *, after: int, most: int) -> list[Change]:
-        """The changes after a position, at most so many. Raises NotFound when there never was such a job."""
+    async def check(self, job: JobId) -> None:
+        """Raise NotFound when there never was such a job."""
+        if not await self._log.read(0, limit=1, stream=codec.job_stream(job)):
+            raise NotFound(f"there is no job {job!r}, and never was")
+
+    async def slices(self, job: JobId, *, after: int) -> AsyncGenerator[list[Change], None]:
+        """The changes after a position, some at a time."""
         found: list[Change] = []
-        was_there = False
         async with aclosing(self.changes(job)) as changes:
             async for change in changes:
-                was_there = True
                 if change.position > after:
                     found.append(change)
-                if len(found) == most:
-                    break
-        if not was_there:
-            raise NotFound(f"there is no job {job!r}, and never was")
-        return found
+                if len(found) == _SLICE:
+                    yield found
+                    found = []
+        yield found
 
     async def definition_at(self, job: JobId, position: int) -> JobDraft:
         """The definition after the record at a position. Raises NotFound, Invalid when there was none then."""
@@ -69,6 +74,30 @@ class JobHistory:
             raise Invalid("position", f"there was no job {job!r} at position {position}")
         return draft
 
+    async def skipped(self, job: JobId, run: RunId) -> list[Link]:
+        """The same of a run that was asked for and did not begin: only its job's stream knows of it."""
+        position = 0
+        while page := await self._log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
+            for record in page:
+                event = codec.decode(record) if record.type == RunSkipped.__name__ else None
+                if isinstance(event, RunSkipped) and event.run == run:
+                    return [_skipped(event, record.principal), *(self.chain(event.after) if event.after else ())]
+            position = page[-1].position
+        return []
+
+    async def retried(self, run: RunId) -> tuple[AttemptFailed, ...]:
+        """The attempts of a run that were tried again, the first of them."""
+        summary, found = self._runs.get(run), list[AttemptFailed]()
+        if summary is None:
+            return ()
+        most = min(summary.attempts - (summary.retry_at is None), limits.MAX_CAUSES)
+        position, stream = summary.position, codec.job_stream(summary.job)
+        while len(found) < most and (page := await self._log.read(position, limit=_PAGE, stream=stream)):
+            failed = [codec.decode(record) for record in page if record.type == AttemptFailed.__name__]
+            found += [x for x in failed if isinstance(x, AttemptFailed) and x.run == run and x.retrying]
+            position = page[-1].position
+        return tuple(found[:most])
+
     def chain(self, run: RunId) -> list[Link]:
         """A run, the one whose end caused it, and so on up to the root; those that are not forgotten."""
         links: list[Link] = []
@@ -80,6 +109,20 @@ class JobHistory:
             links.append(_link(summary))
             following = summary.after
         return links
+
+
+def _skipped(event: RunSkipped, principal: str) -> Link:
+    return Link(
+        run=event.run,
+        job=event.job,
+        cause=event.cause,
+        principal=principal,
+        started=event.at,
+        attempts=0,
+        tick=event.tick,
+        outcome="skipped",
+        reason=event.reason,
+    )
 
 
 def _link(run: RunSummary) -> Link:

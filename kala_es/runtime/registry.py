@@ -22,7 +22,7 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.reactions import Reaction
 from kala_es.runtime.declaring import parents_first, plan_declared, refuse_any
-from kala_es.runtime.job_actor import Ask, Done, JobActor, Site
+from kala_es.runtime.job_actor import Ask, Done, JobActor, Receipt, Site
 from kala_es.runtime.together import Together
 from kala_es.runtime.turns import Turns
 
@@ -56,7 +56,7 @@ class Registry:
         """How many actors have something to do."""
         return len(self._actors)
 
-    async def ask(self, command: c.Command, principal: str = "", receipt: RequestAnswered | None = None) -> Done:
+    async def ask(self, command: c.Command, principal: str = "", receipt: Receipt | None = None) -> Done:
         """Have a command carried out. Raises its Refusal, or ActorCrashed."""
         if isinstance(command, c.CreateJob | c.UpdateJob | c.DeleteJob) and self._ties(command):
             return await self.in_background(lambda: self._ask_alone(command, principal, receipt))
@@ -69,7 +69,7 @@ class Registry:
         return has_edges(command.spec) or (old is not None and has_edges(old.spec))
 
     async def _ask_alone(
-        self, command: c.CreateJob | c.UpdateJob | c.DeleteJob, principal: str, receipt: RequestAnswered | None
+        self, command: c.CreateJob | c.UpdateJob | c.DeleteJob, principal: str, receipt: Receipt | None
     ) -> Done:
         jobs = self._site.folds.jobs
         async with self._links:
@@ -77,7 +77,7 @@ class Registry:
                 check_links(command.job, command.spec, (jobs.by_id, jobs.graph))
             return await self._ask(command, principal, receipt)
 
-    async def _ask(self, command: c.Command, principal: str, receipt: RequestAnswered | None) -> Done:
+    async def _ask(self, command: c.Command, principal: str, receipt: Receipt | None) -> Done:
         if self.stopping and isinstance(command, _BEGINNING):
             raise Unavailable("the node is stopping")
         while command.job in self._creating:

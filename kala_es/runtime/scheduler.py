@@ -5,17 +5,17 @@ Commands go to the jobs' actors; readings are frozen values from the folds, and 
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 from uuid import uuid4
 
 import trio
 
-from kala_es import codec
+from kala_es import codec, limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
-from kala_es.domain.declared import Declaration, Refused, Step
-from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound
+from kala_es.domain.declared import Declaration, Refused, Step, command_for
+from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound, Overloaded
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.model import Job, JobDraft, JobSpec
@@ -29,11 +29,17 @@ from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
+from kala_es.replay.moments import Moment, Replay
+from kala_es.runtime.archives import Archives
+from kala_es.runtime.asking import Answer as Answer
+from kala_es.runtime.asking import Key as Key
+from kala_es.runtime.asking import Origin as Origin
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.projector import Projector
+from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.tick_reader import read_ticks
@@ -61,40 +67,6 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A request's idempotency key and the digest of what it asks."""
-
-    key: str
-    fingerprint: bytes
-
-    @classmethod
-    def of(cls, key: str, *asked: bytes) -> "Key":
-        """The key of a request; `asked` is its method, path and body."""
-        digest = blake2b(digest_size=16)
-        for part in asked:
-            digest.update(len(part).to_bytes(8, "big") + part)
-        return cls(key=key, fingerprint=digest.digest())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a client is told when its request is granted."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Who asks, and what is to be remembered as the answer (both None without an idempotency key)."""
-
-    principal: str = ""
-    key: Key | None = None
-    answer: Answer | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a scheduler is made of; the node puts it together."""
 
@@ -109,7 +81,10 @@ class Parts:
     validate: Validate
     check_account: CheckAccount
     rules: Rules
+    look_back: Callable[[Moment], Replay]
+    redactor: Redactor
     compact: Compact | None = None
+    directory: Path | None = None
 
 
 class Scheduler:
@@ -121,7 +96,9 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
+        self.archives = Archives(parts.directory)
 
     # Commands
 
@@ -203,6 +180,18 @@ class Scheduler:
             raise Forbidden("local jobs are disabled")
         await self._check_account(draft.spec.terms)
 
+    async def revert(self, draft: JobDraft, origin: Origin, granted: Callable[[Job], Answer]) -> Done:
+        """Bring an earlier definition back; `granted` makes the answer that is recorded for the request's key."""
+        assert draft.id is not None
+
+        def receipt(after: Job | None) -> RequestAnswered | None:
+            return self._receipt(replace(origin, answer=granted(after))) if after else None
+
+        await (self._admit_edit(draft) if self.folds.jobs.get(draft.id) else self._admit(draft.id, draft.spec))
+        asked = Declaration(jobs=(draft,), begun=True), self.clock.now()
+        command = command_for(draft, self.folds.jobs.get(draft.id), asked)
+        return await self._parts.registry.ask(command, origin.principal, receipt)
+
     async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:
         """Replace a remote job's request body."""
         return await self._ask(c.ReplaceBody(job=job, at=self.clock.now(), body=body), origin)
@@ -277,6 +266,11 @@ class Scheduler:
         command = c.ReportStatus(job=summary.job, at=self.clock.now(), run=run, status=status)
         return await self._ask(command, origin)
 
+    async def redact(self, run: RunId, reason: str, origin: Origin) -> None:
+        """Erase what a run that is over has printed, also when the asker leaves. Idempotent."""
+        redactor = self._parts.redactor
+        await self._parts.registry.in_background(lambda: redactor.redact(run, reason, origin.principal))
+
     async def compact(self) -> tuple[int, int]:
         """Make the log's file smaller where something was erased; its size in bytes before and after."""
         return await self._parts.registry.in_background(lambda: compact_running(self._parts.compact))
@@ -346,6 +340,19 @@ class Scheduler:
         """The job's ticks t with since <= t < until, the first `most`, each with its outcome."""
         wanted = TickList(since=within[0], until=within[1], most=most)
         return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
+
+    async def past(self, moment: Moment) -> Folds:
+        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded."""
+        if self._looking_back >= limits.MAX_MOMENTS:
+            raise Overloaded(f"{limits.MAX_MOMENTS} moments of the past are looked at already")
+        self._looking_back += 1
+        try:
+            replay = self._parts.look_back(moment)
+            for _ in replay.steps():
+                await trio.lowlevel.checkpoint()
+            return replay.folds
+        finally:
+            self._looking_back -= 1
 
     def first_tick(self) -> Instant | None:
         """When the next run or attempt of all is due."""

@@ -5,11 +5,14 @@ What speaks HTTP is imported when there is something to ask: `serve` starts with
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from kala_es import limits
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
     from urllib.error import HTTPError
 
 USUAL_SERVER: Final = "http://127.0.0.1:8000"
@@ -27,19 +30,46 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def ask(server: str, path: str, value: object = None) -> Any:
-    """The answer to a GET, or with a value to a POST of it. Raises Failed."""
+    """The answer to a GET, or with a value to a POST of it; None for an empty one. Raises Failed."""
+    return _asked(server, path, None if value is None else json.dumps(value).encode())
+
+
+def send(server: str, path: str, file: IO[bytes]) -> Any:
+    """The answer to a POST of a file. Raises Failed."""
+    return _asked(server, path, file)
+
+
+def _asked(server: str, path: str, body: bytes | IO[bytes] | None) -> Any:
     import http.client
     import urllib.error
     import urllib.request
 
-    body = None if value is None else json.dumps(value).encode()
     url = f"{server.rstrip('/')}{path}"
-    headers = {"Content-Type": "application/json"} if body else {}
+    kind = "application/json" if isinstance(body, bytes) else "application/octet-stream"
+    headers = {"Content-Type": kind} if body else {}
     try:
         request = urllib.request.Request(url, data=body, headers=headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=limits.VERB_ANSWER_SECONDS) as answer:
-            return json.loads(answer.read())
+            said = answer.read()
+            return json.loads(said) if said else None
+    except urllib.error.HTTPError as refusal:
+        raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failed(f"{url}: {error}") from None
+
+
+@contextmanager
+def download(url: str) -> Iterator["HTTPResponse"]:
+    """The body of the answer to a GET, to be read bit by bit. Raises Failed."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=limits.VERB_ANSWER_SECONDS) as answer:
+            yield answer
     except urllib.error.HTTPError as refusal:
         raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -1,7 +1,8 @@
-"""`kala-es import`: take the jobs of another scheduler over, as often as wanted: the second time changes nothing.
+"""`kala-es import`: take in an archive (archives.py), or the jobs of another scheduler.
 
-Its list is translated (dialects/from_*.py) and applied like files of jobs: in one commit, all that can be taken. What
-is refused, and what of a job could not be carried over, is told job by job.
+The latter as often as wanted: the second time changes nothing. Its list is translated (dialects/from_*.py) and applied
+like files of jobs: in one commit, all that can be taken. What is refused, and what of a job could not be carried over,
+is told job by job.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
 from kala_es.verbs import plans
+from kala_es.verbs.archives import add_flags, import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
 
 Translate = Callable[[bytes, Instant], Coming]
@@ -29,17 +31,21 @@ _SOURCES: Final[Mapping[str, tuple[Translate, str]]] = {
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     about = (
-        "Take over the jobs of a NextKala or Dkron server, from its URL or a file with its list; no database is read."
+        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server, "
+        "from its URL or from a file with its list of jobs"
     )
-    parser = verbs.add_parser("import", help="take over another scheduler's jobs", description=about)
+    parser = verbs.add_parser("import", help="take in an archive, or another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
-    parser.add_argument("source", metavar="URL|FILE", help="the other server, or a file with its list as JSON")
-    parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), required=True, help="what it is")
+    parser.add_argument("source", metavar="FILE|URL", help="the archive; or the other server, or its list as JSON")
+    parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), help="what it is, if it is no archive")
     parser.add_argument("--dry-run", action="store_true", help="only report")
+    add_flags(parser)
     add_server(parser)
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    if arguments.kind is None:
+        return import_archive(arguments)
     try:
         coming = _read(arguments.kind, arguments.source)
         request = {"jobs": coming.jobs, "managed_by": arguments.kind, "begun": True}

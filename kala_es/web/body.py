@@ -1,11 +1,15 @@
-"""A request's body, read whole within its limits: too large is 413, too slow is 408."""
+"""A request's body, read whole within its limits: too large is 413, too slow is 408. A large one becomes a file."""
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from typing import IO, Final
 
 import trio
 
+from kala_es.runtime.archives import Archives
 from kala_es.web.exchange import Parts, Refused, refuse
+
+_WRITE_BYTES: Final = 1024 * 1024
 
 
 async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, seconds: float) -> bytes:
@@ -23,6 +27,35 @@ async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, sec
     if scope.cancelled_caught:
         raise Refused(refuse(408, f"the body did not arrive within {seconds:g} seconds"))
     return bytes(read)
+
+
+async def spool_body(parts: Parts, archives: Archives, *, limit: int, seconds: float) -> IO[bytes]:
+    """The body as a file without a name, which the caller closes. Raises Refused."""
+    with ExitStack() as undo:
+        file = undo.enter_context(archives.spool())
+        left, waiting = limit, bytearray()
+        with trio.move_on_after(seconds) as scope:
+            async with aclosing(parts):
+                async for part in parts:
+                    waiting += part
+                    if len(waiting) > left:
+                        raise too_large(limit)
+                    if len(waiting) >= _WRITE_BYTES:
+                        left -= len(waiting)
+                        await _write(file, bytes(waiting), archives)
+                        waiting.clear()
+            await _write(file, bytes(waiting), archives)
+        if scope.cancelled_caught:
+            raise Refused(refuse(408, f"the body did not arrive within {seconds:g} seconds"))
+        undo.pop_all()
+    file.seek(0)
+    return file
+
+
+async def _write(file: IO[bytes], content: bytes, archives: Archives) -> None:
+    if not archives.has_room():
+        raise Refused(refuse(507, "the disk has no room for this body"))
+    await trio.to_thread.run_sync(file.write, content)
 
 
 def too_large(limit: int) -> Refused:

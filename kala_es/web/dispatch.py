@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from kala_es.domain.errors import ActorCrashed, Refusal
-from kala_es.web.body import read_body
+from kala_es.web.body import read_body, spool_body
 from kala_es.web.edge import Site
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Parts, Refused, Request, Response, refuse, refuse_for
@@ -33,6 +33,8 @@ async def respond(row: Row, request: Request, site: Site, *, body: Parts) -> Res
 
 async def _answer(row: Row, request: Request, site: Site, *, body: Parts) -> Response:
     seconds = site.edge.body_seconds * row.body_patience
+    if row.spooled:
+        return await _answer_file(row, request, site, body=body)
     content = await read_body(body, request.headers, limit=row.max_body, seconds=seconds)
     request = with_key(replace(request, body=content))
     if request.key is None:
@@ -45,3 +47,9 @@ async def _answer(row: Row, request: Request, site: Site, *, body: Parts) -> Res
     if response.until_over is not None:
         await site.scheduler.tree_end(response.until_over)
     return response
+
+
+async def _answer_file(row: Row, request: Request, site: Site, *, body: Parts) -> Response:
+    seconds = site.edge.body_seconds * row.body_patience
+    with await spool_body(body, site.scheduler.archives, limit=row.max_body, seconds=seconds) as file:
+        return await row.handler(replace(request, file=file), site)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 from urllib.parse import quote
 
 from kala_es.dialects import kala
@@ -47,7 +47,7 @@ class Refused(Exception):
 class Request:
     """A request. `segments` and `params` are the path's, unquoted; header names are in lower case.
 
-    Of a query parameter given twice the last counts.
+    Of a query parameter given twice the last counts. `file` is the body of a route that takes a large one.
     """
 
     method: str
@@ -57,6 +57,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    file: IO[bytes] | None = None
     principal: str = ""
     key: Key | None = None
 

@@ -2,36 +2,46 @@
 
 from contextlib import aclosing
 from typing import Final
-from urllib.parse import urlencode
 
 from kala_es import limits
-from kala_es.dialects import kala_history
+from kala_es.dialects import kala, kala_history
 from kala_es.dialects.kala_ticks import parse_moment
-from kala_es.domain.changes import Change, brings_about
+from kala_es.domain.changes import Change, Link, brings_about
 from kala_es.domain.errors import Invalid, NotFound
+from kala_es.domain.graph import dependents
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import JobDraft
+from kala_es.domain.model import Job
 from kala_es.domain.tick_list import TickOutcome
+from kala_es.domain.unanswered import Plan, lack_of, plan_after
+from kala_es.domain.values import pack, replace
+from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
-from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
+from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
+from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import whole
 from kala_es.web.table import Parameter, Reply, Row
 
-_USUAL: Final = 1_000
 _LAST_POSITION: Final = (1 << 63) - 1
 
 
 async def list_changes(request: Request, site: Site) -> Response:
     """GET /job/{id}/history/."""
-    limit = whole(request, "limit", (1, limits.MAX_PAGE)) or _USUAL
+    job, history = _job(request), site.scheduler.history
     after = whole(request, "after", (0, _LAST_POSITION)) or 0
-    page = await site.scheduler.history.page(_job(request), after=after, most=limit + 1)
-    link: tuple[tuple[str, str], ...] = ()
-    if len(page) > limit:
-        query = urlencode({**request.query, "after": page[limit - 1].position})
-        link = (("Link", f'<{request.path}?{query}>; rel="next"'),)
-    return answer_json(kala_history.changes_json(page[:limit]), headers=link)
+    await history.check(job)
+
+    async def write(changes: list[Change]) -> bytes:
+        return kala_history.changes_json(changes)
+
+    listing = Listing(
+        slices=history.slices(job, after=after),
+        write=write,
+        ends=(b'{"history":[', b"]}\n"),
+        id_of=lambda change: str(change.position),
+        size_of=lambda change: len(pack(change.event)),
+    )
+    return await answer_list(request, listing)
 
 
 async def explain(request: Request, site: Site) -> Response:
@@ -41,21 +51,28 @@ async def explain(request: Request, site: Site) -> Response:
         raise Invalid("tick", "say which tick is meant, or which run")
     if tick:
         return await _explain_tick(parse_moment(tick.replace(" ", "+"), "tick"), request, site)
-    chain = site.scheduler.history.chain(RunId(run or ""))
+    history = site.scheduler.history
+    chain = history.chain(RunId(run or "")) or await history.skipped(_job(request), RunId(run or ""))
     if not chain or chain[0].job != _job(request):
         raise NotFound(f"there is no run {run!r} of the job {_job(request)!r}")
-    return answer_json(kala_history.why_run_json(chain))
+    return answer_json(kala_history.why_run_json(await _with_retries(chain, site)))
+
+
+async def _with_retries(chain: list[Link], site: Site) -> list[Link]:
+    """The chain; its first run says which of its attempts were tried again."""
+    return [replace(link, retried=await site.scheduler.history.retried(link.run)) for link in chain[:1]] + chain[1:]
 
 
 async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response:
     job, scheduler = _job(request), site.scheduler
-    draft = await _definition_when(tick, job, site)
+    held = await _held_at(tick, job, site)
     found = await scheduler.ticks(job, within=(tick, Instant(tick + 1)), most=1)
     run = (found[0].run or found[0].made_up_by) if found else None
     known = kala_history.Known(
-        draft=draft,
+        draft=held.draft,
+        lack=None if found else lack_of(tick, held, scheduler.folds.history.of(job).last or Instant(0)),
         change=await _reason_of(found[0], job, site) if found else None,
-        chain=scheduler.history.chain(run) if run else [],
+        chain=await _with_retries(scheduler.history.chain(run), site) if run else [],
     )
     return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, known))
 
@@ -72,29 +89,37 @@ async def _reason_of(found: TickOutcome, job: JobId, site: Site) -> Change | Non
     return cause
 
 
-async def _definition_when(moment: Instant, job: JobId, site: Site) -> JobDraft | None:
-    """The definition that the job had at a moment, the newest for one that lies ahead. Raises NotFound."""
-    draft: JobDraft | None = None
+async def _held_at(moment: Instant, job: JobId, site: Site) -> Plan:
+    """What held at a moment, the newest for one that lies ahead. Raises NotFound."""
+    held = Plan()
     was_there = False
     async with aclosing(site.scheduler.history.changes(job)) as changes:
         async for change in changes:
             was_there = True
             if change.event.at > moment:
                 break
-            draft = change.after
+            held = plan_after(held, change)
     if not was_there:
         raise NotFound(f"there is no job {job!r}, and never was")
-    return draft
+    return held
 
 
 async def revert_job(request: Request, site: Site) -> Response:
-    """POST /job/{id}/revert/: what the job was comes back by an ordinary update, or a creation if it is deleted."""
-    job, scheduler = _job(request), site.scheduler
+    """POST /job/{id}/revert/: answered as a replacement is."""
+    scheduler = site.scheduler
     position = kala_history.parse_revert(request.body, scheduler.folds.position)
-    draft = await scheduler.history.definition_at(job, position)
-    command = scheduler.create if scheduler.folds.jobs.get(job) is None else scheduler.update
-    await command(draft, request.origin(NO_CONTENT))
-    return NO_CONTENT
+    draft = await scheduler.history.definition_at(_job(request), position)
+
+    def granted(job: Job) -> Answer:
+        return Answer(status=200, headers=(JSON,), body=_wrapped(site, job))
+
+    await scheduler.revert(draft, Origin(principal=request.principal, key=request.key), granted)
+    first = scheduler.answered(request.key) if request.key else None
+    return Response(headers=(JSON,), body=first.body if first else _wrapped(site, scheduler.job(_job(request))))
+
+
+def _wrapped(site: Site, job: Job) -> bytes:
+    return b'{"job":' + kala.job_json(job, dependents(job, site.scheduler.folds.jobs.graph)) + b"}\n"
 
 
 def _job(request: Request) -> JobId:
@@ -146,7 +171,7 @@ OF_HISTORY: Final = (
         ),
         takes="Revert",
         replies=(
-            Reply(status=204, about="Done, and durable."),
+            Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
             _WRONG,
             Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error"),
             _NO_JOB,

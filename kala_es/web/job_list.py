@@ -2,17 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Final
 
 import trio
 
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.model import Job
+from kala_es.projections.folds import Folds
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.jobs import job_json
+from kala_es.web.jobs import job_json, past_json
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import flag
+from kala_es.web.past import folds_of
 
 _SLICE: Final = 250
 
@@ -39,12 +43,14 @@ class Filter:
 async def list_jobs(request: Request, site: Site) -> Response:
     """GET /job/."""
     wanted = Filter(text=request.query.get("q", "").lower(), disabled=flag(request, "disabled"))
+    folds = await folds_of(request, site)
+    encode = partial(job_json, site) if folds is site.scheduler.folds else partial(past_json, folds)
 
     async def write(jobs: list[Job]) -> bytes:
-        return b",".join([_name(job) + job_json(site, job) for job in jobs])
+        return b",".join([_name(job) + encode(job) for job in jobs])
 
     listing = Listing(
-        slices=_slices(site, wanted, request.query.get("after", "")),
+        slices=_slices(folds, wanted, request.query.get("after", "")),
         write=write,
         ends=(b'{"jobs":{', b"}}\n"),
         id_of=lambda job: job.id,
@@ -52,9 +58,9 @@ async def list_jobs(request: Request, site: Site) -> Response:
     return await answer_list(request, listing)
 
 
-async def _slices(site: Site, wanted: Filter, after: str) -> AsyncGenerator[list[Job], None]:
+async def _slices(folds: Folds, wanted: Filter, after: str) -> AsyncGenerator[list[Job], None]:
     """The jobs as they are when their slice's turn comes, in order of id: none is there twice."""
-    while jobs := site.scheduler.jobs(after=after, limit=_SLICE):
+    while jobs := list(islice(folds.jobs.after(after), _SLICE)):
         after = jobs[-1].id
         yield wanted.of(jobs)
         await trio.lowlevel.checkpoint()

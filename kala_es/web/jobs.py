@@ -10,14 +10,16 @@ import trio
 from kala_es import limits
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps, instant_text
-from kala_es.domain.errors import Forbidden, Invalid
+from kala_es.domain.errors import Forbidden, Invalid, NotFound
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId, RunId, run_for_key
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.values import replace
+from kala_es.projections.folds import Folds
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
 from kala_es.web.parameters import whole
+from kala_es.web.past import folds_of
 
 API: Final = "/api/v1"
 _PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")
@@ -41,6 +43,11 @@ def job_json(site: Site, job: Job) -> bytes:
 
 def _wrapped(site: Site, job: Job) -> bytes:
     return b'{"job":' + job_json(site, job) + b"}"
+
+
+def past_json(folds: Folds, job: Job) -> bytes:
+    """A job's JSON as it was."""
+    return kala.job_json(job, dependents(job, folds.jobs.graph))
 
 
 async def create_job(request: Request, site: Site) -> Response:
@@ -71,7 +78,13 @@ def _with_id(draft: JobDraft, index: int, asked: tuple[Request, Site]) -> JobDra
 
 async def get_job(request: Request, site: Site) -> Response:
     """GET /job/{id}/."""
-    return answer_json(_wrapped(site, site.scheduler.job(_job(request))))
+    folds = await folds_of(request, site)
+    if folds is site.scheduler.folds:
+        return answer_json(_wrapped(site, site.scheduler.job(_job(request))))
+    found = folds.jobs.get(_job(request))
+    if found is None:
+        raise NotFound(f"there was no job {_job(request)!r} at that moment")
+    return answer_json(b'{"job":' + past_json(folds, found) + b"}")
 
 
 async def replace_job(request: Request, site: Site) -> Response:

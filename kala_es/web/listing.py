@@ -18,12 +18,16 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Generic[Item]):
-    """What is listed. `write` gives a slice's JSON without the brackets, which are `ends`; `id_of` a page's last."""
+    """What is listed. `write` gives a slice's JSON without the brackets, which are `ends`; `id_of` a page's last.
+
+    `size_of` says how many bytes an item holds, if that may be many: a page of large ones ends early.
+    """
 
     slices: AsyncGenerator[list[Item], None]
     write: Callable[[list[Item]], Awaitable[bytes]]
     ends: tuple[bytes, bytes]
     id_of: Callable[[Item], str]
+    size_of: Callable[[Item], int] = lambda _: 0
 
 
 async def answer_list(request: Request, listing: Listing[Item]) -> Response:
@@ -32,9 +36,13 @@ async def answer_list(request: Request, listing: Listing[Item]) -> Response:
     if limit is None:
         return answer_json(_written(listing, listing.slices))
     page: list[Item] = []
+    held = 0
     async with aclosing(listing.slices):
         async for items in listing.slices:
             page += items
+            held += sum(map(listing.size_of, items))
+            if held > limits.PAGE_BYTES:
+                limit = min(limit, max(len(page) - 1, 1))
             if len(page) > limit:
                 break
     link = (_next_link(request, listing.id_of(page[limit - 1])),) if len(page) > limit else ()

@@ -1,16 +1,18 @@
 """What is asked about the server itself: counters, health, readiness, and the description of this API."""
 
 from kala_es.dialects import kala
+from kala_es.replay.moments import first_tick
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
+from kala_es.web.past import folds_of
 
 
 async def get_stats(request: Request, site: Site) -> Response:
     """GET /stats/."""
-    scheduler = site.scheduler
-    return answer_json(
-        kala.stats_json(scheduler.folds.stats, next_run_at=scheduler.first_tick(), created=scheduler.clock.now())
-    )
+    scheduler, folds = site.scheduler, await folds_of(request, site)
+    if folds is not scheduler.folds:
+        return answer_json(kala.stats_json(folds.stats, next_run_at=first_tick(folds), created=folds.latest))
+    return answer_json(kala.stats_json(folds.stats, next_run_at=scheduler.first_tick(), created=scheduler.clock.now()))
 
 
 async def compact(request: Request, site: Site) -> Response:

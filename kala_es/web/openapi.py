@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from kala_es.web.schemas import SCHEMAS
 from kala_es.web.table import Parameter, Reply, Row
 
+_MEDIA: Final = {"Bytes": "application/octet-stream"}
 _ABOUT = "A job scheduler on an append-only event log, a drop-in for NextKala."
 
 
@@ -35,7 +36,8 @@ def _operation(row: Row) -> dict[str, Any]:
         "responses": {str(reply.status): _reply(reply) for reply in row.replies},
     }
     if row.takes:
-        operation["requestBody"] = {"required": True, "content": _content(row.takes, "application/json")}
+        media = _MEDIA.get(row.takes, "application/json")
+        operation["requestBody"] = {"required": True, "content": _content(row.takes, media)}
     return operation
 
 

@@ -25,7 +25,7 @@ async def get_output(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
     run = run_of(request, site)
     if run.trimmed and run.stdout_bytes + run.stderr_bytes:
-        raise Gone(OUTPUT_GONE)
+        raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
     channel = choice(request, "channel", CHANNELS)
     size = _size(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, stream, ticks
+from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -28,6 +28,7 @@ _AFTER_RUN: Final = Parameter(name="after", kind="string", about="Only runs that
 _LIMIT: Final = Parameter(
     name="limit", kind="integer", about=f"At most so many, 1 to {limits.MAX_PAGE}; the next page is in the Link header."
 )
+_AT: Final = Parameter(name="at", kind="string", about="As it was known then: a time, or a position of the log.")
 _RESUME: Final = Parameter(name="after", kind="integer", about="Only events after this position of the log.")
 _LAST_EVENT: Final = Parameter(
     name="Last-Event-ID", kind="integer", about="The same, as a browser says it when it reconnects.", where="header"
@@ -45,8 +46,9 @@ _OF_JOBS: Final = (
             _AFTER_JOB,
             Parameter(name="q", kind="string", about="Only jobs with this text in name, id, owner or command."),
             Parameter(name="disabled", kind="boolean", about="Only disabled jobs, or only enabled ones."),
+            _AT,
         ),
-        replies=(Reply(status=200, about="The jobs by id.", schema="Jobs"), _WRONG),
+        replies=(Reply(status=200, about="The jobs by id.", schema="Jobs"), _WRONG, _BUSY),
     ),
     Row(
         method="POST",
@@ -98,7 +100,8 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.get_job,
         summary="Read a job",
-        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), _NO_JOB),
+        parameters=(_AT,),
+        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), _WRONG, _NO_JOB, _BUSY),
         direct=True,
     ),
     Row(
@@ -284,6 +287,7 @@ _OF_RUNS: Final = (
             _BUSY,
         ),
     ),
+    runs.REDACT,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",
@@ -324,7 +328,8 @@ _OF_THE_SERVER: Final = (
         pattern=f"{API}/stats/",
         handler=meta.get_stats,
         summary="Read the server's counters",
-        replies=(Reply(status=200, about="The counters.", schema="Stats"),),
+        parameters=(_AT,),
+        replies=(Reply(status=200, about="The counters.", schema="Stats"), _WRONG, _BUSY),
     ),
     Row(
         method="POST",
@@ -337,6 +342,7 @@ _OF_THE_SERVER: Final = (
             *_CHANGE,
         ),
     ),
+    *snapshots.ROWS,
     Row(
         method="GET",
         pattern=f"{API}/notices/",

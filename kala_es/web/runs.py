@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from kala_es import limits
-from kala_es.dialects import kala
+from kala_es.dialects import kala, kala_own
 from kala_es.domain.errors import Gone, Invalid, NotFound
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import replace
@@ -16,6 +16,7 @@ from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
 from kala_es.web.listing import Listing, answer_list
+from kala_es.web.table import Reply, Row
 
 _SLICE: Final = 100
 _ENDS: Final = (b'{"job_stats":[', b"]}\n")
@@ -129,6 +130,31 @@ async def report_status(request: Request, site: Site) -> Response:
     run = run_of(request, site).id
     await site.scheduler.report_status(run, kala.parse_status(request.body), request.origin())
     return NO_CONTENT
+
+
+async def redact_run(request: Request, site: Site) -> Response:
+    """POST /job/{id}/executions/{run}/redact/: erase what the run printed, for a reason."""
+    reason = kala_own.parse_reason(request.body)
+    await site.scheduler.redact(run_of(request, site).id, reason, request.origin())
+    return NO_CONTENT
+
+
+REDACT: Final = Row(
+    method="POST",
+    pattern="/api/v1/job/{id}/executions/{run}/redact/",
+    handler=redact_run,
+    summary="Erase what a run printed, and note who asked for it, and why",
+    takes="Redaction",
+    replies=(
+        Reply(status=204, about="Noted, erased, and durable."),
+        Reply(status=400, about="The request is wrong; the answer says where.", schema="Error"),
+        Reply(status=404, about="There is no such run.", schema="Error"),
+        Reply(status=409, about="The run is in flight.", schema="Error"),
+        Reply(status=413, about="The body is too large.", schema="Error"),
+        Reply(status=503, about="The server is stopping; try again.", schema="Error"),
+        Reply(status=507, about="The disk has no room to erase; ask again.", schema="Error"),
+    ),
+)
 
 
 async def cancel_run(request: Request, site: Site) -> Response:

@@ -7,6 +7,7 @@ from kala_es.domain.declared import Action
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
 from kala_es.domain.tick_policy import Overlap
+from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
 from kala_es.web.terms_schema import TERMS
 
@@ -146,6 +147,15 @@ _CHANGE: Final[Schema] = {
     "with_parent": {**_TEXT, "description": "The deleted parent that took the job along."},
 }
 _A_CHANGE: Final = _object(_CHANGE, optional=("until", "reason", "with_parent"))
+_ATTEMPT: Final[Schema] = {
+    "attempt": _COUNT,
+    "at": _TIME,
+    "outcome": {"enum": [*get_args(Outcome)]},
+    "exit_code": _SOME_NUMBER,
+    "signal": _SOME_NUMBER,
+    "reason": _TEXT,
+    "retry_at": _SOME_TIME,
+}
 _CAUSE: Final[Schema] = {
     "run": _TEXT,
     "job": _TEXT,
@@ -154,17 +164,18 @@ _CAUSE: Final[Schema] = {
     "tick": _SOME_TIME,
     "started_at": _TIME,
     "ended_at": _SOME_TIME,
-    "outcome": {"enum": [*get_args(Outcome), None]},
+    "outcome": {"enum": [*get_args(Outcome), "skipped", None]},
     "reason": _TEXT,
     "attempts": _COUNT,
+    "retried": {**_list(_object(_ATTEMPT)), "description": "Of the first run: its attempts that were tried again."},
 }
 _WHY: Final[Schema] = {
     **{name: schema for name, schema in _TICK.items() if name != "outcome"},
-    "outcome": {"enum": [*_TICK["outcome"]["enum"], "no tick"]},
+    "outcome": {"enum": [*_TICK["outcome"]["enum"], *get_args(Lack)]},
     "schedule": {"type": ["string", "null"], "description": "The one that held then."},
     "timezone": {"type": ["string", "null"]},
     "change": {"anyOf": [_A_CHANGE, {"type": "null"}], "description": "The one that brought it about."},
-    "chain": _list(_object(_CAUSE)),
+    "chain": _list(_object(_CAUSE, optional=("retried",))),
 }
 _RUN: Final[Schema] = {
     "id": _TEXT,
@@ -189,6 +200,7 @@ _RUN: Final[Schema] = {
     "covers": {"anyOf": [_COVERS, {"type": "null"}]},
     "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
     "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
+    "redacted": {"anyOf": [_object({"at": _TIME, "reason": _TEXT, "by": _TEXT}), {"type": "null"}]},
 }
 _STEP: Final[Schema] = {
     "id": _TEXT,
@@ -259,6 +271,7 @@ SCHEMAS: Final[Schema] = {
     "History": _object({"history": _list(_A_CHANGE)}),
     "Why": _object(_WHY, optional=tuple(name for name in _WHY if name not in ("run", "chain"))),
     "Revert": _object({"position": _COUNT}),
+    "Redaction": _object({"reason": _TEXT}),
     "PauseDraft": _object({"reason": _TEXT, "until": _SOME_TIME}, optional=("reason", "until")),
     "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},

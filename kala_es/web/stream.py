@@ -15,7 +15,7 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import events as e
-from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
+from kala_es.domain.trimming import BasePart, BaseTaken, RunRedacted, RunsForgotten, RunsTrimmed
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import ALL, Entry, Topic
@@ -33,7 +33,9 @@ _PAGE: Final = 64
 _LAST_POSITION: Final = (1 << 63) - 1
 EVENT_TYPES: Final = tuple(
     kind.__name__
-    for kind in get_args(e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent | RunsTrimmed | RunsForgotten)
+    for kind in get_args(
+        e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent | RunsTrimmed | RunRedacted | RunsForgotten
+    )
 )
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"

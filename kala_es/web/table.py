@@ -40,7 +40,8 @@ class Reply:
 class Row:
     """A route. A `direct` one is served in front of Quart: the hot ones, and those whose body has a limit of its own.
 
-    Its body is waited for `body_patience` times as long as usual. `replayed` completes an answer that is given again.
+    Its body is waited for `body_patience` times as long as usual; with `spooled` it comes as a file. `replayed`
+    completes an answer that is given again.
     `initializing` marks the routes whose errors begin as the original's do when a job is refused.
     """
 
@@ -55,6 +56,7 @@ class Row:
     initializing: bool = False
     max_body: int = limits.MAX_BODY_BYTES
     body_patience: int = 1
+    spooled: bool = False
     replayed: Callable[[Request, Response], Response] | None = None
 
     @property

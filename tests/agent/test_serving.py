@@ -33,7 +33,7 @@ from kala_es.link import (
     Welcome,
 )
 from kala_es.links.frames import encode, from_agent, from_node
-from kala_es.links.place import dial, listen
+from kala_es.links.place import SOCKET, dial, is_listed, listen
 from kala_es.links.wire import Wire
 
 
@@ -90,7 +90,11 @@ async def office(directory: Path) -> AsyncIterator[Office]:
     """An agent at work; whatever happens, it is over within a while."""
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            serving = Serving(Agent(Patient(), Patient(), SystemClock()), lambda environment, files: None)
+            serving = Serving(
+                Agent(Patient(), Patient(), SystemClock()),
+                lambda environment, files: None,
+                lambda: None if is_listed(directory) else trio.socket.from_stdlib_socket(listen(directory)),
+            )
             listener = trio.socket.from_stdlib_socket(listen(directory))
             over = trio.Event()
 
@@ -205,6 +209,30 @@ async def test_it_ends_when_it_holds_nothing_and_nobody_comes(
         await node.wire.close()
         await agent.over.wait()
         assert dial(tmp_path) is None
+
+
+@pytest.mark.parametrize("is_present", [True, False])
+async def test_it_is_found_again_when_its_socket_was_removed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, is_present: bool
+) -> None:
+    async with office(tmp_path) as agent:
+        first = agent.call()
+        await first.hello()
+        first.wire.send(start("r"))
+        if is_present:
+            (tmp_path / SOCKET).unlink()
+            await first.wire.close()
+        else:
+            await first.wire.close()
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            (tmp_path / SOCKET).unlink()
+        await trio.sleep(2 * limits.AGENT_FOUND_SECONDS)
+        second = agent.call()
+        await second.hello()
+        second.wire.send(List())
+        listed = await second.until(Listed)
+        assert isinstance(listed, Listed)
+        assert [each.run for each in listed.attempts] == ["r"]
 
 
 async def test_it_stays_while_it_holds_something(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

@@ -18,7 +18,7 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, RemoteCall, Run
 from kala_es.domain.notify import NoticeId
 from kala_es.domain.reactions import Step, Tree
-from kala_es.domain.trimming import BasePart, BaseTaken, RunsForgotten, RunsTrimmed
+from kala_es.domain.trimming import BasePart, BaseTaken, RunRedacted, RunsForgotten, RunsTrimmed
 from kala_es.domain.values import Value, from_plain, to_plain
 from kala_es.event_log import NewRecord, Record
 from kala_es.projections.runs import RunSummary
@@ -143,6 +143,7 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
     }
     streams |= {e.ServerPaused: "server", e.ServerResumed: "server"}
     streams |= {RunsTrimmed: "history", RunsForgotten: "history", BasePart: "base:0", BaseTaken: "bases"}
+    streams |= {RunRedacted: "redactions"}
     expected = streams.get(kind, "job:J")
     assert codec.stream_of(event) == codec.encode(event).stream == expected
 

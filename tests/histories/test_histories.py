@@ -45,10 +45,10 @@ async def replayed(kept: list[Record]) -> Folds:
     return folds
 
 
-def state(name: str) -> dict[str, Any]:
-    """What the folds say after a history, as JSON has it."""
-    folds = trio.run(replayed, records(name))
-    recorded = [Recorded(r.position, codec.decode(r), r.principal) for r in records(name)]
+def state(kept: list[Record]) -> dict[str, Any]:
+    """What the folds say after these records, as JSON has it."""
+    folds = trio.run(replayed, kept)
+    recorded = [Recorded(r.position, codec.decode(r), r.principal) for r in kept]
     runs = {r.event.run for r in recorded if isinstance(r.event, e.RunStarted)}
     keys = [r.event.key for r in recorded if isinstance(r.event, e.RequestAnswered)]
     said = {
@@ -69,7 +69,7 @@ def state(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_history_replays_to_its_state(name: str) -> None:
     kept = json.loads((HERE / f"{name}.state.json").read_text())
-    said = state(name)
+    said = state(records(name))
     pairs = zip(said["runs"], kept["runs"], strict=True)  # a later version may say more of a run, never otherwise
     said["runs"] = [{name: run[name] for name in old} for run, old in pairs]
     assert said == kept

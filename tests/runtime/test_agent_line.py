@@ -1,12 +1,12 @@
 """The node's line to its agent, on MockClock: how soon it calls again, and what it says of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 
 from kala_es.domain.ids import Instant
-from kala_es.link import VERSION, Chunk, Hello, LinkDown, Listed, ToAgent, ToNode, Welcome
+from kala_es.link import VERSION, Chunk, Hello, Key, LinkDown, Listed, ToAgent, ToNode, Welcome
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.order_book import OrderBook, OutOfOrder
 
@@ -14,9 +14,11 @@ from kala_es.runtime.order_book import OrderBook, OutOfOrder
 class Brief:
     """A link whose connections are down so many seconds after the meeting; then it brings `last`, if there is one."""
 
-    is_fresh = False
-
-    def __init__(self, seconds: float, last: ToNode | None = None) -> None:
+    def __init__(
+        self, seconds: float, last: ToNode | None = None, *, is_fresh: bool = False, is_mute: bool = False
+    ) -> None:
+        self.is_fresh = is_fresh
+        self._is_mute = is_mute
         self.calls: list[float] = []
         self._seconds = seconds
         self._last = last
@@ -34,6 +36,9 @@ class Brief:
 
     async def receive(self) -> Sequence[ToNode]:
         """The introduction, then the end."""
+        if self._is_mute:
+            await trio.lowlevel.checkpoint()
+            raise LinkDown("cut")
         if not self._met:
             self._met = True
             return [Welcome(VERSION, "a", 1, 0), Listed(())]
@@ -48,14 +53,15 @@ class Brief:
 
 
 @asynccontextmanager
-async def calling(link: Brief) -> AsyncIterator[list[str]]:
-    """A line that calls; what it complains of."""
+async def calling(link: Brief, lost: Callable[[Key], None] = lambda _: None) -> AsyncIterator[list[str]]:
+    """A line that calls; what it complains of. Its book has an attempt of an earlier life of the node."""
     complaints: list[str] = []
 
     def take(_: object) -> None:
         raise OutOfOrder("a gap")
 
-    book = OrderBook(durable=lambda _: 0, lost=lambda _: None)
+    book = OrderBook(durable=lambda _: 0, lost=lost)
+    book.inherit(("old", 1), 0, lambda: None)
     line = AgentLine(link, book, hello=lambda: Hello(VERSION, 0), take=take, complain=complaints.append)
     async with trio.open_nursery() as nursery:
         await nursery.start(line.run)
@@ -86,3 +92,17 @@ async def test_after_a_connection_that_lasted_the_next_is_made_at_once(autojump_
         await trio.sleep(10)
     assert [round(at, 1) - round(link.calls[0], 1) for at in link.calls] == [0, 3, 6, 9]
     assert complaints == []
+
+
+async def test_an_agent_that_was_started_and_did_not_get_to_work_makes_nothing_lost(autojump_clock):
+    lost: list[Key] = []
+    async with calling(Brief(3.0, is_fresh=True, is_mute=True), lost.append):
+        await trio.sleep(10)
+    assert lost == []
+
+
+async def test_an_agent_that_was_started_and_is_at_work_makes_lost_what_another_had(autojump_clock):
+    lost: list[Key] = []
+    async with calling(Brief(3.0, is_fresh=True), lost.append):
+        await trio.sleep(10)
+    assert lost == [("old", 1)]

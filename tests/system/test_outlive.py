@@ -200,6 +200,22 @@ def test_an_agent_that_is_terminated_says_how_its_runs_ended(lives: Lives) -> No
     assert run["output"].endswith("last words")
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_run_goes_on_and_is_found_though_the_agents_socket_was_removed(lives: Lives, is_up: bool) -> None:
+    job = lives.start("echo begun; while ! [ -e go ]; do sleep 0.05; done; echo done", cwd=str(lives.data))
+    assert lives.printed(job) == "begun"
+    if is_up:
+        (lives.data / "agent.sock").unlink()
+    lives.server.kill9()
+    if not is_up:
+        (lives.data / "agent.sock").unlink()
+    lives.again()
+    assert lives.runs(job)[0]["outcome"] is None
+    (lives.data / "go").touch()
+    (run,) = lives.ended(job)
+    assert (run["outcome"], run["output"]) == ("succeeded", "begun\ndone")
+
+
 def test_an_agent_without_work_or_server_ends(lives: Lives) -> None:
     agent = lives.agent
     assert is_alive(agent)

@@ -3,12 +3,17 @@
 from typing import Any
 
 import pytest
+import trio
 
+from kala_es import limits
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.events import JobCreated, JobUpdated, RunSkipped, RunStarted
 from kala_es.domain.ids import SECOND, Instant
+from kala_es.domain.retention import Kept
+from kala_es.runtime.scheduler import Rules
 from tests.nodes import FAILS
 from tests.web.edges import API, FAR, draft, serving
+from tests.web.test_openapi import check
 
 
 async def get(site: Any, path: str) -> Any:
@@ -68,6 +73,21 @@ async def test_pages_and_what_is_wrong():
             assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
 
 
+async def test_a_page_of_large_definitions_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", 1_000)
+    async with serving() as site:
+        await site.create("j")
+        for i in range(40):
+            await site.http.put(f"{API}/job/j/", json=draft(stdin=f"{i} " * 500))
+        page = await site.http.get(f"{API}/job/j/history/?limit=100")
+        found = page.json()["history"]
+        assert len(found) < 40
+        while "Link" in page.headers:
+            page = await site.http.get(page.headers["Link"].partition(">")[0].lstrip("<"))
+            found += page.json()["history"]
+        assert found == (await get(site, "/job/j/history/"))["history"]
+
+
 async def test_why_a_run_began_up_to_what_began_it_all():
     async with serving({"fails": FAILS}) as site:
         await site.create("handler")
@@ -94,6 +114,7 @@ async def test_why_a_tick_became_what_it_did():
         assert (coming["outcome"], coming["chain"]) == ("coming", [])
         none = await get(site, "/job/j/why/?tick=2099-01-02T00:00:00Z")
         assert (none["outcome"], none["schedule"]) == ("no tick", "R/2099-01-01T00:00:00Z/P2D")
+        assert "has no such tick" in none["reason"]
         before = await get(site, "/job/j/why/?tick=2001-01-02T00:00:00Z")
         assert (before["outcome"], before["schedule"]) == ("no tick", None)
         await site.create("once", schedule="")
@@ -114,6 +135,58 @@ async def test_why_a_tick_was_skipped_names_the_change():
         assert (why["outcome"], why["reason"], why["change"]["reason"]) == ("skipped", "paused", "a move")
 
 
+async def test_which_attempts_were_tried_again():
+    async with serving({"fails": FAILS}) as site:
+        await site.create("j", "fails", retries=2)
+        run = await site.run_whole("j")
+        await site.run_whole("j")
+        answer = await site.http.get(f"{API}/job/j/why/?run={run}")
+        check(answer.content, "Why")
+        (link,) = answer.json()["chain"]
+        assert (link["attempts"], link["outcome"]) == (3, "failed")
+        assert [(each["attempt"], each["outcome"], each["exit_code"]) for each in link["retried"]] == [
+            (1, "failed", 1),
+            (2, "failed", 1),
+        ]
+
+
+async def test_why_a_run_that_was_asked_for_did_not_begin():
+    async with serving() as site:
+        await site.create("top")
+        await site.create("child", parent_jobs=["top"], schedule="", disabled=True)
+        root = await site.run_whole("top")
+        (skipped,) = site.node.events(RunSkipped)
+        chain = (await get(site, f"/job/child/why/?run={skipped.run}"))["chain"]
+        assert [(link["run"], link["outcome"], link["reason"]) for link in chain] == [
+            (skipped.run, "skipped", "disabled"),
+            (root, "succeeded", ""),
+        ]
+        assert (await site.http.get(f"{API}/job/top/why/?run={skipped.run}")).status_code == 404
+
+
+async def test_a_tick_whose_answer_is_forgotten(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TRIMMED_RUNS_REMEMBERED", 2)
+    monkeypatch.setattr(limits, "BASE_RUNS", 3)
+    async with serving(rules=Rules(kept=Kept(runs=1))) as site:
+        await site.create("j", schedule="* * * * * *")
+        first, *_ = await site.node.ends("j")
+        tick = next(each.tick for each in site.node.events(RunStarted) if each.run == first.run)
+        await trio.sleep(60)
+        why = await get(site, f"/job/j/why/?tick={instant_text(tick)}")
+        assert (why["outcome"], why["run"], why["schedule"]) == ("forgotten", None, "* * * * * *")
+
+
+async def test_a_tick_whose_job_was_deleted_first():
+    async with serving() as site:
+        await site.create("j", schedule="", disabled=True)
+        tick = (await get(site, "/job/j/history/"))["history"][0]["time"]
+        assert (await get(site, f"/job/j/why/?tick={tick}"))["outcome"] == "waiting"
+        await site.http.delete(f"{API}/job/j/")
+        assert (await get(site, f"/job/j/why/?tick={tick}"))["outcome"] == "unanswered"
+
+
 @pytest.mark.parametrize("query", ["", "?tick=noon", "?tick=2099-01-01T00:00:00Z&run=r"])
 async def test_what_cannot_be_explained(query: str):
     async with serving() as site:
@@ -123,27 +196,81 @@ async def test_what_cannot_be_explained(query: str):
         assert (await site.http.get(f"{API}/job/none/why/?tick=2099-01-01T00:00:00Z")).status_code == 404
 
 
+async def position_of(site: Any, index: int) -> int:
+    """The position of one of the job's changes."""
+    return int((await get(site, "/job/j/history/"))["history"][index]["position"])
+
+
 async def test_a_definition_comes_back():
     async with serving() as site:
         await site.create("j", command="one")
-        first = site.node.node.folds.position
+        before = await get(site, "/job/j/")
+        first = await position_of(site, 0)
         await site.http.put(f"{API}/job/j/", json=draft(command="two"))
+        answer = await revert(site, "j", first)
+        assert (answer.status_code, answer.json()) == (200, before)
+        assert await get(site, "/job/j/") == before
+        assert len(site.node.events(JobUpdated)) == 2
+        assert (await revert(site, "j", first)).json() == before, "it is so already"
+        assert len(site.node.events(JobUpdated)) == 2
+
+
+async def test_a_repetition_gets_the_first_answer():
+    async with serving() as site:
+        await site.create("j", command="one")
+        await site.http.put(f"{API}/job/j/", json=draft(command="two"))
+        first = await revert(site, "j", 1, **{"Idempotency-Key": "k"})
+        await site.http.put(f"{API}/job/j/", json=draft(command="three"))
+        again = await revert(site, "j", 1, **{"Idempotency-Key": "k"})
+        assert (again.status_code, again.content) == (200, first.content)
+        assert (await get(site, "/job/j/"))["job"]["command"] == "three"
+        assert (await revert(site, "j", 2, **{"Idempotency-Key": "k"})).status_code == 422
+
+
+async def test_a_schedule_that_has_begun_comes_back_and_nothing_that_passed_runs():
+    async with serving() as site:
+        body = {"jobs": {"j": draft(schedule="R/2020-01-01T00:00:00Z/P100Y")}}
+        assert (await site.http.post(f"{API}/job/apply/", json=body)).status_code == 200
+        await site.http.put(f"{API}/job/j/", json=draft())
         for _ in range(2):
-            assert (await revert(site, "j", first, **{"Idempotency-Key": "k"})).status_code == 204
-        assert (await get(site, "/job/j/"))["job"]["command"] == "one"
-        assert len(site.node.events(JobUpdated)) == 2
-        assert (await revert(site, "j", first)).status_code == 204, "it is so already"
-        assert len(site.node.events(JobUpdated)) == 2
+            answer = await revert(site, "j", await position_of(site, 0))
+            assert (answer.status_code, answer.json()["job"]["next_run_at"]) == (200, "2120-01-01T00:00:00Z")
+            assert (await site.http.delete(f"{API}/job/j/")).status_code == 204
+        assert not site.node.events(RunStarted)
 
 
 async def test_a_deleted_job_comes_back():
     async with serving() as site:
         await edited(site)
-        second = (await get(site, "/job/j/history/"))["history"][1]["position"]
-        assert (await revert(site, "j", second)).status_code == 204
-        job = (await get(site, "/job/j/"))["job"]
-        assert (job["command"], job["retries"], job["disabled"]) == ("two", 3, False)
+        answer = await revert(site, "j", await position_of(site, 1))
+        job = answer.json()["job"]
+        assert (answer.status_code, job["command"], job["retries"], job["disabled"]) == (200, "two", 3, False)
         assert len(site.node.events(JobCreated)) == 2
+        gone = await revert(site, "j", await position_of(site, 4))
+        assert (gone.status_code, gone.json()["field"]) == (400, "position")
+
+
+async def test_a_job_that_runs_once_does_not_run_because_it_came_back():
+    async with serving() as site:
+        await site.create("j", schedule="")
+        await site.node.ends("j")
+        await site.http.delete(f"{API}/job/j/")
+        answer = await revert(site, "j", 1)
+        assert (answer.status_code, answer.json()["job"]["next_run_at"]) == (200, "0001-01-01T00:00:00Z")
+        await site.http.put(f"{API}/job/j/", json=draft())
+        refused = await revert(site, "j", 1)
+        assert (refused.status_code, refused.json()["field"]) == (400, "schedule")
+        assert len(site.node.events(RunStarted)) == 1
+
+
+async def test_a_parent_that_is_gone_keeps_a_definition_from_coming_back():
+    async with serving() as site:
+        await site.create("p")
+        await site.create("j", schedule="", parent_jobs=["p"])
+        await site.http.put(f"{API}/job/j/", json=draft())
+        await site.http.delete(f"{API}/job/p/")
+        answer = await revert(site, "j", await position_of(site, 0))
+        assert (answer.status_code, answer.json()["field"]) == (400, "parent_jobs")
 
 
 async def test_what_cannot_come_back():

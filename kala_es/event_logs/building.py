@@ -1,0 +1,92 @@
+"""Makes a log's file of values that are there already: those of another log, or of an archive.
+
+It is made beside, in `log/building.mdb`, and gets its name when it is whole and durable: whatever cuts this off leaves
+the directory with the log that it had, or none. The directory is held (`lock`) meanwhile.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from kala_es import log_tree
+from kala_es.event_log import LogError, LogIsFull
+from kala_es.event_logs.check import CLOSED, FORMAT, data_file, dump_tree, map_bytes, say, says_full, sync_names
+from kala_es.event_logs.lmdb import hold
+from kala_es.limits import DISK_RESERVE_BYTES
+
+_TOGETHER_BYTES: Final = 8 * 1024 * 1024
+"""So much is put in one transaction."""
+
+
+class Building:
+    """A log in the making. Made by `build`."""
+
+    def __init__(self, env: lmdb.Environment, directory: Path) -> None:
+        self._env = env
+        self._directory = directory
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._size = 0
+
+    def put(self, first: int, value: bytes) -> None:
+        """Add a value (batch.py) whose first record has this position; they rise. Raises LogIsFull."""
+        self._waiting.append((first.to_bytes(8, "big"), value))
+        self._size += len(value)
+        if self._size >= _TOGETHER_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize - self._size < DISK_RESERVE_BYTES:
+            raise LogIsFull(f"There is no room in {self._directory} for a log that is being made.")
+        with self._env.begin(write=True) as txn:
+            records = self._env.open_db(b"records", txn=txn)
+            for pair in self._waiting:
+                txn.put(*pair, append=True, db=records)
+        self._waiting, self._size = [], 0
+
+    def finish(self, log_id: bytes, tree: log_tree.Span) -> None:
+        """Make it durable, with the digests of all its records."""
+        self._write()
+        with self._env.begin(write=True) as txn:
+            meta = self._env.open_db(b"meta", txn=txn)
+            txn.put(b"format", str(FORMAT).encode(), db=meta)
+            txn.put(b"id", log_id, db=meta)
+            txn.put(b"tree", dump_tree(tree), db=meta)
+        self._env.sync(True)
+
+
+@contextmanager
+def build(directory: Path) -> Iterator[Building]:
+    """A log in the making, for a directory that nobody else uses; on leaving it takes the place of what is there.
+
+    Raises LogInUse, LogIsFull, LogError; then, and on any other exception, what is there is left as it is.
+    """
+    data = data_file(directory)
+    data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = hold(directory)
+    beside = data.with_name("building.mdb")
+    try:
+        beside.unlink(missing_ok=True)
+        with _open(beside, directory) as env:
+            yield Building(env, directory)
+        beside.replace(data)
+        for parent in (data.parent, directory, directory.absolute().parent):
+            sync_names(parent)
+        say(directory, CLOSED)
+        sync_names(directory)
+    except (lmdb.Error, OSError) as error:
+        if says_full(error, beside, 0):
+            raise LogIsFull(f"There is no room for a log in {directory}: {error}.") from error
+        raise LogError(f"No log can be made in {directory}: {error}.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _open(file: Path, directory: Path) -> lmdb.Environment:
+    size = map_bytes(directory)
+    return lmdb.open(os.fspath(file), subdir=False, lock=False, map_size=size, mode=0o600, max_dbs=4, sync=False)

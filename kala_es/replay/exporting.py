@@ -1,0 +1,90 @@
+"""Makes an archive of a log, as it is at one moment, beside whoever has it open.
+
+As a program, `python -m kala_es.replay.exporting DIRECTORY SINCE OUTPUT RESERVE`, it writes the archive to its standard
+output, for a server that goes on meanwhile. It fails with a sentence on standard error and 1; with 3
+when there is no room, with 4 when there is no such position.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from kala_es import archive
+from kala_es.event_log import LogError, LogIsFull
+from kala_es.limits import ARCHIVE_BLOCK_BYTES
+from kala_es.replay.log_file import Moment, NoSuchPosition, items_of, open_moment, since
+
+Write = Callable[[bytes], object]
+OUTPUT: Final = "OutputChunk"
+"""The type of the records that are left out on demand."""
+NO_ROOM_EXIT: Final = 3
+NO_POSITION_EXIT: Final = 4
+
+
+def export(directory: Path, write: Write, *, after: int = 0, output: bool = True) -> archive.End:
+    """Write an archive of what a log has after a position; what it ends with. Raises LogError.
+
+    Without `output`, records of the output of runs become holes.
+    """
+    with open_moment(directory) as moment:
+        writer = archive.Writer()
+        tree = moment.tree_at(after)
+        now = time.time_ns() // 1000
+        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=output)))
+        records = 0
+        for block in _blocks(moment, after, output=output):
+            records += archive.rows_in(block.items)
+            write(writer.block(block))
+        erased = moment.position - after - records
+        end = archive.End(position=moment.position, digest=moment.digest(), records=records, erased=erased)
+        write(writer.end(end))
+    return end
+
+
+def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Block]:
+    items: list[archive.Item] = []
+    size, place = 0, after
+    for batch, value in moment.batches(after):
+        some = items_of(since(batch, after), value, without=() if output else (OUTPUT,))
+        more = len(value)
+        if items and size + more > ARCHIVE_BLOCK_BYTES:
+            block = archive.Block(place + 1, place + _places(items), items)
+            yield block
+            items, size, place = [], 0, block.last
+        items += some
+        size += more
+    if items:
+        yield archive.Block(place + 1, place + _places(items), items)
+
+
+def _places(items: Sequence[archive.Item]) -> int:
+    rows = archive.rows_in(items)
+    return rows if rows == len(items) else rows + sum(item[0] for item in items if not isinstance(item, bytes))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write an archive to standard output; the exit code."""
+    directory, after, output, reserve = Path(argv[0]), int(argv[1]), argv[2] == "all", int(argv[3])
+
+    def write(content: bytes) -> None:
+        disk = os.statvfs(directory)
+        if disk.f_bavail * disk.f_frsize < reserve:
+            raise LogIsFull("there is no room for an archive")
+        sys.stdout.buffer.write(content)
+
+    try:
+        export(directory, write, after=after, output=output)
+        sys.stdout.buffer.flush()
+    except (LogError, OSError) as error:
+        print(error, file=sys.stderr)
+        if isinstance(error, LogIsFull):
+            return NO_ROOM_EXIT
+        return NO_POSITION_EXIT if isinstance(error, NoSuchPosition) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

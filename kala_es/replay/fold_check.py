@@ -1,0 +1,223 @@
+"""Folds a log anew, in a place of its own, and compares that with the folds and the snapshot that its directory has.
+
+`python -m kala_es.replay.fold_check DIRECTORY` does it, and says what it found (children.py).
+"""
+
+import gc
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from hashlib import blake2b
+from io import BytesIO
+from itertools import takewhile, zip_longest
+from pathlib import Path
+from typing import Any, Final
+
+import cbor2
+import lmdb
+import msgspec
+
+from kala_es import codec
+from kala_es.domain.events import Event
+from kala_es.domain.trimming import BasePart, BaseTaken
+from kala_es.event_log import LogDamaged, Record
+from kala_es.event_logs.check import CLOSED, boot_id
+from kala_es.event_logs.stream_index import StreamIndex
+from kala_es.fold_store import FoldStore
+from kala_es.fold_stores.lmdb import open_folds
+from kala_es.projections import snapshot
+from kala_es.projections.folds import OURS, Folds, stored_position
+from kala_es.projections.recorded import Recorded
+from kala_es.replay.children import Tell, say
+from kala_es.replay.log_file import Moment, open_moment
+
+_BASE: Final = BaseTaken.__name__.encode()
+_DIGEST: Final = 32
+_PAGE: Final = 10_000
+_TOGETHER: Final = 5_000
+"""Events that are folded together."""
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """So many events were folded. `folds` and `snapshot` are where those that are there were compared; None: not."""
+
+    events: int
+    folds: int | None = None
+    snapshot: int | None = None
+
+
+def decoded(record: Record) -> Event:
+    """A record's event. Raises LogDamaged, LogIsNewer."""
+    try:
+        return codec.decode(record)
+    except (cbor2.CBORDecodeError, ValueError, TypeError, KeyError) as error:
+        raise LogDamaged(f"Position {record.position} holds a {record.type} that cannot be read: {error}.") from error
+
+
+def compare(directory: Path, *, tell: Tell) -> Compared:
+    """Fold the log in a directory, and compare. Raises LogDamaged, LogError."""
+    with ExitStack() as stack:
+        kept = stack.enter_context(_open_kept(directory))
+        moment = stack.enter_context(open_moment(directory))
+        store = open_folds(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kala-es-"))))
+        stack.callback(store.close)
+        folds, events = Folds(store), 0
+        base = _begin(folds, moment)
+        stored = None if kept is None else kept.stored(moment)
+        saved = _saved(directory / "snapshot.cbor", base, moment)
+        for page, position in _steps(moment, {stored or 0, saved[0] if saved else 0}):
+            folds.apply(page)
+            events += len(page)
+            if kept is not None and position == stored:
+                kept.check(store, position)
+            if saved is not None and position == saved[0]:
+                saved = _check_saved(saved, folds, page)
+            tell(position)
+        return Compared(events=events, folds=stored, snapshot=saved[0] if saved else None)
+
+
+def _steps(moment: Moment, stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
+    """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
+    events: list[Recorded] = []
+    for batch, _ in moment.batches():
+        records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
+        events += [Recorded(record.position, decoded(record), record.principal) for record in records]
+        for stop in sorted(stop for stop in stops if batch.first <= stop < batch.last):
+            yield [event for event in events if event.position <= stop], stop
+            events = [event for event in events if event.position > stop]
+        if len(events) >= _TOGETHER or batch.last in (*stops, moment.position):
+            yield events, batch.last
+            events = []
+
+
+def _begin(folds: Folds, moment: Moment) -> int:
+    """Fill the folds of memory from the newest base, if there is one; from where the state is folded."""
+    base = None
+    for batch, value in moment.batches():
+        if _BASE in value:
+            taken = [decoded(Record(0, *row)) for row in batch.rows if row[1] == BaseTaken.__name__]
+            base = next((event for event in reversed(taken) if isinstance(event, BaseTaken)), base)
+    if base is None:
+        return 0
+    content = b"".join(_parts(moment, base))
+    if blake2b(content, digest_size=_DIGEST).digest() != base.digest or not snapshot.fill(folds, content, base.base):
+        raise LogDamaged(f"The base at position {base.base} cannot be read.")
+    folds.base = base
+    return base.base
+
+
+def _parts(moment: Moment, base: BaseTaken) -> Iterator[bytes]:
+    left = base.parts
+    for batch, _ in moment.batches(base.base):
+        for row in batch.rows:
+            part = decoded(Record(0, *row)) if row[1] == BasePart.__name__ and left else None
+            if isinstance(part, BasePart) and part.base == base.base:
+                left -= 1
+                yield part.content
+
+
+class _Kept:
+    """The folds on disk of a directory, as they are at one moment."""
+
+    def __init__(self, txn: "lmdb.Transaction[bytes]") -> None:
+        self._txn = txn
+
+    def stored(self, moment: Moment) -> int | None:
+        """Up to where they are folded; None if they are of another log or release: then a start makes them anew.
+
+        Raises LogDamaged: nothing is folded before it is durable.
+        """
+        position = stored_position(self._txn.get)
+        is_ours = (self._txn.get(StreamIndex.MARKER) or b"")[8:] == moment.log_id
+        if not is_ours or position is None:
+            return None
+        _check_end(position, moment, "folds")
+        return position
+
+    def check(self, store: FoldStore, position: int) -> None:
+        """Compare with folds of the log up to a position. Raises LogDamaged."""
+        for first in OURS:
+            for ours, theirs in zip_longest(self._rows(first), _rows(store, first)):
+                if ours != theirs:
+                    key = min(pair[0] for pair in (ours, theirs) if pair is not None)
+                    raise LogDamaged(f"The folds at position {position} are not those of the log: {key!r} differs.")
+
+    def _rows(self, first: int) -> Iterator[tuple[bytes, bytes]]:
+        with self._txn.cursor() as cursor:
+            found = cursor.set_range(bytes([first]))
+            yield from takewhile(lambda pair: pair[0][0] == first, cursor.iternext()) if found else ()
+
+
+def _rows(store: FoldStore, first: int) -> Iterator[tuple[bytes, bytes]]:
+    start = bytes([first])
+    while rows := store.scan(start, bytes([first + 1]), limit=_PAGE):
+        yield from rows
+        start = rows[-1][0] + b"\0"
+
+
+@contextmanager
+def _open_kept(directory: Path) -> Iterator[_Kept | None]:
+    """None: there are none, or none that a start would trust."""
+    folds = directory / "folds"
+    try:
+        word = (folds / "boot").read_text().splitlines()[0].strip()
+    except (OSError, IndexError, ValueError):
+        word = ""
+    if word not in (CLOSED, boot_id()) or not (folds / "data.mdb").exists():
+        yield None
+        return
+    lock = os.access(folds, os.W_OK)
+    with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
+        yield _Kept(txn)
+
+
+def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
+    """The position and the bytes of a snapshot that a start would look at: it is whole, and not older than the base."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    body, digest = content[:-_DIGEST], content[-_DIGEST:]
+    place = snapshot.place(path) if blake2b(body, digest_size=_DIGEST).digest() == digest else None
+    if place is None or place[0] < max(base, 1):
+        return None
+    _check_end(place[0], moment, "snapshot")
+    return place[0], body
+
+
+def _check_end(position: int, moment: Moment, what: str) -> None:
+    if position > moment.position:
+        raise LogDamaged(
+            f"The log ends at position {moment.position}, and its {what} at {position}: what came after is gone."
+        )
+
+
+def _check_saved(saved: tuple[int, bytes], folds: Folds, page: Sequence[Recorded]) -> tuple[int, bytes] | None:
+    """None: it is of another log. Raises LogDamaged."""
+    position, body = saved
+    anchor = cbor2.CBORDecoder(BytesIO(body)).decode()["anchor"]
+    if not page or page[-1].position != position or snapshot.anchor_of(codec.encode(page[-1].event).body) != anchor:
+        return None
+    if _plain(body) != _plain(b"".join(snapshot.freeze(folds, anchor))):
+        raise LogDamaged(f"The snapshot at position {position} is not the state of the log there.")
+    return saved
+
+
+def _plain(body: bytes) -> tuple[Any, dict[str, Any]]:
+    decoder = cbor2.CBORDecoder(BytesIO(body))
+    top, jobs = decoder.decode(), dict[str, Any]()
+    while len(jobs) < top["jobs"]:
+        jobs |= {job["id"]: job for job in decoder.decode()}
+    return top, jobs
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare the folds of a directory with its log, and say what was found; the exit code."""
+    gc.disable()  # events and states hold no cycles, and there are many
+    return say(lambda tell: compare(Path(argv[0]), tell=tell))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,179 @@
+"""A log's file as it is at one moment, read beside whoever has it open. Nothing in it is changed.
+
+The moment lasts as long as it is held; meanwhile a server that appends finds no freed page to use again.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Final
+
+import cbor2
+import lmdb
+
+from kala_es import archive, log_tree
+from kala_es.event_log import LogDamaged, LogError
+from kala_es.event_logs.batch import Batch, decode_batch
+from kala_es.event_logs.check import data_file, read_format
+
+_INDEFINITE: Final = 0x9F
+"""A value that begins with this ends with a byte more, before its checksum."""
+
+
+class NoSuchPosition(LogError):
+    """The log ends before this position, or it is within erased records."""
+
+
+class Moment:
+    """All values of a log, as they were when it was opened. Made by `open_moment`."""
+
+    def __init__(self, directory: Path, txn: "lmdb.Transaction[bytes]", log_id: bytes) -> None:
+        self._directory = directory
+        self._txn = txn
+        self.log_id = log_id
+        last = next(self._decoded(reverse=True), (None, b""))[0]
+        self.position = last.last if last else 0
+        """Of the last record; 0 in an empty log."""
+        self._digest = last.digest if last else b""
+
+    def digest(self) -> bytes:
+        """The log's digest. Of a log whose last commit is from before there were any it takes reading all of it."""
+        return self._digest or self.tree_at(self.position).root()
+
+    def batches(self, after: int = 0) -> Iterator[tuple[Batch, bytes]]:
+        """The values that hold what comes after a position, decoded, each with its bytes. Raises LogDamaged."""
+        last = None
+        for batch, value in self._decoded(after + 1):
+            if last is not None and batch.first != last + 1:
+                raise LogDamaged(
+                    f"The log in {self._directory} is damaged: position {last} is followed by {batch.first}."
+                )
+            last = batch.last
+            if last > after:
+                yield batch, value
+
+    def tree_at(self, position: int) -> log_tree.Span:
+        """The digests of all places up to a position. Reads all before it. Raises NoSuchPosition, LogDamaged."""
+        if position > self.position:
+            raise NoSuchPosition(f"The log in {self._directory} ends at position {self.position}, before {position}.")
+        tree = log_tree.Span()
+        for batch, value in self.batches() if position else ():
+            if batch.last >= position:
+                until(batch, position).extend(tree)
+                break
+            extend(tree, batch, value)
+        return tree
+
+    def _decoded(self, position: int = 1, *, reverse: bool = False) -> Iterator[tuple[Batch, bytes]]:
+        with self._txn.cursor() as cursor:
+            if reverse:
+                pairs = cursor.iterprev() if cursor.last() else iter(())
+            else:
+                pairs = cursor.iternext() if _seek(cursor, position) else iter(())
+            for found, value in pairs:
+                yield decode_batch(int.from_bytes(found, "big"), value), value
+
+
+def _seek(cursor: "lmdb.Cursor[bytes]", position: int) -> bool:
+    """Go to the value that holds a position; to the last if it lies beyond. False: there is none."""
+    key = position.to_bytes(8, "big")
+    if not cursor.set_range(key):
+        return cursor.last()
+    return cursor.key() == key or cursor.prev() or cursor.first()
+
+
+@contextmanager
+def open_moment(directory: Path) -> Iterator[Moment]:
+    """The log in a directory as it is now. Raises LogError, LogDamaged, LogIsNewer."""
+    data = data_file(directory)
+    if not data.exists() or not data.stat().st_size:
+        raise LogError(f"There is no log in {directory}.")
+    lock = os.access(data.parent, os.W_OK)  # LMDB notes who reads; where it cannot, nobody writes either
+    try:
+        env = lmdb.open(os.fspath(data.parent), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
+    except lmdb.Error as error:
+        raise LogDamaged(f"The log in {directory} cannot be opened: {error}.") from error
+    with env:
+        log_id = read_format(env)
+        if log_id is None:
+            raise LogDamaged(f"{data} holds no log.")
+        with env.begin(db=env.open_db(b"records", create=False)) as txn:
+            yield Moment(directory, txn, log_id)
+
+
+def until(batch: Batch, position: int) -> Batch:
+    """What a value holds up to a position. Raises NoSuchPosition when that is within a hole."""
+    if batch.last <= position:
+        return batch
+    for hole in batch.holes:
+        if hole.first <= position < hole.first + hole.count - 1:
+            raise NoSuchPosition(
+                f"Position {position} is within erased records, {hole.first} to {hole.first + hole.count - 1}; "
+                f"take {hole.first - 1} or {hole.first + hole.count - 1}."
+            )
+    kept = [place for place in batch.positions if place <= position]
+    holes = [hole for hole in batch.holes if hole.first <= position]
+    return Batch(batch.first, position, kept, batch.rows[: len(kept)], holes)
+
+
+def since(batch: Batch, position: int) -> Batch:
+    """What a value holds after a position. Raises NoSuchPosition when that is within a hole."""
+    if batch.first > position:
+        return batch
+    until(batch, position)
+    places = [place for place in batch.positions if place > position]
+    holes = [hole for hole in batch.holes if hole.first > position]
+    return Batch(position + 1, batch.last, places, batch.rows[len(batch.rows) - len(places) :], holes, batch.digest)
+
+
+def rows_of(batch: Batch, value: bytes) -> list[bytes]:
+    """The rows of a value's records, or of the last of them, cut out of its bytes: to encode them takes longer."""
+    if batch.holes:
+        return [cbor2.dumps(row) for row in batch.rows]
+    sizes = list(log_tree.row_sizes(batch.rows))
+    end = len(value) - 4 - (value[0] == _INDEFINITE)
+    starts = list(accumulate(sizes, initial=end - sum(sizes)))
+    return [value[start:stop] for start, stop in pairwise(starts)]
+
+
+def extend(tree: log_tree.Span, batch: Batch, value: bytes) -> None:
+    """Add a value's records to the digests of all before: as `Batch.extend`, in less time. Raises LogDamaged."""
+    if batch.holes:
+        batch.extend(tree)
+        return
+    tree.add_leaves(log_tree.leaves(rows_of(batch, value)))
+    if batch.digest and batch.digest != tree.root():
+        raise LogDamaged(
+            f"The records at positions {batch.first} to {batch.last}, or earlier ones, were changed: "
+            "the digest that was recorded with them does not fit."
+        )
+
+
+def items_of(batch: Batch, value: bytes, *, without: Collection[str] = ()) -> Sequence[archive.Item]:
+    """A value's rows and holes, in order; holes that meet are one. Records of types that are left out are holes."""
+    rows = rows_of(batch, value)
+    if not (batch.holes or without):
+        return rows
+    placed: list[tuple[int, archive.Item]] = [(hole.first, [hole.count, hole.digests]) for hole in batch.holes]
+    for position, row, fields in zip(batch.positions, rows, batch.rows, strict=True):
+        is_kept = fields[1] not in without
+        placed.append((position, row if is_kept else [1, log_tree.leaf(row)]))
+    return list(_joined(sorted(placed, key=itemgetter(0))))
+
+
+def _joined(placed: Sequence[tuple[int, archive.Item]]) -> Iterator[archive.Item]:
+    gap: log_tree.Span | None = None
+    for position, item in placed:
+        if isinstance(item, bytes):
+            if gap is not None:
+                yield [gap.end - gap.first, gap.digests]
+                gap = None
+            yield item
+            continue
+        gap = log_tree.Span(position - 1) if gap is None else gap
+        gap.add_all(item[1], item[0])
+    if gap is not None:
+        yield [gap.end - gap.first, gap.digests]

@@ -1,0 +1,87 @@
+"""What `show` shows: jobs, a run, the counters and the runs in flight at a moment, in the API's own JSON."""
+
+import json
+from typing import Any, Final
+
+from kala_es import codec
+from kala_es.dialects import kala
+from kala_es.dialects.go_json import instant_text
+from kala_es.domain.events import OutputChunk
+from kala_es.domain.graph import dependents
+from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.model import Job
+from kala_es.event_log import Record
+from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.projections.folds import Folds
+from kala_es.projections.recorded import Recorded
+from kala_es.replay.moments import Moment, NotKnown, Source, first_tick
+
+_PAGE: Final = 500
+_ALL: Final = (1 << 63) - 1
+_OUTPUT_BYTES: Final = 1 << 20
+
+
+def jobs(folds: Folds) -> dict[str, Any]:
+    """All jobs, as `GET /job/` has them."""
+    return {"jobs": {job.id: _job(folds, job) for job in folds.jobs.after("")}}
+
+
+def job(folds: Folds, job_id: str) -> dict[str, Any]:
+    """One job, as `GET /job/{id}/` has it. Raises NotKnown."""
+    found = folds.jobs.get(JobId(job_id))
+    if found is None:
+        raise NotKnown(f"there is no job {job_id!r} at that moment")
+    return {"job": _job(folds, found)}
+
+
+def _job(folds: Folds, found: Job) -> Any:
+    return json.loads(kala.job_json(found, dependents(found, folds.jobs.graph)))
+
+
+def stats(folds: Folds) -> dict[str, Any]:
+    """The counters, as `GET /stats/` has them; `created` is the latest event's time."""
+    text = kala.stats_json(folds.stats, next_run_at=first_tick(folds), created=folds.latest)
+    said: dict[str, Any] = json.loads(text)
+    return said
+
+
+def busy(folds: Folds) -> dict[str, Any]:
+    """The runs in flight, oldest first."""
+    runs = [
+        {"run": run.id, "job": job, "started": instant_text(run.started), "attempt": run.attempt, "status": run.status}
+        for job, run in folds.busy
+    ]
+    return {"busy": runs}
+
+
+def run(source: Source, run_id: str, moment: Moment) -> dict[str, Any]:
+    """A run as it was known at a moment, with the first part of its output. Reads the whole log. Raises NotKnown."""
+    catalogue = Folds(MemoryFoldStore())
+    catalogue.position = _ALL
+    output, position, wanted = bytearray(), 0, run_id.encode()
+    while page := source.read_now(position, limit=_PAGE):
+        position = page[-1].position
+        for record in page:
+            if not moment.reaches(record.position, Instant(record.time)):
+                return _run(catalogue, run_id, bytes(output))
+            if wanted in record.body:
+                _note(catalogue, record, (RunId(run_id), output))
+    return _run(catalogue, run_id, bytes(output))
+
+
+def _note(catalogue: Folds, record: Record, about: tuple[RunId, bytearray]) -> None:
+    event, (run_id, output) = codec.decode(record), about
+    if getattr(event, "run", None) != run_id:
+        return
+    catalogue.apply([Recorded(record.position, event, record.principal)])
+    if isinstance(event, OutputChunk) and len(output) < _OUTPUT_BYTES:
+        output += event.content
+
+
+def _run(catalogue: Folds, run_id: str, output: bytes) -> dict[str, Any]:
+    found = catalogue.runs.get(RunId(run_id))
+    if found is None:
+        raise NotKnown(f"there is no run {run_id!r} at that moment")
+    is_cut = len(output) >= _OUTPUT_BYTES
+    text = output[:_OUTPUT_BYTES].decode("utf-8", "replace")
+    return {"run": json.loads(kala.run_json(found, text, remote=False, truncated=is_cut))}

@@ -1,0 +1,88 @@
+"""Archives of the log of a node that runs: made and read by processes of their own, so that everything else goes on.
+
+What is made is written into an unnamed file in the data directory, at its own speed: the moment of which it is
+(replay/log_file.py) is held no longer than that takes, however slow the client is who wants it.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import IO, Any
+
+import trio
+
+from kala_es.domain.errors import Forbidden, Invalid, LogFull, Overloaded, Unavailable
+from kala_es.domain.model import JobDraft
+from kala_es.limits import DISK_RESERVE_BYTES, MAX_EXPORTS
+from kala_es.replay.exporting import NO_POSITION_EXIT, NO_ROOM_EXIT
+from kala_es.replay.jobs_of import load
+
+
+class Archives:
+    """Makes archives of the log in `directory`; None: the log is in memory."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._made_now = 0
+
+    def spool(self) -> IO[bytes]:
+        """A file without a name for an archive that is coming. The caller closes it. Raises OSError."""
+        return tempfile.TemporaryFile(dir=self._directory)
+
+    def has_room(self) -> bool:
+        """Whether more of it may come."""
+        return shutil.disk_usage(self._directory or tempfile.gettempdir()).free >= DISK_RESERVE_BYTES
+
+    async def make(self, *, after: int, output: bool) -> IO[bytes]:
+        """An archive of what the log has after a position, whole, as a file that has no name. The caller closes it.
+
+        Raises Forbidden (in memory), Invalid (no such position), Overloaded, LogFull, Unavailable.
+        """
+        if self._directory is None:
+            raise Forbidden("this server keeps everything in memory; there is no log to export")
+        if self._made_now >= MAX_EXPORTS:
+            raise Overloaded(f"{MAX_EXPORTS} archives are being made already")
+        self._made_now += 1
+        try:
+            with ExitStack() as undo:
+                file = undo.enter_context(self.spool())
+                what = (os.fspath(self._directory), str(after), "all" if output else "none", str(DISK_RESERVE_BYTES))
+                _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
+                undo.pop_all()
+            file.seek(0)
+            return file
+        finally:
+            self._made_now -= 1
+
+    async def jobs(self, file: IO[bytes]) -> tuple[JobDraft, ...]:
+        """The jobs of an archive. Raises Invalid: this is none, or not a whole one."""
+        done = await _run("kala_es.replay.jobs_of", stdin=file, capture_stdout=True)
+        if done.returncode:
+            raise Invalid("", _sentence(done))
+        return await trio.to_thread.run_sync(load, done.stdout)
+
+
+async def _run(module: str, *arguments: str, **streams: Any) -> "CompletedProcess[bytes]":
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return await trio.run_process(
+        [sys.executable, "-P", "-m", module, *arguments],
+        capture_stderr=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        **streams,
+    )
+
+
+def _sentence(done: "CompletedProcess[bytes]") -> str:
+    return (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["its process died"])[-1]
+
+
+def _check(done: "CompletedProcess[bytes]") -> None:
+    if done.returncode == NO_POSITION_EXIT:
+        raise Invalid("since", _sentence(done))
+    if done.returncode:
+        raise (LogFull if done.returncode == NO_ROOM_EXIT else Unavailable)(_sentence(done))

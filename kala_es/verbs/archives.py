@@ -1,0 +1,67 @@
+"""`kala-es import FILE`: an archive becomes, or goes on with, the log of a directory; or a server takes its jobs in."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from kala_es.archive import ArchiveRefused
+from kala_es.event_log import LogError
+from kala_es.verbs.applying import show
+from kala_es.verbs.asking import Failed, send
+
+_SNAPSHOT = "/api/v1/snapshot/"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that are for archives."""
+    parser.add_argument("--data", metavar="DIR", help="of an archive: become, or go on with, a stopped server's log")
+    parser.add_argument(
+        "--on-conflict",
+        choices=("fail", "skip", "replace"),
+        help="of an archive: take its jobs in, without their runs; and what becomes of those that are there already",
+    )
+
+
+def import_archive(arguments: argparse.Namespace) -> int:
+    """Import an archive into a directory, or its jobs into a server; the exit code."""
+    if bool(arguments.data) == bool(arguments.on_conflict):
+        print("kala-es: an archive is imported with --data DIR, or its jobs with --on-conflict", file=sys.stderr)
+        return 2
+    if arguments.data and arguments.dry_run:
+        print("kala-es: --dry-run is for jobs; `kala-es verify` checks an archive", file=sys.stderr)
+        return 2
+    try:
+        with _opened(arguments.source) as file:
+            _import_log(file, arguments) if arguments.data else _import_jobs(file, arguments)
+    except ArchiveRefused as error:
+        print(f"kala-es: {arguments.source}: {error}", file=sys.stderr)
+        return 1
+    except (LogError, OSError, Failed) as error:
+        print(f"kala-es: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[IO[bytes]]:
+    if source == "-":
+        yield sys.stdin.buffer
+        return
+    with open(source, "rb") as file:
+        yield file
+
+
+def _import_log(file: IO[bytes], arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from kala_es.runtime.rebuilding import import_into
+
+    end = import_into(file, Path(arguments.data))
+    print(f"kala-es: {end.records} records; the log is at {end.position}:{end.digest.hex()}")
+
+
+def _import_jobs(file: IO[bytes], arguments: argparse.Namespace) -> None:
+    dry_run = "&dry_run=true" if arguments.dry_run else ""
+    show(send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file))

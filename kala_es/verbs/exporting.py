@@ -1,0 +1,85 @@
+"""`kala-es export`: a log as one file, of a server that runs or of a directory."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from kala_es import archive
+from kala_es.event_log import LogError
+from kala_es.verbs.asking import Failed, download
+
+Produce = Callable[[IO[bytes]], archive.End]
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("export", help="write a log as one file, an archive")
+    parser.set_defaults(verb=_export)
+    parser.add_argument("file", metavar="FILE", help="the archive to write; - for standard output")
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--data", type=Path, metavar="DIR", help="a server's directory; the server may run")
+    whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--since", type=int, default=0, metavar="POSITION", help="only what comes after it, to go on from an archive"
+    )
+    parser.add_argument("--no-output", action="store_true", help="leave the output of runs out")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    try:
+        end = _write(arguments.file, lambda file: _produce(arguments, file))
+    except (LogError, archive.ArchiveRefused, Failed, OSError) as error:
+        print(f"kala-es: {error}", file=sys.stderr)
+        return 1
+    print(f"kala-es: {end.records} records, up to {end.position}:{end.digest.hex()}", file=sys.stderr)
+    return 0
+
+
+def _produce(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
+    if arguments.data:
+        from kala_es.replay.exporting import export
+
+        return export(arguments.data, file.write, after=arguments.since, output=not arguments.no_output)
+    output = "none" if arguments.no_output else "all"
+    with download(f"{arguments.server.rstrip('/')}/api/v1/snapshot/?since={arguments.since}&output={output}") as body:
+        *_, end = archive.read(_Copying(body, file))
+    assert isinstance(end, archive.End)
+    return end
+
+
+class _Copying:
+    """A file that is read, and written elsewhere as far as it was read."""
+
+    def __init__(self, source: Any, target: IO[bytes]) -> None:
+        self._source = source
+        self._target = target
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        content: bytes = self._source.read(size)
+        self._target.write(content)
+        return content
+
+
+def _write(name: str, produce: Produce) -> archive.End:
+    """The file is there whole and durable, or not at all."""
+    if name == "-":
+        end = produce(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return end
+    path = Path(name)
+    fresh = path.with_name(f"{path.name}.part")
+    try:
+        with fresh.open("wb") as file:
+            end = produce(file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+    return end

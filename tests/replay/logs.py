@@ -1,0 +1,41 @@
+"""Logs in directories for tests: filled, erased from in places, and read again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kala_es.event_log import NewRecord
+from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.fold_stores.memory import MemoryFoldStore
+
+
+def new(number: int, size: int = 20) -> NewRecord:
+    """A record; every third is of a run's output."""
+    kind = "OutputChunk" if number % 3 == 2 else "RunStarted"
+    body = number.to_bytes(4, "big") * (size // 4)
+    return NewRecord(f"job:{number % 5}", kind, 1, 1_700_000_000_000_000 + number, "álice", body)
+
+
+def opened(directory: Path) -> LmdbEventLog:
+    """The log in a directory, or a new one."""
+    directory.mkdir(exist_ok=True)
+    return open_log(directory, MemoryFoldStore())
+
+
+async def fill(directory: Path, count: int, *, erase: Sequence[int] = (), size: int = 20) -> tuple[int, bytes]:
+    """Append so many records in commits of nine, then erase some; the head and the digest."""
+    log = opened(directory)
+    head = log.head
+    for first in range(head, head + count, 9):
+        await log.append([new(number, size) for number in range(first, min(first + 9, head + count))])
+    await log.trim(erase)
+    await log.close()
+    return log.head, log.digest
+
+
+async def contents(directory: Path) -> tuple[int, bytes, list[object]]:
+    """Head, digest and all records."""
+    log = opened(directory)
+    try:
+        return log.head, log.digest, [*await log.read(0, limit=1 << 30)]
+    finally:
+        await log.close()

@@ -1,0 +1,154 @@
+"""An archive of a log, and the log that is made of it again: the same, or refused with the byte."""
+
+import random
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import trio
+
+from kala_es import archive
+from kala_es.archive import ArchiveRefused
+from kala_es.domain.ids import Instant
+from kala_es.event_log import LogError, LogInUse
+from kala_es.event_logs.check import check, data_file
+from kala_es.replay.exporting import export
+from kala_es.runtime.rebuilding import Unfit, import_into, restore
+from tests.replay.logs import contents, fill, new, opened
+
+HOLES = [*range(3, 15), 17, 20, 21, 30]
+
+
+def exported(directory: Path, *, after: int = 0, output: bool = True) -> bytes:
+    parts: list[bytes] = []
+    export(directory, parts.append, after=after, output=output)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("size", [20, 40_000])
+@pytest.mark.parametrize("erase", [[], HOLES])
+async def test_an_import_is_exact(tmp_path: Path, erase: list[int], size: int) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    head, digest = await fill(source, 40, erase=erase, size=size)
+    end = import_into(BytesIO(exported(source)), copy)
+    assert (end.position, end.digest, end.records, end.erased) == (head, digest, 40 - len(erase), len(erase))
+    assert await contents(copy) == await contents(source)
+    assert check(copy) == 40
+
+
+async def test_an_import_without_output_has_holes_and_the_same_digest(tmp_path: Path) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    head, digest = await fill(source, 40, erase=HOLES)
+    import_into(BytesIO(exported(source, output=False)), copy)
+    got = await contents(copy)
+    assert got[:2] == (head, digest)
+    assert got[2] == [record for record in (await contents(source))[2] if record.type != "OutputChunk"]  # type: ignore[attr-defined]
+    assert await fill(copy, 5) == await fill(source, 5)
+
+
+async def test_archives_chain(tmp_path: Path) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    await fill(source, 40, erase=HOLES)
+    first = exported(source)
+    await fill(source, 25)
+    more = exported(source, after=40)
+    with pytest.raises(Unfit, match="there is no log"):
+        import_into(BytesIO(more), copy)
+    import_into(BytesIO(first), copy)
+    import_into(BytesIO(more), copy)
+    assert await contents(copy) == await contents(source)
+    with pytest.raises(Unfit, match="ends at position 65"):
+        import_into(BytesIO(more), copy)
+
+
+async def test_a_position_within_a_hole_is_none_to_go_on_from(tmp_path: Path) -> None:
+    await fill(tmp_path, 40, erase=HOLES)
+    with pytest.raises(LogError, match="Position 5 is within erased records, 3 to 9; take 2 or 9"):
+        exported(tmp_path, after=5)
+
+
+async def test_an_import_needs_a_place_without_records_that_nobody_uses(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", 10)
+    content = exported(tmp_path / "source")
+    used, strange, held = tmp_path / "used", tmp_path / "strange", tmp_path / "held"
+    before = await fill(used, 1)
+    with pytest.raises(Unfit, match="ends at position 1"):
+        import_into(BytesIO(content), used)
+    assert (await contents(used))[:2] == before
+    strange.mkdir()
+    (strange / "letter").touch()
+    with pytest.raises(Unfit, match="is not empty"):
+        import_into(BytesIO(content), strange)
+    log = opened(held)
+    with pytest.raises(LogInUse):
+        import_into(BytesIO(content), held)
+    await log.close()
+    import_into(BytesIO(content), held)  # its log has no record yet
+    assert await contents(held) == await contents(tmp_path / "source")
+
+
+async def test_an_export_beside_a_log_that_is_open_is_of_one_moment(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", 100)
+    log = opened(tmp_path / "source")
+    wanted = (log.head, log.digest)
+    command = [sys.executable, "-m", "kala_es.replay.exporting", str(tmp_path / "source"), "0", "all", "0"]
+    done = await trio.run_process(command, capture_stdout=True)
+    await log.append([new(100)])
+    await log.close()
+    end = import_into(BytesIO(done.stdout), tmp_path / "copy")
+    assert (end.position, end.digest) == wanted
+
+
+@pytest.mark.parametrize("erase", [[], HOLES])
+async def test_every_byte_counts(tmp_path: Path, erase: list[int]) -> None:
+    await fill(tmp_path, 40, erase=erase)
+    content = exported(tmp_path)
+    for at in range(len(content)):
+        altered = bytearray(content)
+        altered[at] ^= 1 << random.randrange(8)
+        with pytest.raises(ArchiveRefused) as refused:
+            list(archive.check(BytesIO(bytes(altered))))
+        assert refused.value.offset <= at
+    for length in range(len(content)):
+        with pytest.raises(ArchiveRefused, match=r"^byte \d+: "):
+            list(archive.check(BytesIO(content[:length])))
+    with pytest.raises(ArchiveRefused, match=f"^byte {len(content)}: "):
+        list(archive.check(BytesIO(content + b"more")))
+
+
+async def test_an_archive_that_is_refused_leaves_no_log(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", 100, size=40_000)
+    content = exported(tmp_path / "source")
+    with pytest.raises(ArchiveRefused):
+        import_into(BytesIO(content[:-1]), tmp_path / "copy")
+    assert not data_file(tmp_path / "copy").exists()
+    import_into(BytesIO(content), tmp_path / "copy")
+
+
+async def test_a_restored_log_is_the_beginning_of_its_source(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    await fill(source, 40, erase=HOLES)
+    records = (await contents(source))[2]
+    digests = {}
+    for position in (1, 2, 14, 16, 19, 30, 39, 40):
+        end, digests[position] = restore(source, tmp_path / f"{position}", position=position)
+        got = await contents(tmp_path / f"{position}")
+        assert end == position
+        assert got == (position, digests[position], [r for r in records if r.position <= position])  # type: ignore[attr-defined]
+        assert check(tmp_path / f"{position}") == position
+    assert digests[40] == (await contents(source))[1]
+    with pytest.raises(LogError, match="within erased"):
+        restore(source, tmp_path / "hole", position=10)
+    with pytest.raises(LogError, match="is not empty"):
+        restore(source, tmp_path / "1", position=1)
+    with pytest.raises(LogError, match="ends at position 40"):
+        restore(source, tmp_path / "more", position=41)
+
+
+async def test_a_log_is_restored_up_to_a_time(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", 40)
+    assert restore(tmp_path / "source", tmp_path / "some", time=Instant(new(12).time))[0] == 13
+    assert restore(tmp_path / "source", tmp_path / "none", time=Instant(new(0).time - 1))[0] == 0
+    assert restore(tmp_path / "source", tmp_path / "all", time=Instant(new(99).time))[0] == 40
+    assert (await fill(tmp_path / "none", 3))[0] == 3

@@ -1,0 +1,139 @@
+"""A log is proved, or what is wrong is named: digests, records, folds, and the log that was seen before."""
+
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from bench.replay import history
+from kala_es import codec
+from kala_es.event_log import LogDamaged, LogError, NewRecord
+from kala_es.event_logs.check import data_file
+from kala_es.event_logs.lmdb import open_log
+from kala_es.fold_stores.lmdb import open_folds
+from kala_es.projections import snapshot
+from kala_es.projections.folds import Folds
+from kala_es.replay.exporting import export
+from kala_es.replay.fold_check import Compared
+from kala_es.replay.verify import Proved, Unproved, against_of, prove_archive, prove_digests, verify
+from kala_es.runtime.recovery import replay
+from tests.replay.logs import contents, fill, opened
+
+HOLES = [*range(3, 9), 11, 12]
+
+
+def nowhere(position: int) -> None:
+    """Nobody is told."""
+
+
+async def kept(directory: Path, count: int = 700) -> None:
+    """A log with folds and a snapshot, as a node leaves them."""
+    store = open_folds(directory)
+    log = open_log(directory, store)
+    events = history(count)
+    for first in range(0, len(events), 100):
+        await log.append([codec.encode(event) for event in events[first : first + 100]])
+    folds = Folds(store)
+    await replay(log, folds, head=log.head)
+    last = log.read_now(log.head - 1, limit=1)[0]
+    snapshot.write(
+        directory / "snapshot.cbor", snapshot.sealed(list(snapshot.freeze(folds, snapshot.anchor_of(last.body))))
+    )
+    await log.append([codec.encode(event) for event in history(count + 300)[len(events) :]])
+    await log.close()
+    store.close()
+
+
+async def test_a_log_is_proved_with_its_folds_and_its_snapshot(tmp_path: Path) -> None:
+    await kept(tmp_path)
+    head, digest, _ = await contents(tmp_path)
+    proved, compared = verify(tmp_path, tell=nowhere)
+    assert proved == Proved(position=head, digest=digest, records=head, erased=0)
+    assert compared == Compared(events=head, folds=700, snapshot=700)
+
+
+@pytest.mark.parametrize("change", ["fold", "snapshot", "record"])
+async def test_what_differs_is_named(tmp_path: Path, change: str) -> None:
+    await kept(tmp_path)
+    if change == "fold":
+        store = open_folds(tmp_path)
+        (key, row), *_ = store.scan(b"r", b"s", limit=1)
+        store.write([(key, row + b"x")])
+        store.close()
+    elif change == "record":
+        log = opened(tmp_path)
+        await log.append([NewRecord("job:x", "JobDisabled", 1, 1, "", b"\xff")])
+        await log.close()
+    else:
+        body = (tmp_path / "snapshot.cbor").read_bytes()[:-32]
+        snapshot.write(tmp_path / "snapshot.cbor", snapshot.sealed([body.replace(b"bench", b"bunch")]))
+    named = {
+        "fold": "folds at position 700 .* b'r",
+        "snapshot": "snapshot at position 700",
+        "record": "Position 1001 holds a JobDisabled",
+    }
+    with pytest.raises(LogError, match=named[change]):
+        verify(tmp_path, tell=nowhere)
+
+
+async def test_a_record_that_was_changed_with_its_checksum_is_named(tmp_path: Path) -> None:
+    await fill(tmp_path, 30)
+    with lmdb.open(str(data_file(tmp_path).parent), max_dbs=4) as env, env.begin(write=True) as txn:
+        records = env.open_db(b"records", txn=txn)
+        with txn.cursor(records) as cursor:
+            cursor.set_key((10).to_bytes(8, "big"))
+            value = cursor.value()[:-4].replace(b"RunStarted", b"RunSpoiled")
+            cursor.put(cursor.key(), value + zlib.crc32(value).to_bytes(4, "big"))
+    with pytest.raises(LogDamaged, match="positions 10 to 18, or earlier ones, were changed"):
+        prove_digests(tmp_path, tell=nowhere)
+
+
+async def test_a_log_goes_on_from_one_that_was_seen(tmp_path: Path) -> None:
+    seen = await fill(tmp_path, 14)
+    end = await fill(tmp_path, 20, erase=HOLES)
+
+    def check(against: str) -> Proved:
+        return prove_digests(tmp_path, against_of(against), tell=nowhere)
+
+    for position, digest in (seen, end):
+        assert check(f"{position}:{digest.hex()}").digest == end[1]
+        assert check(digest.hex()).digest == end[1]
+    with pytest.raises(Unproved, match="At position 14 the digest is"):
+        check(f"14:{end[1].hex()}")
+    with pytest.raises(Unproved, match="Position 5 is within records that are erased"):
+        check(f"5:{end[1].hex()}")
+    for never in ("00" * 32, f"99:{'00' * 32}"):
+        with pytest.raises(Unproved, match="ends at position 34, never had the digest"):
+            check(never)
+
+
+def test_what_is_no_digest_is_refused() -> None:
+    for text in ("", "12", "12:", "x:" + "00" * 32, "00" * 31):
+        with pytest.raises(ValueError, match="is neither DIGEST"):
+            against_of(text)
+
+
+async def test_an_archive_is_proved(tmp_path: Path) -> None:
+    await kept(tmp_path, 40)
+    seen = prove_digests(tmp_path, tell=nowhere)
+    log = opened(tmp_path)
+    await log.append([codec.encode(event) for event in history(100)])
+    await log.close()
+    parts: list[bytes] = []
+    end = export(tmp_path, parts.append, output=False)
+    content = b"".join(parts)
+    for against in (f"{seen.position}:{seen.digest.hex()}", seen.digest.hex(), end.digest.hex()):
+        proved = prove_archive(BytesIO(content), against_of(against))
+        assert (proved.position, proved.digest, proved.erased) == (end.position, end.digest, end.erased)
+    with pytest.raises(Unproved, match="never had the digest"):
+        prove_archive(BytesIO(content), against_of("00" * 32))
+
+
+async def test_an_archive_with_a_record_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    await fill(tmp_path, 5)
+    parts: list[bytes] = []
+    export(tmp_path, parts.append)
+    with pytest.raises(LogDamaged, match="Position 1 holds a RunStarted that cannot be read"):
+        prove_archive(BytesIO(b"".join(parts)))

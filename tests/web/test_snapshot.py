@@ -1,0 +1,105 @@
+"""The snapshot routes: what they refuse, and jobs that are taken in. The archive itself is in tests/replay."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from kala_es import codec
+from kala_es.domain import events as e
+from kala_es.domain.events import Event
+from kala_es.domain.ids import Instant, JobId
+from kala_es.domain.model import JobSpec
+from kala_es.event_logs.lmdb import open_log
+from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.replay.exporting import export
+from tests.web.edges import API, FAR, serving
+
+
+async def test_a_log_in_memory_cannot_be_exported():
+    async with serving() as site:
+        answer = await site.http.get(f"{API}/snapshot/")
+        assert (answer.status_code, "in memory" in answer.json()["error"]) == (403, True)
+
+
+async def test_a_wrong_query_is_refused_by_its_name():
+    async with serving() as site:
+        for query, field in (("since=-1", "since"), ("since=x", "since"), ("output=some", "output")):
+            answer = await site.http.get(f"{API}/snapshot/?{query}")
+            assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+async def archive_of(directory: Path, events: Sequence[Event]) -> bytes:
+    log = open_log(directory, MemoryFoldStore())
+    await log.append([codec.encode(event) for event in events])
+    await log.close()
+    parts: list[bytes] = []
+    export(directory, parts.append)
+    return b"".join(parts)
+
+
+def made(job: str, name: str = "j") -> Event:
+    return e.JobCreated(job=JobId(job), at=Instant(5), spec=JobSpec(name=name, command="true", schedule=FAR))
+
+
+LOG = (
+    made("a", "first"),
+    made("b"),
+    made("c"),
+    e.JobDeleted(job=JobId("c"), at=Instant(6)),
+    e.JobDisabled(job=JobId("a"), at=Instant(7)),
+    e.JobPaused(job=JobId("b"), at=Instant(8), reason="a holiday", by="alice"),
+)
+
+
+async def test_jobs_are_taken_in_without_their_runs(tmp_path):
+    content = await archive_of(tmp_path, LOG)
+    async with serving() as site:
+        planned = await site.http.post(f"{API}/snapshot/?dry_run=true", content=content)
+        assert (planned.status_code, planned.json()["counts"]["create"]) == (200, 2), planned.text
+        assert (await site.http.get(f"{API}/job/")).json()["jobs"] == {}
+        answer = await site.http.post(f"{API}/snapshot/", content=content)
+        assert (answer.status_code, answer.json()["counts"]["create"]) == (200, 2), answer.text
+        jobs = (await site.http.get(f"{API}/job/")).json()["jobs"]
+        assert {job: (jobs[job]["name"], jobs[job]["disabled"]) for job in jobs} == {
+            "a": ("first", True),
+            "b": ("j", False),
+        }
+        assert jobs["b"]["paused"]["reason"] == "a holiday"
+
+
+async def test_what_becomes_of_jobs_that_are_there_is_for_the_client_to_say(tmp_path):
+    content = await archive_of(tmp_path, LOG)
+    async with serving() as site:
+        await site.create("a", "mine")
+        for query in ("", "?on_conflict=fail"):
+            answer = await site.http.post(f"{API}/snapshot/{query}", content=content)
+            assert (answer.status_code, answer.json()["error"]) == (409, "there is a job 'a' already")
+        assert (await site.http.get(f"{API}/job/b/")).status_code == 404
+        planned = await site.http.post(f"{API}/snapshot/?dry_run=true", content=content)
+        assert planned.json()["counts"] == {"create": 1, "change": 0, "delete": 0, "unchanged": 0, "refused": 1}
+        skipped = await site.http.post(f"{API}/snapshot/?on_conflict=skip", content=content)
+        assert skipped.json()["counts"]["create"] == 1
+        assert (await site.http.get(f"{API}/job/a/")).json()["job"]["command"] == "mine"
+        replaced = await site.http.post(f"{API}/snapshot/?on_conflict=replace", content=content)
+        assert replaced.json()["counts"] == {"create": 0, "change": 1, "delete": 0, "unchanged": 1, "refused": 0}
+        job = (await site.http.get(f"{API}/job/a/")).json()["job"]
+        assert (job["command"], job["disabled"]) == ("true", True)
+
+
+async def test_what_is_no_whole_archive_is_refused_with_the_byte(tmp_path):
+    content = await archive_of(tmp_path, LOG)
+    async with serving() as site:
+        for body, why in ((b"", "byte 0: this is no archive"), (content[:-1], "byte [0-9]+: the archive is cut off")):
+            answer = await site.http.post(f"{API}/snapshot/", content=body)
+            assert answer.status_code == 400
+            assert re.search(why, answer.json()["error"])
+        assert (await site.http.get(f"{API}/job/")).json()["jobs"] == {}
+
+
+async def test_an_archive_that_goes_on_from_another_has_no_jobs(tmp_path):
+    await archive_of(tmp_path, LOG)
+    parts: list[bytes] = []
+    export(tmp_path, parts.append, after=2)
+    async with serving() as site:
+        answer = await site.http.post(f"{API}/snapshot/", content=b"".join(parts))
+        assert (answer.status_code, "goes on after position 2" in answer.json()["error"]) == (400, True)
