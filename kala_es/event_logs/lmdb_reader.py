@@ -20,7 +20,7 @@ from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 
 _PAGE: Final = 512
-_Places = tuple[int | None, int | None]
+Places = tuple[int | None, int | None]
 Read = TypeVar("Read")
 
 
@@ -74,24 +74,24 @@ class LogReader:
                 try:
                     found = read(self._file)
                 except (lmdb.Error, LogDamaged):
-                    if self._places == _places(self._directory):
+                    if self._places == places(self._directory):
                         raise
                 else:
-                    if self._places == _places(self._directory):
+                    if self._places == places(self._directory):
                         return found
                 self._file.close()
             self._file, self._places = self._open()
 
-    def _open(self) -> tuple[LogFile, _Places]:
+    def _open(self) -> tuple[LogFile, Places]:
         """The file, and which one it is; again, if it was exchanged while it was opened."""
         while True:
-            places = _places(self._directory)
-            if places[0] is None:
+            before = places(self._directory)
+            if before[0] is None:
                 raise LogError(f"there is no log in {self._directory}")
             with self._named():
                 file = _opened(self._directory)
-            if places == _places(self._directory):
-                return file, places
+            if before == places(self._directory):
+                return file, before
             file.close()
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class LogReader:
             raise LogError(f"The log in {self._directory} cannot be read: {error}.") from error
 
 
-def _places(directory: Path) -> _Places:
+def places(directory: Path) -> Places:
     """Which file has the log's name, and which one LMDB's table of its readers."""
     return _inode(data_file(directory)), _inode(lock_file(directory))
 
