@@ -45,6 +45,11 @@ def data_file(directory: Path) -> Path:
     return directory / "log" / "data.mdb"
 
 
+def lock_file(directory: Path) -> Path:
+    """Where LMDB notes who reads them."""
+    return directory / "log" / "lock.mdb"
+
+
 def boot_id() -> str:
     """What the machine's present boot is called; 36 letters."""
     try:

@@ -6,6 +6,9 @@ removed by the next.
 
 The log's own file is read with handles that are open already: `Environment.open_db` without a transaction waits for the
 writer while it holds the interpreter's lock, which a writer in another thread needs to go on.
+
+LMDB's table of those who read (`lock.mdb`) also says which of the file's two roots is the newer. While another process
+reads it outlives the exchange, and would be wrong about the copy: so it goes with the file that it is of.
 """
 
 import os
@@ -15,7 +18,7 @@ from pathlib import Path
 import lmdb
 
 from kala_es.event_log import LogDamaged, LogIsFull
-from kala_es.event_logs.check import data_file, map_bytes, sync_names
+from kala_es.event_logs.check import data_file, lock_file, map_bytes, sync_names
 from kala_es.limits import DISK_RESERVE_BYTES
 
 _VALUES_AT_A_TIME = 256
@@ -30,7 +33,7 @@ class Copy:
         self._directory = directory
         self._env = env
         self._records, self._meta = databases
-        self._place = data_file(directory).parent / "compact"
+        self._place = _place(directory)
         self._fresh: lmdb.Environment | None = None
 
     def begin(self) -> None:
@@ -68,6 +71,7 @@ class Copy:
         self._fresh = None
         data = data_file(self._directory)
         (self._place / "data.mdb").replace(data)
+        lock_file(self._directory).unlink(missing_ok=True)
         sync_names(data.parent)
         self.discard()
 
@@ -84,6 +88,18 @@ class Copy:
             self._fresh.close()
             self._fresh = None
         shutil.rmtree(self._place, ignore_errors=True)
+
+
+def remove_cut_off(directory: Path) -> None:
+    """Remove what a compaction left that was cut off, perhaps between the exchange and its end. Raises OSError."""
+    place = _place(directory)
+    if place.exists():
+        lock_file(directory).unlink(missing_ok=True)
+        shutil.rmtree(place)
+
+
+def _place(directory: Path) -> Path:
+    return data_file(directory).parent / "compact"
 
 
 def _used_bytes(env: lmdb.Environment) -> int:

@@ -15,12 +15,13 @@ from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, encode_batch, encode_hole, erase, only_hole
 from kala_es.event_logs.check import FORMAT, batches, data_file, dump_tree, map_bytes, read_tree
-from kala_es.event_logs.compact import Copy
+from kala_es.event_logs.compact import Copy, remove_cut_off
 from kala_es.limits import TRIM_BYTES
 
 
 def open_env(directory: Path) -> lmdb.Environment:
-    """Open the file of the log in a directory, or begin one. Raises lmdb.Error, OSError."""
+    """Open the file of the log in a directory, or begin one, to write. Raises lmdb.Error, OSError."""
+    remove_cut_off(directory)
     place = os.fspath(data_file(directory).parent)
     return lmdb.open(place, map_size=map_bytes(directory), mode=0o600, max_dbs=4)
 
@@ -92,6 +93,7 @@ class LogFile:
             for row in rows:
                 tree.add(log_tree.leaf(row))
             pairs.append((key, encode_batch(rows, tree.root())))
+        self._env.reader_check()  # the pages that a reader saw which was killed would never be used again
         with self._env.begin(write=True, db=self._records) as txn:
             for key, value in pairs:
                 if not txn.put(key, value, append=True):

@@ -1,23 +1,27 @@
 """A log's file read by another process than its server's, which may run meanwhile. Nothing is written.
 
 It is in LMDB's table of readers, so no page that it reads is used again; a transaction lasts for one page of records.
-When `compact` puts another file in its place, the next page is read from that one.
+When `compact` puts another file and table in their place, what was read meanwhile is read again, from that file.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
 import lmdb
 
 from kala_es.event_log import LogDamaged, LogError, LogIsNewer, Record
-from kala_es.event_logs.check import data_file, map_bytes, read_format
+from kala_es.event_logs.check import data_file, lock_file, map_bytes, read_format
 from kala_es.event_logs.lmdb_file import LogFile
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 
-_PAGE = 512
+_PAGE: Final = 512
+Places = tuple[int | None, int | None]
+Read = TypeVar("Read")
 
 
 class LogReader:
@@ -28,18 +32,15 @@ class LogReader:
 
     def __init__(self, directory: Path, folds: FoldStore | None = None) -> None:
         self._directory = directory
-        self._inode = 0
-        with self._named():
-            self._file = self._open()
-            head, log_id = self._file.head(), self._file.log_id
-        is_ours = folds is not None and StreamIndex.fits(folds, log_id, head)
-        self._index = StreamIndex(folds, log_id, head) if folds is not None and is_ours else None
+        self._file, self._places = self._open()
+        head, self._index = self.head, None
+        if folds is not None and StreamIndex.fits(folds, self.log_id, head):
+            self._index = StreamIndex(folds, self.log_id, head)
 
     @property
     def head(self) -> int:
         """The last position that is durable by now."""
-        with self._named():
-            return self._current().head()
+        return self._read(LogFile.head)
 
     @property
     def log_id(self) -> bytes:
@@ -50,16 +51,14 @@ class LogReader:
         """The next records after position `after`, at most `limit`; of one stream if named. Empty at the end."""
         found: list[Record] = []
         while len(found) < limit:
-            with self._named():
-                page, last = self._page(after, limit - len(found), stream)
+            page, last = self._read(partial(self._page, after=after, limit=limit - len(found), stream=stream))
             found += page
             if last == after:
                 break
             after = last
         return found
 
-    def _page(self, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:
-        file = self._current()
+    def _page(self, file: LogFile, *, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:
         if stream is None:
             return file.page(after, min(limit, _PAGE))
         if self._index is not None:
@@ -68,31 +67,36 @@ class LogReader:
         matching = [record for record in page if record.stream == stream][:limit]
         return matching, matching[-1].position if len(matching) == limit else last
 
+    def _read(self, read: Callable[[LogFile], Read]) -> Read:
+        """What is read of the file that has the log's name, before and after."""
+        while True:
+            with self._named():
+                try:
+                    found = read(self._file)
+                except (lmdb.Error, LogDamaged):
+                    if self._places == places(self._directory):
+                        raise
+                else:
+                    if self._places == places(self._directory):
+                        return found
+                self._file.close()
+            self._file, self._places = self._open()
+
+    def _open(self) -> tuple[LogFile, Places]:
+        """The file, and which one it is; again, if it was exchanged while it was opened."""
+        while True:
+            before = places(self._directory)
+            if before[0] is None:
+                raise LogError(f"there is no log in {self._directory}")
+            with self._named():
+                file = _opened(self._directory)
+            if before == places(self._directory):
+                return file, before
+            file.close()
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-    def _current(self) -> LogFile:
-        """The file that has the log's name by now."""
-        if data_file(self._directory).stat().st_ino != self._inode:
-            self._file.close()
-            self._file = self._open()
-        return self._file
-
-    def _open(self) -> LogFile:
-        data = data_file(self._directory)
-        if not data.exists():
-            raise LogError(f"there is no log in {self._directory}")
-        self._inode = data.stat().st_ino
-        env = _env(self._directory)
-        try:
-            log_id = read_format(env)
-            if log_id is None:
-                raise LogError(f"there is no log in {self._directory}")
-            return LogFile(env, -1, log_id)
-        except BaseException:
-            env.close()
-            raise
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -107,6 +111,30 @@ class LogReader:
             raise LogDamaged(f"The log in {self._directory} is damaged: {error}.") from error
         except (lmdb.Error, OSError) as error:
             raise LogError(f"The log in {self._directory} cannot be read: {error}.") from error
+
+
+def places(directory: Path) -> Places:
+    """Which file has the log's name, and which one LMDB's table of its readers."""
+    return _inode(data_file(directory)), _inode(lock_file(directory))
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _opened(directory: Path) -> LogFile:
+    env = _env(directory)
+    try:
+        log_id = read_format(env)
+        if log_id is None:
+            raise LogError(f"there is no log in {directory}")
+        return LogFile(env, -1, log_id)
+    except BaseException:
+        env.close()
+        raise
 
 
 def _env(directory: Path) -> lmdb.Environment:

@@ -68,6 +68,7 @@ class LmdbFoldStore:
         Raises ValueError for a key of a wrong length, FoldsFull, FoldsError; then nothing is changed.
         """
         try:
+            self._env.reader_check()  # the pages that a reader saw which was killed would never be used again
             with self._env.begin(write=True) as txn:
                 _apply(txn, changes)
         except lmdb.Error as error:

@@ -137,10 +137,12 @@ def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
     failing = {JobId(job) for job in top.get("failing", ())}
     notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
-    for job in jobs:
-        folds.jobs.put(job.id, None, job)
-        folds.stats.apply(None, job)
-        folds.busy.apply(None, job)
+    for i in range(0, len(jobs), _SLICE):
+        for job in jobs[i : i + _SLICE]:
+            folds.jobs.put(job.id, None, job)
+            folds.stats.apply(None, job)
+            folds.busy.apply(None, job)
+        yield False
     folds.busy.order([RunId(run) for run in top["busy"]])
     folds.jobs.graph.load(top["graph"])
     folds.trees.open.update(trees)

@@ -74,10 +74,13 @@ def _content(content: bytes, output: OutputForm) -> str | None:
             return None
 
 
-def line(found: dict[str, Any]) -> str:
-    """One line of JSON."""
-    return json.dumps(found, ensure_ascii=False, default=_text, separators=(",", ":"))
-
-
 def _text(value: object) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+_LINES: Final = json.JSONEncoder(ensure_ascii=False, default=_text, separators=(",", ":"))
+
+
+def line(found: dict[str, Any]) -> str:
+    """One line of JSON."""
+    return _LINES.encode(found)

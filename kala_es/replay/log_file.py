@@ -18,6 +18,7 @@ from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.event_logs.check import data_file, read_format
+from kala_es.event_logs.lmdb_reader import places
 
 _INDEFINITE: Final = 0x9F
 """A value that begins with this ends with a byte more, before its checksum."""
@@ -91,17 +92,27 @@ def open_moment(directory: Path) -> Iterator[Moment]:
     data = data_file(directory)
     if not data.exists() or not data.stat().st_size:
         raise LogError(f"There is no log in {directory}.")
-    lock = os.access(data.parent, os.W_OK)  # LMDB notes who reads; where it cannot, nobody writes either
-    try:
-        env = lmdb.open(os.fspath(data.parent), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
-    except lmdb.Error as error:
-        raise LogDamaged(f"The log in {directory} cannot be opened: {error}.") from error
-    with env:
+    with _opened(directory) as env:
         log_id = read_format(env)
         if log_id is None:
             raise LogDamaged(f"{data} holds no log.")
         with env.begin(db=env.open_db(b"records", create=False)) as txn:
             yield Moment(directory, txn, log_id)
+
+
+def _opened(directory: Path) -> lmdb.Environment:
+    """The file, and LMDB's table of its readers: again, if `compact` exchanged them meanwhile."""
+    place = data_file(directory).parent
+    lock = os.access(place, os.W_OK)  # LMDB notes who reads; where it cannot, nobody writes either
+    while True:
+        before = places(directory)
+        try:
+            env = lmdb.open(os.fspath(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
+        except lmdb.Error as error:
+            raise LogDamaged(f"The log in {directory} cannot be opened: {error}.") from error
+        if before == places(directory):
+            return env
+        env.close()
 
 
 def until(batch: Batch, position: int) -> Batch:

@@ -116,7 +116,9 @@ class Replay:
                 return
 
     def go_on(self, moment: Moment) -> Iterator[Record]:
-        """Go to a later moment; each record on the way. They are folded a page at a time."""
+        """Go to a later moment; each record on the way. They are folded a page at a time. Raises NotKnown."""
+        if not moment.reaches(self.folds.position, self.folds.latest):
+            raise NotKnown("the second moment lies before the first")
         while page := self._source.read_now(self.folds.position, limit=_PAGE):
             wanted = list(takewhile(lambda r: moment.reaches(r.position, Instant(r.time)), page))
             yield from wanted

@@ -35,9 +35,10 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     events.add_argument("--job", metavar="ID", help="only of this job")
     events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
     events.add_argument("--since", type=_moment, metavar="MOMENT", help="only what was recorded after it")
-    events.add_argument("--after", type=int, default=0, metavar="POSITION", help="only what stands after it")
-    events.add_argument("--until", type=_moment, metavar="MOMENT", help="only what was recorded up to it")
-    events.add_argument("--follow", action="store_true", help="go on with what is recorded from now on")
+    events.add_argument("--after", type=_position, default=0, metavar="POSITION", help="only what stands after it")
+    end = events.add_mutually_exclusive_group()
+    end.add_argument("--until", type=_moment, metavar="MOMENT", help="only what was recorded up to it")
+    end.add_argument("--follow", action="store_true", help="go on with what is recorded from now on")
     events.add_argument("--output", choices=("text", "base64", "none"), default="text", help="how output is shown")
     show = _look(looks, "show", _show, about="what was known at a moment, as JSON")
     show.add_argument("--at", type=_moment, metavar="MOMENT", help="a time or a position; else the log's end")
@@ -68,12 +69,19 @@ def _moment(text: str) -> Moment:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a position nor a time: {error.reason}") from None
 
 
+def _position(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
+    return int(text)
+
+
 def _with_log(arguments: argparse.Namespace) -> int:
     folds = read_folds(arguments.data)
     try:
         reader = LogReader(arguments.data, folds)
         try:
             code: int = arguments.look(arguments, reader)
+            sys.stdout.flush()
             return code
         finally:
             reader.close()

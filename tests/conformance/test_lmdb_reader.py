@@ -7,10 +7,15 @@ from pathlib import Path
 
 import lmdb
 import pytest
+import trio
 
 from kala_es.event_log import LogDamaged, LogError, LogIsNewer, NewRecord
+from kala_es.event_logs import compact as compacting
+from kala_es.event_logs.check import check
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.event_logs.lmdb_file import LogFile, open_env
 from kala_es.event_logs.lmdb_reader import LogReader
+from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +27,13 @@ reader = LogReader(Path(sys.argv[1]))
 for line in sys.stdin:
     page = reader.read_now(int(line), limit=1000)
     print(reader.head, len(page), page[-1].position if page else None, flush=True)
+"""
+KILLED = """
+import lmdb, os, signal, sys
+env = lmdb.open(sys.argv[1], readonly=True, max_dbs=4)
+with env.begin() as txn:
+    txn.stat()
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -66,6 +78,72 @@ async def test_it_sees_what_is_appended_erased_and_compacted_meanwhile(tmp_path:
     assert other.reads(0) == "11 9 11"
     other.close()
     await log.close()
+
+
+async def append_each(log: LmdbEventLog, count: int) -> None:
+    for number in range(count):
+        await log.append([new(number)])
+
+
+@pytest.mark.parametrize("before", [6, 7])
+@pytest.mark.parametrize("meanwhile", [1, 2, 3])
+async def test_nothing_is_lost_when_the_log_is_compacted_beside_a_reader(
+    tmp_path: Path, before: int, meanwhile: int
+) -> None:
+    log = opened(tmp_path)
+    await append_each(log, before)
+    other = Other(tmp_path)
+    assert other.reads(before).startswith(str(before))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(append_each, log, meanwhile)
+        nursery.start_soon(log.compact)
+    all_of_them = before + meanwhile
+    assert other.reads(0) == f"{all_of_them} {all_of_them} {all_of_them}"
+    await append_each(log, 1)
+    assert other.reads(all_of_them) == f"{all_of_them + 1} 1 {all_of_them + 1}"
+    other.close()
+    await log.close()
+    assert check(tmp_path) == all_of_them + 1
+
+
+def power_fails(directory: Path) -> Path:
+    raise OSError(directory)
+
+
+async def test_a_compaction_that_was_cut_off_beside_a_reader_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path)
+    await append_each(log, 7)
+    other = Other(tmp_path)
+    assert other.reads(0) == "7 7 7"
+    await log.close()
+    with open_env(tmp_path) as env:
+        copy = LogFile(env, -1, b"").copy_in(tmp_path)
+        copy.begin()
+        assert copy.catch_up()
+    with monkeypatch.context() as patch:
+        patch.setattr(compacting, "lock_file", power_fails)
+        with pytest.raises(OSError, match=tmp_path.name):
+            copy.put_in_place()
+    log = opened(tmp_path)
+    await append_each(log, 2)
+    assert other.reads(0) == "9 9 9"
+    other.close()
+    await log.close()
+    assert check(tmp_path) == 9
+
+
+@pytest.mark.parametrize("name", ["log", "folds"])
+async def test_a_reader_that_was_killed_makes_no_file_grow(tmp_path: Path, name: str) -> None:
+    folds = open_folds(tmp_path)
+    log = open_log(tmp_path, folds)
+    await append_each(log, 20)
+    await trio.run_process([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False)
+    await append_each(log, 300)
+    assert (tmp_path / name / "data.mdb").stat().st_size < 1_000_000
+    await log.close()
+    folds.close()
 
 
 async def test_a_stream_and_a_page_of_it(tmp_path: Path) -> None:

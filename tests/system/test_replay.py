@@ -61,7 +61,18 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
             (("show", "job", "nobody"), "there is no job 'nobody' at that moment"),
             (("show", "jobs", "--at", "yesterday"), "neither a position nor a time"),
             (("show", "run"), "take an ID"),
+            (("events", "--after", "-3"), "'-3' is no position of the log"),
+            (("events", "--until", "1", "--follow"), "not allowed with argument"),
+            (("diff", "--from", "1", "--to", "0"), "the second moment lies before the first"),
         ):
             done = look(lives.data, *arguments)
             assert done.returncode != 0
             assert said in done.stderr
+
+
+def test_who_reads_no_further_ends_it(tmp_path: Path) -> None:
+    with Lives(tmp_path / "server") as lives:
+        lives.make(id="a", command="true")
+        command = f"set -o pipefail; {sys.executable} tools/replay.py events --data {lives.data} | true"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
+        assert (done.returncode, done.stderr) == (0, "")
