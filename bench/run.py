@@ -46,6 +46,7 @@ REPLAY = Bench("replay", (), ("--events", "20000"))
 COMMIT = Bench("commit", (), ("--seconds", "0.5"))
 CAPTURE = Bench("capture", (), ("--mib", "20", "--others", "5"))
 SUSTAINED = Bench("sustained", ("--seconds", "60"), ("--seconds", "5"))
+ADOPT = Bench("adopt", (), ("--jobs", "100"))
 SLOW_SIXTEEN = Bench("slow_disk", ("creates", *SIXTEEN.arguments), ("creates", *SIXTEEN.short))
 SLOW_BURST = Bench("slow_disk", ("burst", *BURST.arguments), ("burst", *BURST.short))
 SLOW_COMMIT = Bench("slow_disk", ("commit", *COMMIT.arguments), ("commit", *COMMIT.short))
@@ -72,6 +73,9 @@ FIGURES = (
     Figure("100,000 jobs: resident, MiB", BIG_SCALE, "mib", "<= 450", "181 for 50,000"),
     Figure("100,000 jobs: idle CPU, %", BIG_SCALE, "idle_cpu_percent", "< 1"),
     Figure("100,000 jobs: longest wait for /healthz, ms", BIG_SCALE, "longest_wait_ms", "<= 50"),
+    Figure("killed with 1,000 running jobs: start until it listens, s", ADOPT, "listens_s", "<= 1"),
+    Figure("killed with 1,000 running jobs: start until all are adopted, s", ADOPT, "adopted_s", "<= 1"),
+    Figure("killed with 1,000 running jobs: runs that were not adopted", ADOPT, "lost", "<= 0"),
     Figure("replay into all folds, events per s", REPLAY, "all_folds_per_second", ">= 100000"),
     Figure("replay into the folds of memory, events per s", REPLAY, "memory_folds_per_second", ""),
     Figure("commit, loop idle, 1 appender, p99 ms", COMMIT, "p99_ms", "", "", {"appenders": 1, "saturated": False}),
