@@ -4,10 +4,12 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kala_es.domain.errors import Invalid
-from kala_es.domain.terms import AttemptTerms
+
+if TYPE_CHECKING:  # an agent needs accounts, and none of what reads a job's terms
+    from kala_es.domain.terms import AttemptTerms
 
 
 class NoSuchAccount(Exception):
@@ -81,7 +83,7 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def check_account(terms: AttemptTerms) -> None:
+def check_account(terms: "AttemptTerms") -> None:
     """Raise Invalid, naming the key, when no attempt could have these terms here. It may ask a directory: not quick."""
     if os.geteuid():
         for key, value in (("user", terms.user), ("group", terms.group)):
