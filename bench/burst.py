@@ -1,11 +1,13 @@
 """N jobs due at one instant: from the due moment to RunStarted durable, and to the last end. One JSON line.
 
+`node_cpu_us` and `agent_cpu_us` are what a run takes of each, without its process: a busy machine changes them little.
 The node runs in this process, without its HTTP edge, so that the moment at which a commit is durable can be read.
 """
 
 import argparse
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
@@ -13,10 +15,11 @@ from pathlib import Path
 
 import trio
 
-from bench.harness import instant, percentile
+from bench.harness import cpu_seconds, instant, percentile
 from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.domain.events import RunFinished, RunStarted
 from kala_es.domain.model import JobDraft, JobSpec
+from kala_es.links.place import LOCK
 from kala_es.links.process import ProcessLink
 from kala_es.node import Node, Outside
 from kala_es.runtime.broadcaster import ALL
@@ -60,7 +63,10 @@ async def burst(directory: Path, count: int, command: str) -> dict[str, float]:
         nursery.start_soon(watch, node, starts, ends, ended)
         gc.collect()
         gc.freeze()
+        pids = os.getpid(), int((directory / LOCK).read_text())
+        used = [cpu_seconds(pid) for pid in pids]
         await ended.wait()
+        node_us, agent_us = (1e6 * (cpu_seconds(pid) - before) / count for pid, before in zip(pids, used, strict=True))
         nursery.cancel_scope.cancel()
     late_starts, late_ends = ([1e3 * (t - due) for t in times] for times in (starts, ends))
     return {
@@ -68,6 +74,8 @@ async def burst(directory: Path, count: int, command: str) -> dict[str, float]:
         "start_p99": percentile(late_starts, 0.99),
         "end_p50": percentile(late_ends, 0.5),
         "last_end": max(late_ends),
+        "node_cpu_us": node_us,
+        "agent_cpu_us": agent_us,
     }
 
 
