@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,11 @@ class Server:
         """Its process."""
         assert self.process is not None
         return self.process.pid
+
+    @property
+    def agent_pid(self) -> int:
+        """The process that carries out its attempts, which may be older than it."""
+        return int((self.data / "agent.lock").read_text())
 
     def start(self) -> None:
         """Start, and wait for the line that says where it listens."""
@@ -138,17 +143,6 @@ def cpu_seconds(pid: int) -> float:
     """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def node_pids(pid: int) -> list[int]:
-    """A server and its agent, if that is a process of its own."""
-    found = [pid]
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            with suppress(OSError):  # it has ended
-                if b"\0agent\0" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
-    return found
 
 
 def instant(moment: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from bench.harness import JOB, Server, ask, cpu_seconds, instant, node_pids, percentile, resident_mib, server
+from bench.harness import JOB, Server, ask, cpu_seconds, instant, percentile, resident_mib, server
 from kala_es.codec import decode
 from kala_es.domain.events import RunFinished, RunStarted, TickMissed
 from kala_es.event_log import Record
@@ -36,7 +36,7 @@ def make_jobs(target: Server, rate: int, seconds: int) -> float:
 
 def memory(target: Server) -> float:
     """What the server and its agent hold, MiB."""
-    return sum(resident_mib(pid) for pid in node_pids(target.pid))
+    return sum(resident_mib(pid) for pid in (target.pid, target.agent_pid))
 
 
 def watch_memory(target: Server, until: float) -> list[float]:

@@ -7,12 +7,13 @@ from kala_es.domain.tick_policy import offset_of
 
 def wake_at(job: Job, *, server_paused: bool = False) -> Instant | None:
     """The first moment at which something of the job is due; None while nothing is."""
-    moments = (
-        _tick(job, server_paused=server_paused),
-        job.pause.until if job.pause else None,
-        *(run.retry_at for run in job.runs),
-    )
-    return None if job.deleted else min((moment for moment in moments if moment is not None), default=None)
+    if job.deleted:
+        return None
+    first = _tick(job, server_paused=server_paused)
+    if job.pause is None and not job.runs:  # most jobs at most times, and this is asked several times a run
+        return first
+    others = (job.pause.until if job.pause else None, *(run.retry_at for run in job.runs))
+    return min((moment for moment in (first, *others) if moment is not None), default=None)
 
 
 def _tick(job: Job, *, server_paused: bool) -> Instant | None:

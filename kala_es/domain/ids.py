@@ -1,7 +1,8 @@
 """Names of things, and ids that are derived from their cause so that a repeated command is recognised."""
 
-from typing import NewType
-from uuid import UUID, uuid5
+from hashlib import sha1
+from typing import Final, NewType
+from uuid import UUID
 
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
@@ -11,29 +12,38 @@ Micros = NewType("Micros", int)
 """A length of time in microseconds."""
 
 SECOND = Micros(1_000_000)
-_RUNS = UUID("6f1e1f0a-52f5-4c36-9c6e-3a2f1f0e5a01")
+_RUNS: Final = UUID("6f1e1f0a-52f5-4c36-9c6e-3a2f1f0e5a01").bytes
 
 
 def run_for_tick(job: JobId, planned: Instant, tick: Instant) -> RunId:
     """The run that answers a tick of the job's schedule that was set at `planned`."""
-    return RunId(str(uuid5(_RUNS, f"tick {planned} {tick} {job}")))
+    return RunId(_derived(f"tick {planned} {tick} {job}"))
 
 
 def run_made_up(job: JobId, planned: Instant, tick: Instant) -> RunId:
     """The run that makes up such a tick, which was skipped at its time."""
-    return RunId(str(uuid5(_RUNS, f"made up {planned} {tick} {job}")))
+    return RunId(_derived(f"made up {planned} {tick} {job}"))
 
 
 def run_after(run: RunId, job: JobId, cause: str) -> RunId:
     """The run of `job` that `run`'s end causes."""
-    return RunId(str(uuid5(_RUNS, f"{cause} {run} {job}")))
+    return RunId(_derived(f"{cause} {run} {job}"))
 
 
 def run_for_key(job: JobId, key: str) -> RunId:
     """The run that a request with this idempotency key asks for."""
-    return RunId(str(uuid5(_RUNS, f"key {len(key)} {key} {job}")))
+    return RunId(_derived(f"key {len(key)} {key} {job}"))
 
 
 def job_for_key(key: str, index: int = 0) -> JobId:
     """The job that a request with this idempotency key creates."""
-    return JobId(str(uuid5(_RUNS, f"job {index} {key}")))
+    return JobId(_derived(f"job {index} {key}"))
+
+
+def _derived(name: str) -> str:
+    """The text of `uuid.uuid5`, in a third of its time: every run has one."""
+    digest = bytearray(sha1(_RUNS + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # RFC 9562's variant
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -99,9 +99,10 @@ class ShellExecutor:
         if not argv or not argv[0]:
             raise CannotStart("the command is empty")
         try:
-            return replace(program, argv=argv, stdin=work.stdin.encode("utf-8", "surrogateescape"))
+            stdin = work.stdin.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise CannotStart("its input has a character that cannot be encoded") from error
+        return Program(argv, env, work.cwd, stdin, account=account, confines=work.confines)
 
     async def _words(self, work: Local, program: Program, emit: Emit) -> list[str]:
         try:

@@ -95,10 +95,23 @@ class Spawner:
         try:
             if not program.is_plain or max(self._low) >= self.open_files:
                 return _spawn_prepared(program, standard, self.open_files)
-            with _within(program.cwd), _few_files(self.open_files):
-                return self._spawn_low(program, standard)
+            if not program.cwd:
+                return self._spawn_with_few_files(program, standard)
+            with _within(program.cwd):
+                return self._spawn_with_few_files(program, standard)
         except ValueError as error:  # a NUL, a lone surrogate, a variable's name with "="
             raise CannotStart(f"the command or its environment cannot be passed on: {error}") from error
+
+    def _spawn_with_few_files(self, program: Program, standard: tuple[int, int, int]) -> int:
+        """A child inherits our limit of open files, so ours is the child's for as long as it takes to start one."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == self.open_files:
+            return self._spawn_low(program, standard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, hard))
+        try:
+            return self._spawn_low(program, standard)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def _spawn_low(self, program: Program, standard: tuple[int, int, int]) -> int:
         if max(standard) < self.open_files:
@@ -113,25 +126,8 @@ class Spawner:
 
 
 @contextmanager
-def _few_files(open_files: int) -> Iterator[None]:
-    """A child inherits our limit, so it is ours for as long as it takes to start one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == open_files:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextmanager
 def _within(cwd: str) -> Iterator[None]:
     """`posix_spawn` knows no directory, so it is ours for as long as it takes to start a child in it."""
-    if not cwd:
-        yield
-        return
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _explained(f"{cwd}: this directory cannot be entered"):

@@ -108,7 +108,7 @@ class Registry:
         state = self._site.folds.jobs.by_id.get(job)
         if state is None or self.stopping:
             return
-        gap = self.turns.gap(job, self._due(state))
+        gap = self.turns.gap(job, lambda: self._due(state))
         command = c.AnswerTicks(job=job, at=self._site.clock.now(), gap=gap)
         self.put(Ask(command=command, needs_reserve=gap is None))
 

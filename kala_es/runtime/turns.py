@@ -57,12 +57,12 @@ class Turns:
         self._next = max(self._next, now) + _TURN_SECONDS
         return True
 
-    def gap(self, job: JobId, due: Instant) -> MissReason | None:
-        """Why the job's ticks passed, when the last stop left them open. To be asked once."""
+    def gap(self, job: JobId, due: Callable[[], Instant]) -> MissReason | None:
+        """Why the job's ticks passed, when the last stop left them open. To be asked once; `due` says since when."""
         if job not in self._left:
             return None
         self._left.discard(job)
-        return "the server was down" if due <= self._started else None
+        return "the server was down" if due() <= self._started else None
 
     async def run(self) -> None:
         """Call those in line, until cancelled."""

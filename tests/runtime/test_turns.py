@@ -49,7 +49,7 @@ async def test_who_is_on_time_is_not_held_up(autojump_clock):
 def test_what_a_stop_left_open_was_missed_while_the_server_was_down():
     turns = Turns(lambda each: None)
     turns.begin(NOW, ["a", "b"])
-    assert turns.gap(JobId("a"), EARLIER) == "the server was down"
-    assert turns.gap(JobId("a"), EARLIER) is None
-    assert turns.gap(JobId("b"), Instant(NOW + 1)) is None
-    assert turns.gap(JobId("c"), EARLIER) is None
+    assert turns.gap(JobId("a"), lambda: EARLIER) == "the server was down"
+    assert turns.gap(JobId("a"), lambda: EARLIER) is None
+    assert turns.gap(JobId("b"), lambda: Instant(NOW + 1)) is None
+    assert turns.gap(JobId("c"), lambda: EARLIER) is None
