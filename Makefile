@@ -19,8 +19,8 @@ help: ## list these targets
 serve: $(RUNTIME) ## run kala_es on 127.0.0.1:8000 (PORT=9000 for another, ARGS="..." for more flags)
 	@unset MAKEFLAGS MAKEOVERRIDES MAKELEVEL MAKE_TERMOUT MAKE_TERMERR MFLAGS; exec $(BIN)/kala-es serve --port $(PORT) $(ARGS)
 
-test: $(DEV) ## run the whole suite, two tests at a time
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+test: $(DEV) ## run the whole suite, four tests at a time: most of them wait
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 check: $(DEV) ## format, lint, types, style and the quickest tests, in under a minute
 	@$(BIN)/ruff format --quiet --check .

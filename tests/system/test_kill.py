@@ -1,6 +1,6 @@
 """kill -9 at random moments under load: what was acknowledged is there, no tick ran twice, no run lacks its end.
 
-`KILL_ROUNDS` sets how often (15; `make soak` has 50 a round); the seed is printed and `KILL_SEED` repeats it.
+`KILL_ROUNDS` sets how often (10; `make soak` has 50 a round); the seed is printed and `KILL_SEED` repeats it.
 """
 
 import os
@@ -20,7 +20,7 @@ import pytest
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "10"))
 WORKERS = 4
 
 
