@@ -9,6 +9,8 @@ from kala_es.domain.values import Value, replace
 
 ChangeEvent = e.JobCreated | e.JobUpdated | e.JobEnabled | e.JobDisabled | e.JobPaused | e.JobResumed | e.JobDeleted
 CHANGES: Final[tuple[type[ChangeEvent], ...]] = get_args(ChangeEvent)
+CHANGE_NAMES: Final = frozenset(kind.__name__ for kind in CHANGES)
+"""As the types of records."""
 
 
 class Change(Value, frozen=True):

@@ -2,30 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kala_es import codec
 from kala_es.dialects import kala_declared
 from kala_es.dialects.go_json import instant_text
-from kala_es.domain import events as e
+from kala_es.domain.changes import CHANGE_NAMES, CHANGES
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Job, JobDraft
 from kala_es.event_log import Record
 from kala_es.projections.folds import Folds
 from kala_es.replay.moments import Moment, Replay
-
-_CHANGES: Final = {
-    kind.__name__
-    for kind in (
-        e.JobCreated,
-        e.JobUpdated,
-        e.JobEnabled,
-        e.JobDisabled,
-        e.JobPaused,
-        e.JobResumed,
-        e.JobDeleted,
-    )
-}
 
 
 @dataclass(slots=True)
@@ -39,9 +26,9 @@ class Difference:
         before = dict(self.replay.folds.jobs.by_id)
         by: dict[str, list[dict[str, Any]]] = {}
         for record in self.replay.go_on(moment):
-            if record.type in _CHANGES:
+            if record.type in CHANGE_NAMES:
                 event = codec.decode(record)
-                assert isinstance(event, e.JobEvent)
+                assert isinstance(event, CHANGES)
                 by.setdefault(event.job, []).append(_step(record))
         return _changed(before, self.replay.folds, by)
 

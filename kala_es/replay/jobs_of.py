@@ -5,12 +5,12 @@ standard output, as CBOR. It fails with a sentence on standard error, and 1.
 """
 
 import sys
-from typing import Any, Final
+from typing import Any
 
 import cbor2
 
 from kala_es import archive
-from kala_es.domain import events as e
+from kala_es.domain.changes import CHANGE_NAMES, CHANGES
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.tick_policy import Pause
@@ -18,19 +18,6 @@ from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogError, Record
 from kala_es.projections.jobs import Jobs
 from kala_es.replay.fold_check import decoded
-
-_TOLD_BY: Final = frozenset(
-    kind.__name__
-    for kind in (
-        e.JobCreated,
-        e.JobUpdated,
-        e.JobEnabled,
-        e.JobDisabled,
-        e.JobDeleted,
-        e.JobPaused,
-        e.JobResumed,
-    )
-)
 
 
 def jobs_of(file: archive.Source) -> list[Job]:
@@ -49,8 +36,8 @@ def _fold(jobs: Jobs, block: archive.Block) -> None:
     for item in block.items:
         if isinstance(item, bytes):
             row = cbor2.loads(item)
-            event = decoded(Record(position, *row)) if row[1] in _TOLD_BY else None
-            if isinstance(event, e.JobEvent):
+            event = decoded(Record(position, *row)) if row[1] in CHANGE_NAMES else None
+            if isinstance(event, CHANGES):
                 jobs.apply(event)
         position += 1 if isinstance(item, bytes) else item[0]
 

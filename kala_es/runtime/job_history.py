@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Final
 
 from kala_es import codec, limits
-from kala_es.domain.changes import CHANGES, Change, Link, definition_after
+from kala_es.domain.changes import CHANGE_NAMES, CHANGES, Change, Link, definition_after
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.events import AttemptFailed, RunSkipped
 from kala_es.domain.ids import JobId, RunId
@@ -16,7 +16,6 @@ from kala_es.projections.runs import Runs, RunSummary
 _PAGE: Final = 64
 """Of the largest definitions this is tens of megabytes."""
 _SLICE: Final = 32
-_CHANGES: Final = {kind.__name__ for kind in CHANGES}
 
 
 class JobHistory:
@@ -32,7 +31,7 @@ class JobHistory:
         position = 0
         while page := await self._log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
             for record in page:
-                if record.type in _CHANGES:
+                if record.type in CHANGE_NAMES:
                     event = codec.decode(record)
                     assert isinstance(event, CHANGES)
                     before, draft = draft, definition_after(draft, event)
