@@ -23,10 +23,9 @@ from kala_es import codec
 from kala_es.domain.events import Event
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
-from kala_es.event_logs.check import CLOSED, boot_id
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
-from kala_es.fold_stores.lmdb import open_folds
+from kala_es.fold_stores.lmdb import is_trusted, open_folds
 from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
@@ -161,11 +160,7 @@ def _rows(store: FoldStore, first: int) -> Iterator[tuple[bytes, bytes]]:
 def _open_kept(directory: Path) -> Iterator[_Kept | None]:
     """None: there are none, or none that a start would trust."""
     folds = directory / "folds"
-    try:
-        word = (folds / "boot").read_text().splitlines()[0].strip()
-    except (OSError, IndexError, ValueError):
-        word = ""
-    if word not in (CLOSED, boot_id()) or not (folds / "data.mdb").exists():
+    if not is_trusted(folds) or not (folds / "data.mdb").exists():
         yield None
         return
     lock = os.access(folds, os.W_OK)
@@ -179,8 +174,8 @@ def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    body, digest = content[:-_DIGEST], content[-_DIGEST:]
-    place = snapshot.place(path) if blake2b(body, digest_size=_DIGEST).digest() == digest else None
+    body = snapshot.checked(content)
+    place = snapshot.place_in(BytesIO(body))
     if place is None or place[0] < max(base, 1):
         return None
     _check_end(place[0], moment, "snapshot")
