@@ -9,7 +9,7 @@ Older formats are read: 1, [1, record...], and 2, [2, item...], in which a hole 
 """
 
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -60,18 +60,19 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         pairs = zip(self.positions[at : at + limit], self.rows[at : at + limit], strict=True)
         return [Record(place, *row) for place, row in pairs]
 
-    def extend(self, tree: log_tree.Span) -> None:
-        """Add what is here to the digests of all that was before. Raises LogDamaged when that is another log."""
-        holes = {hole.first: hole for hole in self.holes}
-        rows = iter(self.rows)
-        position = self.first
-        while position <= self.last:
-            hole = holes.get(position)
-            if hole is None:
-                tree.add(log_tree.leaf(cbor2.dumps(next(rows))))
-            else:
-                tree.add_all(hole.digests, hole.count)
-            position = tree.end + 1
+    def extend(self, tree: log_tree.Span, stored: Sequence[bytes] | None = None) -> None:
+        """Add what is here to the digests of all that was before; `stored` are the rows, if they are at hand as bytes.
+
+        Raises LogDamaged when that is another log.
+        """
+        leaves = log_tree.leaves([cbor2.dumps(row) for row in self.rows] if stored is None else stored)
+        at = 0
+        for hole in self.holes:
+            until = bisect_left(self.positions, hole.first)
+            tree.add_leaves(leaves[at:until])
+            tree.add_all(hole.digests, hole.count)
+            at = until
+        tree.add_leaves(leaves[at:])
         if self.digest and self.digest != tree.root():
             raise LogDamaged(
                 f"The records at positions {self.first} to {self.last}, or earlier ones, were changed: "

@@ -90,8 +90,7 @@ class LogFile:
         pairs: list[tuple[bytes, bytes]] = []
         for rows in parts:
             key = (tree.end + 1).to_bytes(8, "big")
-            for row in rows:
-                tree.add(log_tree.leaf(row))
+            tree.add_leaves(log_tree.leaves(rows))
             pairs.append((key, encode_batch(rows, tree.root())))
         self._env.reader_check()  # the pages that a reader saw which was killed would never be used again
         with self._env.begin(write=True, db=self._records) as txn:

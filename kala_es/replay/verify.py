@@ -21,7 +21,7 @@ from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.replay.children import Child, Tell, say
 from kala_es.replay.fold_check import Compared, decoded
-from kala_es.replay.log_file import extend, items_of, open_moment
+from kala_es.replay.log_file import items_of, open_moment, rows_of
 
 _AGAINST: Final = re.compile(r"(?:(\d{1,19}):)?([0-9a-f]{64})")
 
@@ -112,7 +112,7 @@ def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell
         for batch, value in moment.batches():
             if against is not None:
                 watch.look(tree, items_of(batch, value))
-            extend(tree, batch, value)
+            batch.extend(tree, rows_of(batch, value))
             records += len(batch.rows)
             tell(tree.end)
         if (tree.end, tree.root()) != (moment.position, moment.digest()):

@@ -21,7 +21,7 @@ from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
 from kala_es.event_logs.check import data_file
-from kala_es.replay.log_file import Moment, NoSuchPosition, extend, open_moment, until
+from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, until
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
@@ -96,10 +96,7 @@ def restore(source: Path, into: Path, *, position: int | None = None, time: Inst
         tree = log_tree.Span()
         with build(into) as building:
             for batch, value in _up_to(moment, position, time):
-                if value:
-                    extend(tree, batch, value)
-                else:
-                    batch.extend(tree)
+                batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
             building.finish(uuid4().bytes, tree)
     return tree.end, tree.root()
