@@ -12,7 +12,8 @@ from kala_es.domain.declared import Step
 from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
-from kala_es.web.table import Parameter, Reply, Row
+from kala_es.web.replies import BUSY, FULL, KEY, KEY_USED, LARGE
+from kala_es.web.table import Reply, Row
 
 _IN_A_THREAD_BYTES: Final = 64 * 1024
 """A larger declaration is parsed in a thread, so that other requests do not wait for it."""
@@ -40,22 +41,15 @@ APPLY: Final = Row(
     pattern="/api/v1/job/apply/",
     handler=apply_jobs,
     summary="Make many jobs as declared, all or none: create, change, and with `prune` delete",
-    parameters=(
-        Parameter(
-            name="Idempotency-Key",
-            kind="string",
-            about="Repeats of this request are given its first answer.",
-            where="header",
-        ),
-    ),
+    parameters=(KEY,),
     takes="Apply",
     replies=(
         Reply(status=200, about="What became of each job; with `dry_run`, what would.", schema="Plan"),
         Reply(status=400, about="A job is refused; the answer says which, and why. Nothing changed.", schema="Error"),
-        Reply(status=413, about="The body is too large.", schema="Error"),
-        Reply(status=422, about="The idempotency key was used for another request.", schema="Error"),
-        Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error"),
-        Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error"),
+        LARGE,
+        KEY_USED,
+        BUSY,
+        FULL,
     ),
     direct=True,
     max_body=limits.MAX_BULK_BODY_BYTES,

@@ -3,7 +3,6 @@
 from contextlib import aclosing
 from typing import Final
 
-from kala_es import limits
 from kala_es.dialects import kala, kala_history
 from kala_es.dialects.kala_ticks import parse_moment
 from kala_es.domain.changes import Change, Link, brings_about
@@ -20,6 +19,7 @@ from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import whole
+from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 _LAST_POSITION: Final = (1 << 63) - 1
@@ -127,7 +127,6 @@ def _job(request: Request) -> JobId:
 
 
 _NO_JOB: Final = Reply(status=404, about="There never was such a job.", schema="Error")
-_WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
 
 OF_HISTORY: Final = (
     Row(
@@ -136,14 +135,10 @@ OF_HISTORY: Final = (
         handler=list_changes,
         summary="List what changed a job, also a deleted one: who, when, and each field before and after",
         parameters=(
-            Parameter(
-                name="limit",
-                kind="integer",
-                about=f"At most so many, 1 to {limits.MAX_PAGE}; the next page is in the Link header.",
-            ),
+            LIMIT,
             Parameter(name="after", kind="integer", about="Only changes after this position of the log."),
         ),
-        replies=(Reply(status=200, about="The changes, oldest first.", schema="History"), _WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The changes, oldest first.", schema="History"), WRONG, _NO_JOB),
     ),
     Row(
         method="GET",
@@ -154,31 +149,24 @@ OF_HISTORY: Final = (
             Parameter(name="tick", kind="string", about="A moment, RFC 3339."),
             Parameter(name="run", kind="string", about="Or a run of the job."),
         ),
-        replies=(Reply(status=200, about="The chain of causes.", schema="Why"), _WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The chain of causes.", schema="Why"), WRONG, _NO_JOB),
     ),
     Row(
         method="POST",
         pattern=f"{API}/job/{{id}}/revert/",
         handler=revert_job,
         summary="Give a job the definition back that it had at a position of the log, also after it was deleted",
-        parameters=(
-            Parameter(
-                name="Idempotency-Key",
-                kind="string",
-                about="Repeats of this request are given its first answer.",
-                where="header",
-            ),
-        ),
+        parameters=(KEY,),
         takes="Revert",
         replies=(
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
-            _WRONG,
-            Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error"),
+            WRONG,
+            FORBIDDEN,
             _NO_JOB,
-            Reply(status=413, about="The body is too large.", schema="Error"),
-            Reply(status=422, about="The idempotency key was used for another request.", schema="Error"),
-            Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error"),
-            Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error"),
+            LARGE,
+            KEY_USED,
+            BUSY,
+            FULL,
         ),
     ),
 )

@@ -4,30 +4,19 @@ from typing import Final
 
 from kala_es import limits
 from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
+from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
 
 _NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
 _NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
-_WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
-_FORBIDDEN: Final = Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error")
 _NOT_REMOTE: Final = Reply(status=403, about="The job is not a remote one.", schema="Error")
-_LARGE: Final = Reply(status=413, about="The body is too large.", schema="Error")
-_KEY_USED: Final = Reply(status=422, about="The idempotency key was used for another request.", schema="Error")
-_BUSY: Final = Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error")
-_FULL: Final = Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error")
 _DONE: Final = Reply(status=204, about="Done, and durable.")
-_CHANGE: Final = (_BUSY, _FULL)
+_CHANGE: Final = (BUSY, FULL)
 
-_KEY: Final = Parameter(
-    name="Idempotency-Key", kind="string", about="Repeats of this request are given its first answer.", where="header"
-)
 _AFTER_JOB: Final = Parameter(name="after", kind="string", about="Only jobs whose id comes after this one.")
 _AFTER_RUN: Final = Parameter(name="after", kind="string", about="Only runs that began after this one.")
-_LIMIT: Final = Parameter(
-    name="limit", kind="integer", about=f"At most so many, 1 to {limits.MAX_PAGE}; the next page is in the Link header."
-)
 _AT: Final = Parameter(name="at", kind="string", about="As it was known then: a time, or a position of the log.")
 _RESUME: Final = Parameter(name="after", kind="integer", about="Only events after this position of the log.")
 _LAST_EVENT: Final = Parameter(
@@ -42,27 +31,27 @@ _OF_JOBS: Final = (
         handler=job_list.list_jobs,
         summary="List the jobs, in order of id",
         parameters=(
-            _LIMIT,
+            LIMIT,
             _AFTER_JOB,
             Parameter(name="q", kind="string", about="Only jobs with this text in name, id, owner or command."),
             Parameter(name="disabled", kind="boolean", about="Only disabled jobs, or only enabled ones."),
             _AT,
         ),
-        replies=(Reply(status=200, about="The jobs by id.", schema="Jobs"), _WRONG, _BUSY),
+        replies=(Reply(status=200, about="The jobs by id.", schema="Jobs"), WRONG, BUSY),
     ),
     Row(
         method="POST",
         pattern=f"{API}/job/",
         handler=jobs.create_job,
         summary="Create a job, or replace the one that has its id",
-        parameters=(_KEY,),
+        parameters=(KEY,),
         takes="JobDraft",
         replies=(
             Reply(status=201, about="Created, and durable.", schema="Created"),
-            _WRONG,
-            _FORBIDDEN,
-            _LARGE,
-            _KEY_USED,
+            WRONG,
+            FORBIDDEN,
+            LARGE,
+            KEY_USED,
             *_CHANGE,
         ),
         direct=True,
@@ -73,15 +62,15 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/bulk/",
         handler=jobs.create_jobs,
         summary="Create many new jobs, all or none: a JSON array, or one job a line",
-        parameters=(_KEY,),
+        parameters=(KEY,),
         takes="JobDrafts",
         replies=(
             Reply(status=201, about="Created, and durable.", schema="CreatedJobs"),
-            _WRONG,
-            _FORBIDDEN,
+            WRONG,
+            FORBIDDEN,
             Reply(status=409, about="There is a job with one of these ids already.", schema="Error"),
-            _LARGE,
-            _KEY_USED,
+            LARGE,
+            KEY_USED,
             *_CHANGE,
         ),
         direct=True,
@@ -93,7 +82,7 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/all/",
         handler=jobs.delete_all_jobs,
         summary="Delete all jobs",
-        replies=(_DONE, _FORBIDDEN, _BUSY),
+        replies=(_DONE, FORBIDDEN, BUSY),
     ),
     Row(
         method="GET",
@@ -101,7 +90,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_job,
         summary="Read a job",
         parameters=(_AT,),
-        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), _WRONG, _NO_JOB, _BUSY),
+        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), WRONG, _NO_JOB, BUSY),
         direct=True,
     ),
     Row(
@@ -112,10 +101,10 @@ _OF_JOBS: Final = (
         takes="JobDraft",
         replies=(
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
-            _WRONG,
-            _FORBIDDEN,
+            WRONG,
+            FORBIDDEN,
             _NO_JOB,
-            _LARGE,
+            LARGE,
             *_CHANGE,
         ),
         initializing=True,
@@ -125,7 +114,7 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.delete_job,
         summary="Delete a job, and its children that have no other parent; runs stay readable by their id",
-        replies=(_DONE, _NO_JOB, _BUSY),
+        replies=(_DONE, _NO_JOB, BUSY),
     ),
     Row(
         method="GET",
@@ -140,7 +129,7 @@ _OF_JOBS: Final = (
         handler=jobs.replace_params,
         summary="Replace the request body of a remote job by any text",
         takes="Anything",
-        replies=(_DONE, _NOT_REMOTE, _NO_JOB, _LARGE, *_CHANGE),
+        replies=(_DONE, _NOT_REMOTE, _NO_JOB, LARGE, *_CHANGE),
     ),
     Row(
         method="GET",
@@ -148,7 +137,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_next,
         summary="Read when the job is due next",
         parameters=(Parameter(name="count", kind="integer", about="How many times, 1 to 1000; 10 if not given."),),
-        replies=(Reply(status=200, about="The next times.", schema="Next"), _WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, _NO_JOB),
     ),
     Row(
         method="POST",
@@ -156,7 +145,7 @@ _OF_JOBS: Final = (
         handler=jobs.start_job,
         summary="Start a run now; the answer comes when it, and all that its end causes, are over",
         parameters=(
-            _KEY,
+            KEY,
             Parameter(name="Prefer", kind="string", about="respond-async: answer at once (202).", where="header"),
         ),
         replies=(
@@ -164,7 +153,7 @@ _OF_JOBS: Final = (
             Reply(status=204, about="The run, and all that its end caused, are over."),
             _NO_JOB,
             Reply(status=409, about="A run is in flight, and the job's runs must not overlap.", schema="Error"),
-            _KEY_USED,
+            KEY_USED,
             *_CHANGE,
         ),
         replayed=jobs.start_replayed,
@@ -174,24 +163,24 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/enable/{{id}}/",
         handler=jobs.enable_job,
         summary="Let the job's times start runs",
-        parameters=(_KEY,),
-        replies=(_DONE, _NO_JOB, _KEY_USED, *_CHANGE),
+        parameters=(KEY,),
+        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="POST",
         pattern=f"{API}/job/disable/{{id}}/",
         handler=jobs.disable_job,
         summary="Let nothing start the job",
-        parameters=(_KEY,),
-        replies=(_DONE, _NO_JOB, _KEY_USED, _BUSY),
+        parameters=(KEY,),
+        replies=(_DONE, _NO_JOB, KEY_USED, BUSY),
     ),
     Row(
         method="GET",
         pattern=f"{API}/job/stats/{{id}}/",
         handler=runs.get_legacy_stats,
         summary="List the runs of a job in the shape of Kala, NextKala's parent",
-        parameters=(_LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), _WRONG, _NO_JOB),
+        parameters=(LIMIT, _AFTER_RUN),
+        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), WRONG, _NO_JOB),
     ),
 )
 
@@ -204,26 +193,26 @@ _OF_TICKS: Final = (
         parameters=(
             Parameter(name="from", kind="string", about="RFC 3339; a day ago if not given."),
             Parameter(name="to", kind="string", about="RFC 3339, exclusive; a day ahead if not given."),
-            _LIMIT,
+            LIMIT,
         ),
-        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), _WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), WRONG, _NO_JOB),
     ),
     Row(
         method="POST",
         pattern=f"{API}/job/pause/{{id}}/",
         handler=ticks.pause_job,
         summary="Skip the job's ticks, for a reason, until a time or until it is resumed",
-        parameters=(_KEY,),
+        parameters=(KEY,),
         takes="PauseDraft",
-        replies=(_DONE, _WRONG, _NO_JOB, _LARGE, _KEY_USED, _BUSY),
+        replies=(_DONE, WRONG, _NO_JOB, LARGE, KEY_USED, BUSY),
     ),
     Row(
         method="POST",
         pattern=f"{API}/job/resume/{{id}}/",
         handler=ticks.resume_job,
         summary="End the job's pause; what it skipped is made up by the job's policy",
-        parameters=(_KEY,),
-        replies=(_DONE, _NO_JOB, _KEY_USED, *_CHANGE),
+        parameters=(KEY,),
+        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="GET",
@@ -237,17 +226,17 @@ _OF_TICKS: Final = (
         pattern=f"{API}/pause/",
         handler=ticks.pause_server,
         summary="Skip the ticks of all jobs, for a reason, until a time or until the server is resumed",
-        parameters=(_KEY,),
+        parameters=(KEY,),
         takes="PauseDraft",
-        replies=(_DONE, _WRONG, _LARGE, _KEY_USED, *_CHANGE),
+        replies=(_DONE, WRONG, LARGE, KEY_USED, *_CHANGE),
     ),
     Row(
         method="POST",
         pattern=f"{API}/resume/",
         handler=ticks.resume_server,
         summary="End the server's pause; what it skipped is made up by each job's policy, in turn",
-        parameters=(_KEY,),
-        replies=(_DONE, _KEY_USED, *_CHANGE),
+        parameters=(KEY,),
+        replies=(_DONE, KEY_USED, *_CHANGE),
     ),
 )
 
@@ -257,8 +246,8 @@ _OF_RUNS: Final = (
         pattern=f"{API}/job/{{id}}/executions/",
         handler=runs.list_runs,
         summary="List the runs of a job, oldest first",
-        parameters=(_LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="Runs"), _WRONG, _NO_JOB),
+        parameters=(LIMIT, _AFTER_RUN),
+        replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, _NO_JOB),
     ),
     Row(
         method="GET",
@@ -273,7 +262,7 @@ _OF_RUNS: Final = (
         handler=runs.report_status,
         summary="Report a run's status, as the other side of a remote job does",
         takes="Status",
-        replies=(_DONE, _WRONG, _NO_RUN, *_CHANGE),
+        replies=(_DONE, WRONG, _NO_RUN, *_CHANGE),
     ),
     Row(
         method="DELETE",
@@ -284,7 +273,7 @@ _OF_RUNS: Final = (
             Reply(status=204, about="Asked; the run ends soon."),
             _NO_RUN,
             Reply(status=409, about="The run is over.", schema="Error"),
-            _BUSY,
+            BUSY,
         ),
     ),
     runs.REDACT,
@@ -300,7 +289,7 @@ _OF_RUNS: Final = (
         replies=(
             Reply(status=200, about="The output.", schema="Bytes", media="application/octet-stream"),
             Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
-            _WRONG,
+            WRONG,
             _NO_RUN,
             Reply(status=410, about="The run was trimmed: its output is kept no longer.", schema="Error"),
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
@@ -315,9 +304,9 @@ _OF_RUNS: Final = (
         replies=(
             _STREAM,
             Reply(status=204, about="The run is over, and the reader has seen its end."),
-            _WRONG,
+            WRONG,
             _NO_RUN,
-            _BUSY,
+            BUSY,
         ),
     ),
 )
@@ -329,7 +318,7 @@ _OF_THE_SERVER: Final = (
         handler=meta.get_stats,
         summary="Read the server's counters",
         parameters=(_AT,),
-        replies=(Reply(status=200, about="The counters.", schema="Stats"), _WRONG, _BUSY),
+        replies=(Reply(status=200, about="The counters.", schema="Stats"), WRONG, BUSY),
     ),
     Row(
         method="POST",
@@ -349,12 +338,12 @@ _OF_THE_SERVER: Final = (
         handler=notices.list_notices,
         summary="List the notices, oldest first: who was told what, and why not",
         parameters=(
-            _LIMIT,
+            LIMIT,
             Parameter(name="after", kind="string", about="Only notices after this one."),
             Parameter(name="job", kind="string", about="Only notices of this job."),
             Parameter(name="state", kind="string", about="Only waiting, delivered or given-up ones."),
         ),
-        replies=(Reply(status=200, about="The notices.", schema="Notices"), _WRONG),
+        replies=(Reply(status=200, about="The notices.", schema="Notices"), WRONG),
     ),
     Row(
         method="GET",
@@ -367,7 +356,7 @@ _OF_THE_SERVER: Final = (
             _RESUME,
             _LAST_EVENT,
         ),
-        replies=(_STREAM, _WRONG, _BUSY),
+        replies=(_STREAM, WRONG, BUSY),
     ),
     Row(
         method="GET",

@@ -12,6 +12,7 @@ from kala_es.domain.declared import Declaration, OnConflict
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Parts, Request, Response, answer_json
 from kala_es.web.parameters import checked, choice, flag
+from kala_es.web.replies import BUSY, FULL
 from kala_es.web.table import Parameter, Reply, Row
 
 MEDIA: Final = "application/cbor-seq"
@@ -84,8 +85,8 @@ ROWS: Final = (
             Reply(status=400, about="This is no whole archive, or a job is refused; nothing changed.", schema="Error"),
             Reply(status=409, about="One of the jobs is there already; nothing changed.", schema="Error"),
             Reply(status=413, about="The archive is too large.", schema="Error"),
-            Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error"),
-            Reply(status=507, about="The disk has no room; nothing was recorded.", schema="Error"),
+            BUSY,
+            FULL,
         ),
         direct=True,
         max_body=limits.MAX_ARCHIVE_BYTES,
