@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from kala_es.domain.errors import Invalid
 from kala_es.event_log import LogError
 from kala_es.event_logs.lmdb_reader import LogReader
 from kala_es.fold_store import FoldsError
-from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay import listing, views
 from kala_es.replay.difference import Difference
 from kala_es.replay.moments import Moment, NotKnown, Replay
 from kala_es.verbs import restoring, simulating, verifying
+from kala_es.verbs.looking import USUAL_DATA, log_in, nobody_reads
 
 _FAILED: Final = 1
 _FOLLOW_SECONDS: Final = 0.25
@@ -56,7 +55,7 @@ def _look(
 ) -> argparse.ArgumentParser:
     parser = looks.add_parser(name, help=about)
     parser.set_defaults(verb=_with_log, look=look)
-    parser.add_argument("--data", type=Path, default=Path("kala-data"), metavar="DIR", help="the server's directory")
+    parser.add_argument("--data", type=Path, default=USUAL_DATA, metavar="DIR", help="the server's directory")
     return parser
 
 
@@ -76,26 +75,19 @@ def _position(text: str) -> int:
 
 
 def _with_log(arguments: argparse.Namespace) -> int:
-    folds = read_folds(arguments.data)
     try:
-        reader = LogReader(arguments.data, folds)
-        try:
+        with log_in(arguments.data) as reader:
             code: int = arguments.look(arguments, reader)
             sys.stdout.flush()
             return code
-        finally:
-            reader.close()
-    except BrokenPipeError:  # who read this has seen enough; nothing more is to be flushed to him
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        nobody_reads()
         return 0
     except (LogError, FoldsError, NotKnown, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         return 0
-    finally:
-        if folds is not None:
-            folds.close()
 
 
 def _events(arguments: argparse.Namespace, reader: LogReader) -> int:

@@ -1,10 +1,8 @@
 """`kala-es replay simulate`: the ticks that would come, of a log's jobs or of those that files declare."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,8 +13,8 @@ from kala_es.domain.model import Job
 from kala_es.domain.tick_policy import Pause
 from kala_es.event_log import LogError
 from kala_es.fold_store import FoldsError
-from kala_es.settings import Settings
 from kala_es.verbs.asking import Failed
+from kala_es.verbs.looking import USUAL_DATA, log_in, nobody_reads
 
 _FAILED: Final = 1
 _TICKS_AT_A_TIME: Final = 1_000
@@ -66,16 +64,10 @@ def _moment(text: str, flag: str) -> Instant:
 
 def _kept(directory: Path | None) -> tuple[list[Job], Pause | None]:
     """The jobs that a log has at its end, and the server's pause."""
-    from kala_es.event_logs.lmdb_reader import LogReader
-    from kala_es.fold_stores.lmdb_reader import read_folds
     from kala_es.replay.moments import Moment, Replay
 
-    directory = directory or Settings().data
-    with ExitStack() as opened:
-        index = read_folds(directory)
-        if index is not None:
-            opened.enter_context(closing(index))
-        log = opened.enter_context(closing(LogReader(directory, index)))
+    directory = directory or USUAL_DATA
+    with log_in(directory) as log:
         folds = Replay(log, Moment(position=log.head), directory / "snapshots").finish()
     return list(folds.jobs.after("")), folds.server_pause
 
@@ -97,11 +89,11 @@ def _declared(paths: list[Path], start: Instant) -> tuple[list[Job], None]:
 
 
 def _print(lines: Iterable[bytes]) -> None:
-    """Write the lines as they come. Who reads no further, such as `head`, ends it."""
+    """Write the lines as they come, to their end or as far as they are read."""
     each: Iterator[bytes] = iter(lines)
     try:
         while some := b"".join(islice(each, _TICKS_AT_A_TIME)):
             sys.stdout.buffer.write(some)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nobody_reads()
