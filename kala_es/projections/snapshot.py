@@ -21,7 +21,9 @@ from kala_es.domain.notices import Waiting
 from kala_es.domain.notify import NoticeId
 from kala_es.domain.reactions import Tree
 from kala_es.domain.tick_policy import Pause
+from kala_es.domain.trimming import BaseTaken
 from kala_es.domain.values import from_plain, to_plain
+from kala_es.event_log import LogDamaged
 from kala_es.projections.folds import Folds
 
 _FORMAT: Final = 1
@@ -97,6 +99,16 @@ def filling(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     """The same, a slice of jobs at a time; the last is True when it fits."""
     with suppress(ValueError, KeyError, TypeError, cbor2.CBORDecodeError):
         yield from _fill(folds, body, head)
+
+
+def filling_base(folds: Folds, content: bytes, base: BaseTaken) -> Iterator[None]:
+    """Fill empty folds from a base, whose parts' content this is, a slice at a time. Raises LogDamaged."""
+    if blake2b(content, digest_size=_DIGEST).digest() == base.digest:
+        for done in filling(folds, content, base.base):
+            yield
+            if done:
+                return
+    raise LogDamaged(f"The base at position {base.base} cannot be read.")
 
 
 def job_in(body: bytes, job: JobId) -> Job | None:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile, zip_longest
 from pathlib import Path
@@ -33,7 +32,6 @@ from kala_es.replay.children import Tell, say
 from kala_es.replay.log_file import Moment, open_moment
 
 _BASE: Final = BaseTaken.__name__.encode()
-_DIGEST: Final = 32
 _PAGE: Final = 10_000
 _TOGETHER: Final = 5_000
 """Events that are folded together."""
@@ -100,9 +98,8 @@ def _begin(folds: Folds, moment: Moment) -> int:
             base = next((event for event in reversed(taken) if isinstance(event, BaseTaken)), base)
     if base is None:
         return 0
-    content = b"".join(_parts(moment, base))
-    if blake2b(content, digest_size=_DIGEST).digest() != base.digest or not snapshot.fill(folds, content, base.base):
-        raise LogDamaged(f"The base at position {base.base} cannot be read.")
+    for _ in snapshot.filling_base(folds, b"".join(_parts(moment, base)), base):
+        pass
     folds.base = base
     return base.base
 

@@ -8,7 +8,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
@@ -19,7 +18,7 @@ from kala_es.domain import events as e
 from kala_es.domain.due import wake_at
 from kala_es.domain.ids import Instant
 from kala_es.domain.trimming import BasePart, BaseTaken
-from kala_es.event_log import LogDamaged, Record
+from kala_es.event_log import Record
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import OF_NO_JOB, Folds
@@ -181,10 +180,4 @@ def filling_from_base(source: Source, base: BaseTaken, folds: Folds) -> Iterator
             assert isinstance(part, BasePart)
             parts.append(part.content)
         yield
-    content = b"".join(parts[: base.parts])
-    if blake2b(content, digest_size=32).digest() == base.digest:
-        for done in snapshot.filling(folds, content, base.base):
-            yield
-            if done:
-                return
-    raise LogDamaged(f"The base at position {base.base} cannot be read.")
+    yield from snapshot.filling_base(folds, b"".join(parts[: base.parts]), base)

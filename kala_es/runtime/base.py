@@ -15,7 +15,7 @@ from kala_es import codec
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Job
 from kala_es.domain.trimming import BasePart, BaseTaken
-from kala_es.event_log import EventLog, LogDamaged
+from kala_es.event_log import EventLog
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.runtime.log_writer import LogWriter
@@ -48,9 +48,8 @@ async def newest_base(log: EventLog) -> BaseTaken | None:
 
 async def load_base(log: EventLog, base: BaseTaken, folds: Folds) -> None:
     """Fill empty folds from a base. Raises LogDamaged."""
-    content = await _content(log, base)
-    if blake2b(content, digest_size=32).digest() != base.digest or not snapshot.fill(folds, content, base.base):
-        raise LogDamaged(f"The base at position {base.base} cannot be read.")
+    for _ in snapshot.filling_base(folds, await _content(log, base), base):
+        pass
 
 
 async def job_at(log: EventLog, folds: Folds, job: JobId) -> tuple[Job | None, int]:
