@@ -144,20 +144,22 @@ def test_schedules_of_dkrons(schedule: str, following: str, taken: str) -> None:
     assert dkron(schedule=schedule, next=following).jobs["j"]["schedule"] == taken
 
 
+SHELL_CONFIG = {
+    "command": "echo $A",
+    "shell": "true",
+    "env": "A=1,B=2=3",
+    "cwd": "/srv",
+    "payload": "aGk=",
+    "timeout": "1m30s",
+    "su": "me:us",
+    "mem_limit": "256MB",
+}
+
+
 def test_a_job_of_dkrons_with_a_shell() -> None:
-    config = {
-        "command": "echo $A",
-        "shell": "true",
-        "env": "A=1,B=2=3",
-        "cwd": "/srv",
-        "payload": "aGk=",
-        "timeout": "1m30s",
-        "su": "me:us",
-        "mem_limit": "256MB",
-    }
     coming = dkron(
         displayname="Label",
-        executor_config=config,
+        executor_config=SHELL_CONFIG,
         owner="me",
         owner_email="me@example.org",
         retries=2,
