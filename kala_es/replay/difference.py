@@ -1,7 +1,6 @@
 """What changed in the jobs between two moments, field by field, with who did it and when."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kala_es import codec
@@ -15,22 +14,16 @@ from kala_es.projections.folds import Folds
 from kala_es.replay.moments import Moment, Replay
 
 
-@dataclass(slots=True)
-class Difference:
-    """The jobs of a replay that stands at one moment, and what the records up to another change of them."""
-
-    replay: Replay
-
-    def until(self, moment: Moment) -> Iterator[dict[str, Any]]:
-        """Go to a later moment; an object for each job that is not as it was, in order of id."""
-        before = dict(self.replay.folds.jobs.by_id)
-        by: dict[str, list[dict[str, Any]]] = {}
-        for record in self.replay.go_on(moment):
-            if record.type in CHANGE_NAMES:
-                event = codec.decode(record)
-                assert isinstance(event, CHANGES)
-                by.setdefault(event.job, []).append(_step(record))
-        return _changed(before, self.replay.folds, by)
+def difference(replay: Replay, until: Moment) -> Iterator[dict[str, Any]]:
+    """Take a replay from where it stands to a later moment; an object for each job that is not as it was, by its id."""
+    before = dict(replay.folds.jobs.by_id)
+    by: dict[str, list[dict[str, Any]]] = {}
+    for record in replay.go_on(until):
+        if record.type in CHANGE_NAMES:
+            event = codec.decode(record)
+            assert isinstance(event, CHANGES)
+            by.setdefault(event.job, []).append(_step(record))
+    return _changed(before, replay.folds, by)
 
 
 def _step(record: Record) -> dict[str, Any]:

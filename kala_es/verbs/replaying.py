@@ -14,7 +14,7 @@ from kala_es.event_log import LogError
 from kala_es.event_logs.lmdb_reader import LogReader
 from kala_es.fold_store import FoldsError
 from kala_es.replay import listing, views
-from kala_es.replay.difference import Difference
+from kala_es.replay.difference import difference
 from kala_es.replay.moments import Moment, NotKnown, Replay
 from kala_es.verbs import restoring, simulating, verifying
 from kala_es.verbs.looking import USUAL_DATA, log_in, nobody_reads
@@ -135,7 +135,7 @@ def _diff(arguments: argparse.Namespace, reader: LogReader) -> int:
     replay = Replay(reader, arguments.since, arguments.data / "snapshots")
     _go(replay, reader.head)
     until = arguments.until or Moment(position=reader.head)
-    for change in Difference(replay).until(until):
+    for change in difference(replay, until):
         print(listing.line(change))
     return 0
 

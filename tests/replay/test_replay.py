@@ -10,7 +10,7 @@ from kala_es import limits
 from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.model import JobDraft, JobSpec
 from kala_es.projections import past
-from kala_es.replay.difference import Difference
+from kala_es.replay.difference import difference
 from kala_es.replay.moments import Moment, NotKnown, Replay
 from kala_es.runtime.scheduler import Origin
 from tests.nodes import ScriptedShell, running_node
@@ -31,7 +31,7 @@ async def test_what_changed_is_told_field_by_field_with_who_did_it(autojump_cloc
         await node.scheduler.start(JobId("kept"), node.scheduler.new_run_id(JobId("kept")), Origin())
         replay = Replay(node.storage.source, Moment(position=position))
         replay.finish()
-        found = list(Difference(replay).until(Moment(position=node.node.folds.position)))
+        found = list(difference(replay, Moment(position=node.node.folds.position)))
         assert [(each["id"], each["change"]) for each in found] == [
             ("deleted", "deleted"),
             ("edited", "changed"),
