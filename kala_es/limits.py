@@ -73,16 +73,21 @@ ENDING_SECONDS: Final = 60
 # Retention
 TRIM_BYTES: Final = 256 * 1024
 """One transaction that erases rewrites about so much of the log; a commit waits for one at most."""
-TRIM_RECORDS: Final = 1_000
+TRIM_RECORDS: Final = 30
 """Records that are erased in one go; then the janitor pauses."""
-JANITOR_SHARE: Final = 0.5
-"""The part of the time that the janitor takes at most."""
-JANITOR_STEP_MS: Final = 2
+JANITOR_SHARE: Final = 0.25
+"""The part of the time that the janitor takes at most..."""
+JANITOR_SHARE_BEHIND: Final = 0.5
+"""...and when what was due took it longer than JANITOR_BEHIND_SECONDS."""
+JANITOR_BEHIND_SECONDS: Final = 10.0
+JANITOR_STEP_MS: Final = 0.5
 """After so much work the janitor lets others have their share..."""
-JANITOR_LONGEST_STEP_MS: Final = 20
+JANITOR_LONGEST_STEP_MS: Final = 10
 """...or after so much, when it had to wait for its turn."""
 TRIM_RUNS: Final = 300
-"""Runs that are trimmed together, in one commit."""
+"""Runs that are looked for, and whose output is erased, together..."""
+TRIM_COMMIT_RUNS: Final = 10
+"""...and runs that one commit says so of."""
 TRIM_PAUSE_SECONDS: Final = 1.0
 """The janitor waits this long after a run's end, so that it trims many at a time."""
 TRIMMED_RUNS_REMEMBERED: Final = 1_000

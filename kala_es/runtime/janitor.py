@@ -8,11 +8,11 @@
    alone, so whatever cut it off, it goes on; only output that was not erased yet by then is left to the next sweep.
 """
 
-import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TypeVar
+from itertools import groupby
+from operator import attrgetter
 
 import trio
 
@@ -29,18 +29,17 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.base import take_base
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.pace import Pace
 from kala_es.runtime.sweep import Rubbish
 from kala_es.runtime.timetable import Timetable
 
-Result = TypeVar("Result")
 _FULL_SECONDS = 5.0
 _SWEEP_PAGE = 256
 _MOST_CHUNKS = 20_000
 """Chunks whose positions are held at a time, or those of one run."""
-_READ_PAGE = 256
-"""With full chunks four megabytes."""
+_READ_PAGE = 32
+"""With full chunks half a megabyte."""
 _LOOK_EVERY = 100
-_PAUSES_FOR_WORK = 1 / limits.JANITOR_SHARE - 1
 _CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
 
 
@@ -53,14 +52,13 @@ class _Round:
     """
 
     share: int
-    runs: dict[JobId, list[RunSummary]] = field(default_factory=dict)
+    runs: list[RunSummary] = field(default_factory=list)
     chunks: dict[int, RunId] = field(default_factory=dict)
-    count: int = 0
     unfinished: dict[JobId, None] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
-        return self.count >= limits.TRIM_RUNS or len(self.chunks) >= _MOST_CHUNKS
+        return len(self.runs) >= limits.TRIM_RUNS or len(self.chunks) >= _MOST_CHUNKS
 
 
 class Janitor:
@@ -76,12 +74,7 @@ class Janitor:
         self._blocked: set[JobId] = set()
         self._news = trio.Event()
         self._ages = Timetable(clock, self._mark)
-        self._began = 0.0
-        """Since when it works without having waited..."""
-        self._worked = 0.0
-        """...and how long it did before, since it last paused."""
-        self._step = 0.0
-        """So long it may work until it pauses: as long as the last pause allows it."""
+        self._pace = Pace()
 
     def note(self, batch: Sequence[Recorded]) -> None:
         """See whose runs there may be too many of."""
@@ -125,17 +118,17 @@ class Janitor:
                 await trio.lowlevel.checkpoint()
 
     async def _tidy(self) -> None:
-        """Trim and forget until nothing is due."""
-        self._began, self._worked = time.perf_counter(), 0.0
-        while self._due:
-            current, looked_at = _Round(share=max(1, limits.TRIM_RUNS // len(self._due))), dict[JobId, None]()
-            while self._due and not current.is_full:
-                job = next(iter(self._due))
-                del self._due[job]
-                self._choose(job, current)
+        """Trim and forget what is due now. What becomes due meanwhile waits, so that it is many runs too."""
+        self._pace.begin()
+        due, self._due = self._due, {}
+        while due:
+            current, looked_at = _Round(share=max(1, limits.TRIM_RUNS // len(due))), dict[JobId, None]()
+            while due and not current.is_full:
+                job = next(iter(due))
+                del due[job]
+                await self._choose(job, current)
                 looked_at[job] = None
-                await self._pause()
-            self._due.update(current.unfinished)
+            due.update(current.unfinished)
             await self._trim(current)
             await self._forget(list(looked_at))
             if self._is_base_due():
@@ -143,13 +136,13 @@ class Janitor:
 
     # Trimming
 
-    def _choose(self, job: JobId, current: _Round) -> None:
+    async def _choose(self, job: JobId, current: _Round) -> None:
         """Put the runs of a job that are kept no longer into the round, as many as are its share."""
         kept, past, now = self._kept_of(job), self._folds.history.of(job), self._clock.now()
         spared = 0 if self._folds.jobs.get(job) is None else 1
         runs = past.kept if kept.runs is not None else 0
         size = past.kept_bytes if kept.output_bytes is not None else 0
-        left, seen = past.kept, 0
+        left, taken = past.kept, 0
         self._ages.plan(job, None)
         for run_id in self._folds.history.kept(job):
             run = self._folds.runs.get(run_id)
@@ -160,36 +153,41 @@ class Janitor:
             if not over and (too_old is None or too_old > now):
                 self._ages.plan(job, too_old)
                 return
-            if current.is_full or seen == current.share:
+            if current.is_full or taken == current.share:
                 current.unfinished[job] = None
                 return
-            left, seen = left - 1, seen + 1
+            left -= 1
             runs, size = runs - 1, size - run.stdout_bytes - run.stderr_bytes
             if run.root in self._folds.trees.open:
                 self._blocked.add(job)
             else:
-                self._take(run, current)
+                taken += 1
+                await self._take(run, current)
+            await self._pace.pause()
 
-    def _take(self, run: RunSummary, current: _Round) -> None:
-        current.runs.setdefault(run.job, []).append(run)
-        current.count += 1
+    async def _take(self, run: RunSummary, current: _Round) -> None:
+        current.runs.append(run)
         if run.stdout_bytes or run.stderr_bytes:
-            current.chunks.update((piece.position, run.id) for piece in self._folds.output.pieces(run.id))
+            for number, piece in enumerate(self._folds.output.pieces(run.id)):
+                current.chunks[piece.position] = run.id
+                if number % _LOOK_EVERY == _LOOK_EVERY - 1:
+                    await self._pace.pause()
 
     async def _trim(self, current: _Round) -> None:
         """Say that the runs are trimmed, with what their output was; then erase it."""
-        if not current.count:
-            return
         digests = await self._digests(current)
-        now = self._clock.now()
-        await self._wait_for(
-            self._writer.append(
-                [
-                    RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
-                    for job, runs in current.runs.items()
-                ]
+        for start in range(0, len(current.runs), limits.TRIM_COMMIT_RUNS):
+            some = current.runs[start : start + limits.TRIM_COMMIT_RUNS]
+            now = self._clock.now()
+            await self._pace.wait_for(
+                self._writer.append(
+                    [
+                        RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
+                        for job, runs in groupby(some, attrgetter("job"))
+                    ]
+                )
             )
-        )
+            await self._pace.pause()
         await self._erase(sorted(current.chunks))
 
     async def _digests(self, current: _Round) -> dict[RunId, bytes]:
@@ -199,26 +197,26 @@ class Janitor:
         for position in sorted(current.chunks):
             if position <= read:
                 continue
-            page = await self._wait_for(self._log.read(position - 1, limit=_READ_PAGE))
+            page = await self._pace.wait_for(self._log.read(position - 1, limit=_READ_PAGE))
             read = page[-1].position
             for record in page:
                 if record.position in current.chunks:
                     chunk = codec.decode(record)
                     assert isinstance(chunk, e.OutputChunk)
                     digests[chunk.run].update(chunk.content)
-            await self._pause()
+            await self._pace.pause()
         return {run: digest.digest() for run, digest in digests.items()}
 
     async def _erase(self, positions: Sequence[int]) -> None:
-        """Have records erased, so many at a time. A full disk is waited for."""
+        """Have records erased, so many at a time. That is work: commits wait for it. A full disk is waited for."""
         for start in range(0, len(positions), limits.TRIM_RECORDS):
-            await self._pause()
+            await self._pace.pause()
             while True:
                 try:
-                    await self._wait_for(self._log.trim(positions[start : start + limits.TRIM_RECORDS]))
+                    await self._log.trim(positions[start : start + limits.TRIM_RECORDS])
                     break
                 except LogIsFull:
-                    await self._wait_for(self._clock.sleep(_FULL_SECONDS))
+                    await self._pace.wait_for(self._clock.sleep(_FULL_SECONDS))
 
     # Forgetting
 
@@ -226,8 +224,8 @@ class Janitor:
         for job in jobs:
             note = self._note_of_forgotten(job)
             if note is not None:
-                await self._wait_for(self._writer.append([note]))
-            await self._pause()
+                await self._pace.wait_for(self._writer.append([note]))
+            await self._pace.pause()
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
         """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
@@ -262,40 +260,20 @@ class Janitor:
 
     async def _sweep(self) -> None:
         """Take a base, and erase all that is not needed beside it."""
-        taken = await self._wait_for(take_base(self._folds, self._writer, self._clock.now))
+        taken = await self._pace.wait_for(take_base(self._folds, self._writer, self._clock.now))
         base = self._folds.base
         assert base is not None
         what = Rubbish(self._folds, base.base, taken)
         found: list[int] = []
         position: int | None = 0
         while position is not None:
-            page = await self._wait_for(self._log.read(position, limit=_SWEEP_PAGE))
+            page = await self._pace.wait_for(self._log.read(position, limit=_SWEEP_PAGE))
             more, position = what.among(page)
             found += more
             if len(found) >= limits.TRIM_RECORDS or position is None:
                 await self._erase(found)
                 found = []
-            await self._pause()
-
-    async def _wait_for(self, what: Awaitable[Result]) -> Result:
-        """Wait for something: that is no work."""
-        self._worked += time.perf_counter() - self._began
-        try:
-            return await what
-        finally:
-            self._began = time.perf_counter()
-
-    async def _pause(self) -> None:
-        """Let others have their share of the time."""
-        worked = self._worked + time.perf_counter() - self._began
-        if worked < self._step:
-            return
-        paused = time.perf_counter()
-        await trio.sleep(worked * _PAUSES_FOR_WORK)
-        self._began, self._worked = time.perf_counter(), 0.0
-        # Beside many others a pause takes longer than it should, and they had all of that time.
-        earned = (self._began - paused) / _PAUSES_FOR_WORK
-        self._step = min(max(earned, limits.JANITOR_STEP_MS / 1_000), limits.JANITOR_LONGEST_STEP_MS / 1_000)
+            await self._pace.pause()
 
 
 def _trimmed(run: RunSummary, digest: bytes | None) -> TrimmedRun:

@@ -176,6 +176,21 @@ async def test_what_runs_and_what_is_of_an_open_tree_is_not_touched(autojump_clo
         await check_replay(node)
 
 
+async def test_runs_of_open_trees_do_not_hold_up_those_behind_them(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TRIM_RUNS", 1)
+    async with running_node(shell=ScriptedShell(SCRIPTS), rules=keep(runs=1)) as node:
+        await node.create("p", command="talks", schedule="R/2099-01-01T00:00:00Z/P1D")
+        await node.create("c", command="hangs", parents=["p"])
+        blocked = await node.run_by_hand("p")
+        await node.ends("p", 1)
+        await node.scheduler.disable(JobId("c"), Origin())
+        later = await runs(node, "p", 3)
+        await tidied(node)
+        assert [node.scheduler.run(run).trimmed for run in (blocked, *later)] == [False, True, True, False]
+
+
 async def test_old_trimmed_runs_are_forgotten_and_counted(autojump_clock: trio.testing.MockClock, few: None) -> None:
     async with running_node(shell=ScriptedShell(SCRIPTS), rules=keep(runs=1)) as node:
         await node.create("j", command="talks", schedule="R/2099-01-01T00:00:00Z/P1D")
