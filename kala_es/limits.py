@@ -79,7 +79,7 @@ JANITOR_SHARE: Final = 0.25
 """The part of the time that the janitor takes at most..."""
 JANITOR_SHARE_BEHIND: Final = 0.5
 """...and when what was due took it longer than JANITOR_BEHIND_SECONDS."""
-JANITOR_BEHIND_SECONDS: Final = 10.0
+JANITOR_BEHIND_SECONDS: Final = 30.0
 JANITOR_STEP_MS: Final = 0.5
 """After so much work the janitor lets others have their share..."""
 JANITOR_LONGEST_STEP_MS: Final = 10
@@ -92,10 +92,12 @@ TRIM_PAUSE_SECONDS: Final = 1.0
 """The janitor waits this long after a run's end, so that it trims many at a time."""
 TRIMMED_RUNS_REMEMBERED: Final = 1_000
 """Trimmed runs of a job whose summaries are kept, the newest; older ones are forgotten, and only counted."""
+FORGET_RUNS: Final = 50
+"""Runs of a job that are forgotten together, in one commit."""
 MAX_KEPT: Final = 1 << 40
 """Runs, seconds and bytes that a retention may name."""
 BASE_RUNS: Final = 10_000
-"""A base is made when so many runs have been forgotten since the last one, and half as many as are left."""
+"""A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
 # The past
 PAST_SNAPSHOT_EVENTS: Final = 100_000

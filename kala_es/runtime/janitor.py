@@ -34,7 +34,7 @@ from kala_es.runtime.sweep import Rubbish
 from kala_es.runtime.timetable import Timetable
 
 _FULL_SECONDS = 5.0
-_SWEEP_PAGE = 256
+_SWEEP_PAGE = 64
 _MOST_CHUNKS = 20_000
 """Chunks whose positions are held at a time, or those of one run."""
 _READ_PAGE = 32
@@ -132,7 +132,9 @@ class Janitor:
             await self._trim(current)
             await self._forget(list(looked_at))
             if self._is_base_due():
+                self._pace.begin()  # a sweep is long, and nobody waits for it
                 await self._sweep()
+                self._pace.begin()
 
     # Trimming
 
@@ -222,17 +224,18 @@ class Janitor:
 
     async def _forget(self, jobs: Sequence[JobId]) -> None:
         for job in jobs:
-            note = self._note_of_forgotten(job)
-            if note is not None:
+            while (note := self._note_of_forgotten(job)) is not None:
                 await self._pace.wait_for(self._writer.append([note]))
+                await self._pace.pause()
             await self._pace.pause()
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
-        """The event that forgets the oldest trimmed runs, when there are a tenth more of them than are remembered."""
+        """The event that forgets the oldest trimmed runs, when there are a fiftieth more than are remembered."""
         past = self._folds.history.of(job)
         many = past.trimmed - limits.TRIMMED_RUNS_REMEMBERED
-        if many * 10 < limits.TRIMMED_RUNS_REMEMBERED:
+        if many * 50 < limits.TRIMMED_RUNS_REMEMBERED:
             return None
+        many = min(many, limits.FORGET_RUNS)
         gone: list[RunSummary] = []
         for run in self._folds.history.without_output(job):
             summary = self._folds.runs.get(run)
@@ -256,7 +259,7 @@ class Janitor:
     def _is_base_due(self) -> bool:
         sums, base = self._folds.history.sums, self._folds.base
         fresh = sums.forgotten - (base.forgotten if base else 0)
-        return fresh >= max(limits.BASE_RUNS, sums.runs // 2)
+        return fresh >= max(limits.BASE_RUNS, sums.runs)
 
     async def _sweep(self) -> None:
         """Take a base, and erase all that is not needed beside it."""

@@ -90,7 +90,7 @@ def fetch(url: str) -> bytes:
 
     try:
         with urllib.request.urlopen(url, timeout=limits.VERB_ANSWER_SECONDS) as answer:
-            return _bounded(answer.read(limits.MAX_BULK_BODY_BYTES + 1), url)
+            return bounded(answer.read(limits.MAX_BULK_BODY_BYTES + 1), url)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Failed(f"{url}: {error}") from None
 
@@ -99,12 +99,13 @@ def read_file(file: str) -> bytes:
     """A file's bytes, at most `MAX_BULK_BODY_BYTES`. Raises Failed."""
     try:
         with open(file, "rb") as opened:
-            return _bounded(opened.read(limits.MAX_BULK_BODY_BYTES + 1), file)
+            return bounded(opened.read(limits.MAX_BULK_BODY_BYTES + 1), file)
     except OSError as error:
         raise Failed(f"{file}: {error.strerror}") from None
 
 
-def _bounded(content: bytes, where: str) -> bytes:
+def bounded(content: bytes, where: str) -> bytes:
+    """The same content, of at most `MAX_BULK_BODY_BYTES`. Raises Failed."""
     if len(content) > limits.MAX_BULK_BODY_BYTES:
         raise Failed(f"{where}: more than {limits.MAX_BULK_BODY_BYTES} bytes")
     return content

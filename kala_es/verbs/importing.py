@@ -16,7 +16,7 @@ from kala_es.dialects import from_dkron, from_kala
 from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
-from kala_es.verbs import plans
+from kala_es.verbs import databases, plans
 from kala_es.verbs.archives import add_flags, import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
 
@@ -26,13 +26,17 @@ _SOURCES: Final[Mapping[str, tuple[Translate, str]]] = {
     "dkron": (from_dkron.translate, "/v1/jobs"),
 }
 """How each list is read, and where its server has it."""
+_PLACES: Final[Mapping[str, str]] = {
+    "nextkala": "an http, https or postgresql URL, or a file",
+    "dkron": "an http or https URL, or a file",
+}
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     about = (
         "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server, "
-        "from its URL or from a file with its list of jobs"
+        "from its URL, from the PostgreSQL database of a NextKala, or from a file with its list of jobs"
     )
     parser = verbs.add_parser("import", help="take in an archive, or another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
@@ -64,8 +68,10 @@ def _read(kind: str, source: str) -> Coming:
     try:
         if source.startswith(("http://", "https://")):
             body = fetch(source if urlsplit(source).path.strip("/") else source.rstrip("/") + path)
+        elif kind == "nextkala" and source.startswith(databases.SCHEMES):
+            source, body = databases.nextkala_jobs(source)
         elif "://" in source:
-            raise Failed(f"{source.partition('://')[0]}: only http and https URLs, and files; no database is read")
+            raise Failed(f"{source.partition('://')[0]}: no such source of {kind}'s jobs is known: {_PLACES[kind]}")
         else:
             body = read_file(source)
         return translate(body, Instant(int(time.time() * SECOND)))

@@ -345,7 +345,7 @@ class Story:
             await node.create("q", command="fails", schedule=far, on_failure_job="h", notify=told)
             await node.create("h", command="talks", parents=["p"])
             await node.create("c", command="talks", parents=["p", "h"])
-            for _ in range(6):
+            for _ in range(9):
                 await node.run_whole("p")
                 await node.run_whole("q")
             await tidied(node)

@@ -1,6 +1,8 @@
 """`kala-es import --from` against a real server, with lists recorded from the originals, each twice."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from threading import Thread
 import pytest
 
 from tests.servers import Server
+from tests.system.databases import postgres
 
 pytestmark = pytest.mark.system
 CONTRACT = Path(__file__).resolve().parents[1] / "contract"
@@ -22,6 +25,10 @@ CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 def take(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "kala_es", "import", *arguments, "--server", server.url]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def is_uuid(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -102,6 +109,46 @@ def test_a_job_that_does_not_come_from_there_is_not_written_over(tmp_path: Path)
         assert server.get("/api/v1/job/kid/").json["job"]["name"] == "mine"
 
 
+def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_path: Path) -> None:
+    jobs = {
+        job: row for job, row in json.loads((CONTRACT / "kala-list.json").read_bytes())["jobs"].items() if is_uuid(job)
+    }
+    assert len(jobs) > 5
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps({"jobs": jobs}))
+    with postgres() as database, Server.start(tmp_path / "server") as server:
+        database.execute("CREATE TABLE jobs (id uuid PRIMARY KEY, job jsonb)")
+        nothing = take(server, "--from", "nextkala", database.url())
+        assert (nothing.returncode, server.get("/api/v1/job/").json) == (0, {"jobs": {}}), nothing.stderr
+        for job, row in jobs.items():
+            database.execute(f"INSERT INTO jobs VALUES ('{job}', $job${json.dumps(row)}$job$)")
+        shown = take(server, "--from", "nextkala", str(file), "--dry-run")
+        first = take(server, "--from", "nextkala", database.url())
+        assert sorted(first.stdout.splitlines()) == sorted(
+            shown.stdout.replace("to be created", "created").splitlines()
+        )
+        taken = server.get("/api/v1/job/").json["jobs"]
+        assert len(taken) > 5
+        take(server, "--from", "nextkala", database.url())
+        assert server.get("/api/v1/job/").json["jobs"] == taken
+        wrong = take(server, "--from", "nextkala", database.url("wr%6Fng"))
+        assert (wrong.returncode, "password authentication failed" in wrong.stderr) == (1, True), wrong.stderr
+        assert "wrong" not in wrong.stderr
+        assert f"postgresql://kala@127.0.0.1:{database.port}/postgres: " in wrong.stderr
+
+
+def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kala_es", "import", "--from", "nextkala"]
+    for url, path, reason in (
+        ("postgresql://127.0.0.1:9/", str(tmp_path), "psql, which reads it, cannot be started: No such file"),
+        ("postgres://a:b@[::1/", os.environ["PATH"], "the URL of the database: "),
+        ("postgresql://a:sesame@127.0.0.1:9/x", os.environ["PATH"], "postgresql://a@127.0.0.1:9/x: "),
+    ):
+        environment = {**os.environ, "PATH": path}
+        done = subprocess.run([*command, url], capture_output=True, text=True, check=False, env=environment)
+        assert (done.returncode, reason in done.stderr, "sesame" in done.stderr) == (1, True, False), done.stderr
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("{}")
     command = [sys.executable, "-m", "kala_es", "import", "--from"]
@@ -109,7 +156,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         (["dkron", str(tmp_path / "none.json")], "No such file"),
         (["dkron", str(tmp_path / "list.json")], "Dkron's list of jobs is an array"),
         (["nextkala", str(tmp_path / "list.json")], "jobs: NextKala's list is an object"),
-        (["nextkala", "postgresql://127.0.0.1:9/"], "no database is read"),
+        (["nextkala", "mysql://127.0.0.1:9/"], "mysql: no such source of nextkala's jobs is known"),
+        (["dkron", "postgresql://127.0.0.1:9/"], "an http or https URL, or a file"),
         (["nextkala", "http://127.0.0.1:9"], "http://127.0.0.1:9/api/v1/job/: "),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
