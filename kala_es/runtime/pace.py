@@ -30,6 +30,7 @@ class Pace:
         """...and how long it did before, since it last paused."""
         self._step = _SHORTEST_STEP
         self._first = self._began
+        """Since when there was always something to do."""
 
     def begin(self) -> None:
         """It was idle until now."""
