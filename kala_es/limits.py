@@ -73,7 +73,7 @@ ENDING_SECONDS: Final = 60
 # Retention
 TRIM_BYTES: Final = 256 * 1024
 """One transaction that erases rewrites about so much of the log; a commit waits for one at most."""
-TRIM_RECORDS: Final = 30
+TRIM_RECORDS: Final = 15
 """Records that are erased in one go; then the janitor pauses."""
 JANITOR_SHARE: Final = 0.25
 """The part of the time that the janitor takes at most..."""
