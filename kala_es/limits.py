@@ -49,6 +49,8 @@ OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
+EXECUTION_OUTPUT_BYTES: Final = 256_000
+"""The newest output of each execution in a list of Dkron's API, as much as Dkron keeps."""
 MAX_CAUSES: Final = 1_000
 """Runs in the chain of causes that is shown of one run, and retries of that run."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
@@ -124,6 +126,8 @@ MAX_JOBS: Final = 1_000_000
 MAX_NAME_CHARS: Final = 1_000
 MAX_ID_CHARS: Final = 200
 MAX_PARENTS: Final = 1_000
+MAX_LABELS: Final = 64
+MAX_LABEL_CHARS: Final = 1_000
 MAX_RETRIES: Final = 1_000_000
 MAX_SCHEDULE_CHARS: Final = 1_000
 """Of a schedule's or a duration's text; bounds what is kept of parsed ones."""

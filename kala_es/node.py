@@ -8,6 +8,7 @@ snapshot is saved, the log is closed.
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -332,6 +333,8 @@ async def _serve(
     edge = Edge(
         default_owner=settings.default_owner,
         allowed_hosts=settings.allowed_hosts,
+        node=settings.node_name or socket.gethostname(),
+        address=(settings.interface, settings.port),
         ready=lambda: _is_ready(node, settings, stop),
     )
     async with trio.open_nursery() as serving:

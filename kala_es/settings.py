@@ -32,6 +32,7 @@ class Settings:
 
     port: int = 8000
     interface: str = "127.0.0.1"
+    node_name: str = ""
     data: Path = Path("kala-data")
     default_owner: str = ""
     persist: bool = True
@@ -180,6 +181,12 @@ def read_minutes(value: Any) -> float:
 SETTINGS: Final = (
     Setting(name="port", flags=("-p", "--port"), read=read_port, help="port to listen on; 0 picks a free one"),
     Setting(name="interface", flags=("-i", "--interface"), read=read_text, help="address to listen on"),
+    Setting(
+        name="node_name",
+        flags=("--node-name",),
+        read=read_text,
+        help="what the node calls itself in /v1; the host's name if not given",
+    ),
     Setting(name="data", flags=("--data",), read=read_path, help="directory of the event log"),
     Setting(name="default_owner", flags=("-o", "--default-owner"), read=read_text, help="owner of jobs that name none"),
     Setting(

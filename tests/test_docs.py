@@ -221,9 +221,16 @@ def route_faults(text: str) -> Iterator[str]:
     yield from (f"there is no {route}" for route in sorted(named - known))
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/api/http.md"])
-def test_every_route_is_described(name: str) -> None:
-    assert list(route_faults((ROOT / name).read_text())) == []
+API_PAGES: Final = ("docs/api/http.md", "docs/api/dkron.md")
+
+
+def pages(*names: str) -> str:
+    return "\n".join((ROOT / name).read_text() for name in names)
+
+
+@pytest.mark.parametrize("names", [("README.md",), API_PAGES])
+def test_every_route_is_described(names: tuple[str, ...]) -> None:
+    assert list(route_faults(pages(*names))) == []
 
 
 def test_a_route_that_is_not_described_is_noticed() -> None:
@@ -248,11 +255,11 @@ def answer_faults(text: str) -> Iterator[str]:
 
 
 def test_every_answer_is_described() -> None:
-    assert list(answer_faults((ROOT / "docs" / "api" / "http.md").read_text())) == []
+    assert list(answer_faults(pages(*API_PAGES))) == []
 
 
 def test_an_answer_that_is_not_described_is_noticed() -> None:
-    text = (ROOT / "docs" / "api" / "http.md").read_text()
+    text = pages(*API_PAGES)
     assert list(answer_faults(text.replace("416", "417").replace("`count`", "`number`"))) == [
         "GET /api/v1/job/{id}/next/: count is not described",
         "GET /api/v1/job/{id}/executions/{run}/output/: 416 is not described",

@@ -20,6 +20,7 @@ from msgspec.structs import FieldInfo, fields
 from kala_es import codec
 from kala_es.domain import events as e
 from kala_es.domain import ids, lifecycle
+from kala_es.domain.bounds import Bounds
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
 from kala_es.domain.notify import Notify, Target
@@ -40,6 +41,7 @@ VALUES: Final = (
     Notify,
     Target,
     Retention,
+    Bounds,
     TrimmedRun,
     Counters,
     Covered,

@@ -9,7 +9,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -194,7 +194,7 @@ def _map(value: Any, field: str) -> list[tuple[str, Any]]:
 # Writing
 
 
-def dumps(value: dict[str, Any]) -> bytes:
+def dumps(value: dict[str, Any] | Sequence[Any] | str) -> bytes:
     """The object's JSON, on one line."""
     try:
         written = msgspec.json.encode(value)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kala_es.dialects import go_json, kala_terms, kala_ticks, notices
 from kala_es.dialects.go_json import Reader
+from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Invalid
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import Notify
@@ -74,12 +75,18 @@ KEYS: Final = (
     Key("keep_for", "duration", go_json.text, group="retention"),
     Key("keep_output_bytes", "output_bytes", go_json.integer, group="retention"),
     Key("managed_by", "managed_by", go_json.text),
+    Key("labels", "labels", go_json.text_map, write=dict),
+    Key("node_tags", "tags", go_json.text_map, write=dict),
+    Key("starts_at", "starts_at", go_json.time, group="bounds", write=go_json.instant_text),
+    Key("expires_at", "expires_at", go_json.time, group="bounds", write=go_json.instant_text),
+    Key("ephemeral", "ephemeral", go_json.flag, group="bounds"),
 )
 _GROUPS: Final[Mapping[str, type[Value]]] = {
     "ticks": TickPolicy,
     "terms": AttemptTerms,
     "notify": Notify,
     "retention": Retention,
+    "bounds": Bounds,
 }
 _DEFAULTS: Final = JobSpec(name="")
 

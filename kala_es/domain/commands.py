@@ -26,7 +26,10 @@ class CreateJob(Value, frozen=True):
 
 
 class UpdateJob(Value, frozen=True):
-    """Replace the definition of a job that exists. If `begun`, a new schedule's start may have passed."""
+    """Replace the definition of a job that exists. If `begun`, a new schedule's start may have passed.
+
+    `counters` None leaves them as they are.
+    """
 
     job: JobId
     at: Instant
@@ -35,6 +38,7 @@ class UpdateJob(Value, frozen=True):
     server_paused: bool = False
     begun: bool = False
     pause: Pause | None = None
+    counters: Counters | None = None
 
 
 class ReplaceBody(Value, frozen=True):
@@ -105,7 +109,10 @@ class AnswerTicks(Value, frozen=True):
 
 
 class StartRun(Value, frozen=True):
-    """Start a run that no tick asks for: by hand, or as another run's consequence."""
+    """Start a run that no tick asks for: by hand, or as another run's consequence.
+
+    With `force` neither a disabled job nor its overlap is in the way.
+    """
 
     job: JobId
     at: Instant
@@ -113,6 +120,7 @@ class StartRun(Value, frozen=True):
     cause: Cause
     root: RunId
     after: RunId | None = None
+    force: bool = False
 
 
 class CancelRun(Value, frozen=True):

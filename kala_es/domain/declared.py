@@ -6,13 +6,13 @@
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from kala_es.domain import commands as c
 from kala_es.domain.errors import Invalid
 from kala_es.domain.graph import Graph, edges
 from kala_es.domain.ids import Instant, JobId
-from kala_es.domain.model import Job, JobDraft, JobSpec
+from kala_es.domain.model import Counters, Job, JobDraft, JobSpec
 from kala_es.domain.values import Value, replace
 
 Action = Literal["create", "change", "delete", "unchanged", "refused"]
@@ -33,7 +33,8 @@ class Declaration(Value, frozen=True):
 
     With `prune`, jobs of the same `managed_by` that are not among them are deleted. With `begun`, the jobs were planned
     elsewhere: of their ticks those that have passed are not answered here, and none starts because it is new.
-    `on_conflict` says what becomes of a job that is there already.
+    `on_conflict` says what becomes of a job that is there already; with `raises_counters` its counters become those
+    that are given, where these are higher.
     """
 
     jobs: tuple[JobDraft, ...]
@@ -43,6 +44,7 @@ class Declaration(Value, frozen=True):
     begun: bool = False
     dry_run: bool = False
     on_conflict: OnConflict = "replace"
+    raises_counters: bool = False
 
 
 class Step(Value, frozen=True):
@@ -66,7 +68,15 @@ def command_for(draft: JobDraft, job: Job | None, asked: tuple[Declaration, Inst
             and not (draft.spec.schedule or draft.spec.parents)
         ):
             raise Invalid("schedule", "it has none any more, so it would start at once; edit it here")
-        return c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled, begun=True, pause=draft.pause)
+        return c.UpdateJob(
+            job=draft.id,
+            at=at,
+            spec=draft.spec,
+            disabled=draft.disabled,
+            begun=True,
+            pause=draft.pause,
+            counters=raised(job.counters, draft.counters) if declaration.raises_counters else None,
+        )
     return c.CreateJob(
         job=draft.id,
         at=at,
@@ -76,6 +86,15 @@ def command_for(draft: JobDraft, job: Job | None, asked: tuple[Declaration, Inst
         answered=at if declaration.begun else Instant(at - 1),
         pause=draft.pause,
     )
+
+
+def raised(counters: Counters, others: Counters) -> Counters:
+    """Of each count the higher, of each time the later."""
+    pairs = {name: (getattr(counters, name), getattr(others, name)) for name in Counters.__struct_fields__}
+    highest: dict[str, Any] = {
+        name: max((x for x in pair if x is not None), default=None) for name, pair in pairs.items()
+    }
+    return Counters(**highest)
 
 
 def step_for(draft: JobDraft, job: Job | None, children: tuple[Collection[JobId], Collection[JobId]]) -> Step:
@@ -94,8 +113,8 @@ def comparable(spec: JobSpec, children: Collection[JobId]) -> JobSpec:
     remote = replace(
         spec.remote, headers=spec.remote.headers or None, expected_codes=spec.remote.expected_codes or None
     )
-    env = tuple(sorted(spec.env))
-    return replace(spec, dependents=named or None, parents=spec.parents or None, env=env, remote=remote)
+    pairs = {name: tuple(sorted(getattr(spec, name))) for name in ("env", "labels", "tags")}
+    return replace(spec, dependents=named or None, parents=spec.parents or None, remote=remote, **pairs)
 
 
 def no_longer_declared(declaration: Declaration, jobs: Mapping[JobId, Job]) -> list[JobId]:
@@ -150,6 +169,9 @@ class Outlook:
         for parent in spec.parents or ():
             if not self._exists(parent):
                 yield Refused(job=job, field="parent_jobs", reason=f"there is no job {parent!r}")
+        if spec.bounds.ephemeral and self.children(job):
+            reason = "it is deleted when it succeeds, so its children would never run"
+            yield Refused(job=job, field="ephemeral", reason=reason)
 
     def _following(self, job: JobId) -> Iterable[JobId]:
         state = self._jobs.get(job)

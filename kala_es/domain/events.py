@@ -24,12 +24,13 @@ class JobCreated(Value, frozen=True):
 
 
 class JobUpdated(Value, frozen=True):
-    """A job's definition was replaced, counters and history kept."""
+    """A job's definition was replaced, history kept. `counters` None: they are kept, too."""
 
     job: JobId
     at: Instant
     spec: JobSpec
     disabled: bool = False
+    counters: Counters | None = None
 
 
 class JobEnabled(Value, frozen=True):

@@ -87,10 +87,14 @@ def check_links(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], Gra
             raise Invalid("parent_jobs", f"the job {job!r} cannot be its own parent")
         if parent not in jobs or jobs[parent].deleted:
             raise Invalid("parent_jobs", f"there is no job {parent!r}")
+        if jobs[parent].spec.bounds.ephemeral:
+            raise Invalid("parent_jobs", f"the job {parent!r} is ephemeral: it is deleted when it succeeds")
     if job == spec.on_failure_job:
         raise Invalid("on_failure_job", f"the job {job!r} cannot be its own failure handler")
     if job in (spec.dependents or ()):
         raise Invalid("dependent_jobs", f"the job {job!r} cannot depend on itself")
+    if spec.bounds.ephemeral and known[1].children(job):
+        raise Invalid("ephemeral", "it is deleted when it succeeds, so its children would never run")
     _refuse_cycle(job, spec, known)
 
 

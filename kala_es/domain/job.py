@@ -104,14 +104,17 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
 def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     check(command.spec)
     paused = _paused_by(job, command)
-    if (command.spec, command.disabled) == (job.spec, job.disabled):
+    counters = command.counters or job.counters
+    if (command.spec, command.disabled, counters) == (job.spec, job.disabled, job.counters):
         return paused
     edited: tuple[e.JobEvent, ...] = ()
     if replans(job.spec, command.spec):
         if not command.begun:
             check_start(command.spec, command.at)
         edited = _leave_plan(job, command)
-    updated = e.JobUpdated(job=job.id, at=command.at, spec=command.spec, disabled=command.disabled)
+    updated = e.JobUpdated(
+        job=job.id, at=command.at, spec=command.spec, disabled=command.disabled, counters=command.counters
+    )
     if job.disabled and not command.disabled:
         return (*edited, *_then_answer(job, updated, command), *paused)
     return (*edited, updated, *paused)
@@ -141,7 +144,12 @@ def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
 
 def replans(old: JobSpec, new: JobSpec) -> bool:
     """Whether an edit sets another schedule, which is then planned anew."""
-    return (old.schedule, old.timezone, bool(old.parents)) != (new.schedule, new.timezone, bool(new.parents))
+    return _plan(old) != _plan(new)
+
+
+def _plan(spec: JobSpec) -> tuple[object, ...]:
+    bounds = spec.bounds
+    return spec.schedule, spec.timezone, bool(spec.parents), bounds.starts_at, bounds.expires_at
 
 
 def _then_answer(
@@ -216,7 +224,7 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         stderr_dropped=command.stderr_dropped,
     )
     if command.outcome == "succeeded":
-        return (finished,)
+        return (finished, *_end_ephemeral(job, command.at))
     retrying = not command.final and may_retry(job, run, command)
     failed = e.AttemptFailed(
         job=job.id,
@@ -233,6 +241,12 @@ def _end_attempt(job: Job | None, command: c.EndAttempt) -> tuple[e.JobEvent, ..
         retry_at=retry_at(job, run, command) if retrying else None,
     )
     return (failed,) if retrying else (failed, finished)
+
+
+def _end_ephemeral(job: Job, at: Instant) -> tuple[e.JobEvent, ...]:
+    if job.deleted or not job.spec.bounds.ephemeral:
+        return ()
+    return (e.JobDeleted(job=job.id, at=at), *give_all_up(job, at))
 
 
 def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
@@ -294,6 +308,7 @@ def _created(job: Job | None, event: e.JobCreated) -> Job:
 
 
 def _updated(job: Job, event: e.JobUpdated) -> Job:
+    job = replace(job, counters=event.counters or job.counters)
     if not replans(job.spec, event.spec):
         owed = None if ticks.catch_up_of(event.spec) == "none" else job.owed
         return replace(job, spec=event.spec, disabled=event.disabled, owed=owed)

@@ -228,7 +228,7 @@ DECIDES: Final[Mapping[type[c.Command], tuple[type[e.JobEvent], ...]]] = {
     c.AnswerTicks: (e.AttemptStarted, *_ANSWERS),
     c.StartRun: (e.RunStarted, e.RunSkipped, e.CancelRequested, e.RunFinished),
     c.CancelRun: (e.CancelRequested, e.RunFinished),
-    c.EndAttempt: (e.AttemptFailed, e.RunFinished),
+    c.EndAttempt: (e.AttemptFailed, e.RunFinished, e.JobDeleted),
     c.ReportStatus: (e.StatusReported,),
     c.RecordCrash: (e.ActorCrashed,),
 }

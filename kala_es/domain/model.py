@@ -6,7 +6,9 @@ has one tick, the moment it was planned.
 
 from typing import Final, Literal
 
+from kala_es.domain.bounds import NO_BOUNDS, Bounds
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.labels import NO_LABELS, Labels
 from kala_es.domain.notify import NOTHING_SAID, Notify
 from kala_es.domain.retention import NO_RETENTION, Retention
 from kala_es.domain.terms import USUAL, AttemptTerms
@@ -53,7 +55,8 @@ NO_JOB: Final = JobId("")
 class JobSpec(Value, frozen=True):
     """A job's definition, as its owner gave it. Durations and schedules stay in their ISO 8601 text.
 
-    `managed_by` says from where it is kept in step, "" when it was made by hand (domain/declared.py).
+    `managed_by` says from where it is kept in step, "" when it was made by hand (domain/declared.py). `tags` are those
+    of the nodes that may run it.
     """
 
     name: str
@@ -81,6 +84,10 @@ class JobSpec(Value, frozen=True):
     notify: Notify = NOTHING_SAID
     retention: Retention = NO_RETENTION
     managed_by: str = ""
+    labels: Labels = NO_LABELS
+    tags: Labels = NO_LABELS
+    bounds: Bounds = NO_BOUNDS
+    processors: tuple[tuple[str, Labels], ...] = ()
 
 
 class Counters(Value, frozen=True):

@@ -4,10 +4,12 @@ from typing import Final
 
 from kala_es import limits
 from kala_es.domain import template
+from kala_es.domain.bounds import check_bounds, within
 from kala_es.domain.cron import is_cron, parse_cron
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import Repeating, parse_duration, parse_schedule, zone_named
+from kala_es.domain.labels import check_labels
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
 from kala_es.domain.retention import check_retention
@@ -20,6 +22,11 @@ _BEGINNING: Final = Instant(-(1 << 62))
 
 def schedule_of(spec: JobSpec, planned: Instant) -> Schedule | None:
     """The schedule that a job planned at `planned` follows; None for a child. Raises Invalid."""
+    schedule = _unbounded(spec, planned)
+    return None if schedule is None else within(schedule, spec.bounds)
+
+
+def _unbounded(spec: JobSpec, planned: Instant) -> Schedule | None:
     if spec.parents:
         return None
     if not spec.schedule:
@@ -51,20 +58,23 @@ def check(spec: JobSpec) -> None:
         raise Invalid("remote_properties.url", "a remote job needs a url")
     if spec.timezone:
         zone_named(spec.timezone)
-    _check_interval(schedule_of(spec, Instant(0)))
+    _check_interval(_unbounded(spec, Instant(0)))
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
     _check_timeout(spec)
     check_policy(spec.ticks)
     check_terms(spec.terms)
     check_retention(spec.retention)
+    check_labels("labels", spec.labels)
+    check_labels("node_tags", spec.tags)
+    _check_bounds(spec)
     _check_templates(spec)
     check_notify(spec.notify, spec.owner)
 
 
 def check_start(spec: JobSpec, at: Instant) -> None:
     """Raise Invalid when the schedule starts before `at`."""
-    match schedule_of(spec, at):
+    match _unbounded(spec, at):
         case Repeating(start=start) | Once(at=start) if start < at:
             raise Invalid("schedule", f"the start of {spec.schedule!r} has already passed")
 
@@ -92,6 +102,12 @@ def _check_numbers(spec: JobSpec) -> None:
     for name, ids in (("parent_jobs", spec.parents), ("dependent_jobs", spec.dependents)):
         if len(ids or ()) > limits.MAX_PARENTS:
             raise Invalid(name, f"more than {limits.MAX_PARENTS} jobs")
+
+
+def _check_bounds(spec: JobSpec) -> None:
+    check_bounds(spec.bounds)
+    if spec.bounds.ephemeral and spec.dependents:
+        raise Invalid("ephemeral", "it is deleted when it succeeds, so its dependents would never run")
 
 
 def _check_interval(schedule: Schedule | None) -> None:

@@ -6,6 +6,8 @@ While a run of the job is in flight, another one
     queue     waits: a tick stays unanswered and a dependent's step stays due until nothing is in flight; a manual one
               is refused, for its asker can wait better than we can
     replace   waits as well, and what is in flight is cancelled; a manual one is refused
+
+A manual one that is forced starts beside what is in flight, and though its job is disabled.
 """
 
 from kala_es import limits
@@ -23,17 +25,17 @@ def start(job: Job, command: StartRun) -> tuple[e.JobEvent, ...]:
     """What an ask for a run comes to. Raises Overloaded, Conflict."""
     if job.run(command.run) is not None:
         return ()
-    if command.cause == "manual" and not job.disabled:
-        _check_manual(job)
-    if must_wait(job) and not job.disabled:
+    if command.cause == "manual" and (command.force or not job.disabled):
+        _check_manual(job, command)
+    if must_wait(job) and not job.disabled and not command.force:
         return make_way(job, command.at)
     return (begin(job, command),)
 
 
-def _check_manual(job: Job) -> None:
+def _check_manual(job: Job, command: StartRun) -> None:
     if len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
         raise Overloaded(f"{limits.MAX_RUNS_IN_FLIGHT} runs of the job {job.id!r} are in flight")
-    if job.runs and job.spec.ticks.overlap != "allow":
+    if job.runs and job.spec.ticks.overlap != "allow" and not command.force:
         raise Conflict(f"a run of the job {job.id!r} is in flight, and its overlap is {job.spec.ticks.overlap!r}")
 
 
@@ -65,18 +67,20 @@ def make_way(job: Job, at: Instant, tick: Instant | None = None) -> tuple[e.JobE
     )
 
 
-def hindrance(job: Job) -> SkipReason | None:
+def hindrance(job: Job, *, force: bool = False) -> SkipReason | None:
     """Why nothing starts now; None if it does."""
-    if job.disabled:
+    if job.disabled and not force:
         return "disabled"
     if len(job.runs) >= limits.MAX_RUNS_IN_FLIGHT:
         return "too many runs in flight"
+    if force:
+        return None
     return "overlap" if job.runs and job.spec.ticks.overlap == "skip" else None
 
 
 def begin(job: Job, command: StartRun, *, tick: Instant | None = None, covers: Covered | None = None) -> e.JobEvent:
     """The run starts, or is skipped with the reason."""
-    reason = hindrance(job)
+    reason = hindrance(job, force=command.force)
     if reason is not None:
         return skip(job, command, reason, tick=tick)
     return e.RunStarted(

@@ -164,6 +164,15 @@ class Runs:
             if summary is not None and summary.job == job:
                 yield summary
 
+    def newest_first(self, job: JobId, *, before: RunSummary | None = None, limit: int) -> Iterator[RunSummary]:
+        """At most `limit` runs of a job, newest first, those before `before`."""
+        prefix = _BY_JOB + _digest(job)
+        stop = _job_key(before) if before else prefix + b"\xff" * 9
+        for _, run in self._store.scan(prefix, stop, limit=limit, reverse=True):
+            summary = self.get(RunId(run.decode()))
+            if summary is not None and summary.job == job:
+                yield summary
+
 
 def _attempt_failed(run: RunSummary, event: e.AttemptFailed, at: int) -> RunSummary:
     run = _with_dropped(run, event)

@@ -8,7 +8,16 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import commands as c
-from kala_es.domain.declared import Declaration, Outlook, Refused, Step, command_for, no_longer_declared, step_for
+from kala_es.domain.declared import (
+    Declaration,
+    Outlook,
+    Refused,
+    Step,
+    command_for,
+    no_longer_declared,
+    raised,
+    step_for,
+)
 from kala_es.domain.errors import Conflict, Invalid, Overloaded
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import is_paused_so
@@ -58,8 +67,7 @@ def _plan_one(
     if job is not None and declaration.on_conflict != "replace":
         planned.steps.append(_conflict(declaration, job))
         return
-    is_paused_otherwise = job is not None and draft.pause is not None and not is_paused_so(job, draft.pause)
-    if is_paused_otherwise and step.action == "unchanged":
+    if step.action == "unchanged" and job is not None and _differs_otherwise(declaration, draft, job):
         step = replace(step, action="change")
     if draft.id in faults:
         planned.steps.append(_refusal(faults[draft.id]))
@@ -72,6 +80,13 @@ def _plan_one(
         planned.steps.append(step)
     except Invalid as error:
         planned.steps.append(_refusal(Refused(job=draft.id, field=error.field, reason=error.reason)))
+
+
+def _differs_otherwise(declaration: Declaration, draft: JobDraft, job: Job) -> bool:
+    """Whether more than its definition is to be another: its pause, or its counters."""
+    if draft.pause is not None and not is_paused_so(job, draft.pause):
+        return True
+    return declaration.raises_counters and raised(job.counters, draft.counters) != job.counters
 
 
 def _conflict(declaration: Declaration, job: Job) -> Step:

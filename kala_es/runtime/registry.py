@@ -66,7 +66,7 @@ class Registry:
         if isinstance(command, c.DeleteJob):
             return True
         old = self._site.folds.jobs.get(command.job)
-        return has_edges(command.spec) or (old is not None and has_edges(old.spec))
+        return has_edges(command.spec) or command.spec.bounds.ephemeral or (old is not None and has_edges(old.spec))
 
     async def _ask_alone(
         self, command: c.CreateJob | c.UpdateJob | c.DeleteJob, principal: str, receipt: Receipt | None

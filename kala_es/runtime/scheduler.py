@@ -246,9 +246,9 @@ class Scheduler:
         earlier = self.folds.runs.get(run)
         return run if earlier is None or earlier.outcome is None else RunId(str(uuid4()))
 
-    async def start(self, job: JobId, run: RunId, origin: Origin) -> Done:
-        """Start a run by hand."""
-        command = c.StartRun(job=job, at=self.clock.now(), run=run, cause="manual", root=run)
+    async def start(self, job: JobId, run: RunId, origin: Origin, *, force: bool = False) -> Done:
+        """Start a run by hand; with `force` also of a disabled job, and beside a run that it should not overlap."""
+        command = c.StartRun(job=job, at=self.clock.now(), run=run, cause="manual", root=run, force=force)
         return await self._ask(command, origin)
 
     async def tree_end(self, run: RunId) -> None:

@@ -12,7 +12,7 @@ from kala_es.domain.errors import ActorCrashed, Refusal
 from kala_es.web.body import read_body, spool_body
 from kala_es.web.edge import Site
 from kala_es.web.encoding import finish
-from kala_es.web.exchange import Parts, Refused, Request, Response, refuse, refuse_for
+from kala_es.web.exchange import Parts, Refused, Request, Response, refuse
 from kala_es.web.idempotency import is_replay, once, with_key
 from kala_es.web.table import Row
 
@@ -24,7 +24,7 @@ async def respond(row: Row, request: Request, site: Site, *, body: Parts) -> Res
     except Refused as refused:
         response = refused.response
     except (Refusal, ActorCrashed) as error:
-        response = refuse_for(error, initializing=row.initializing)
+        response = row.refuse(error, initializing=row.initializing)
     except Exception as bug:
         site.edge.complain(f"{request.method} {request.path}:\n{''.join(traceback.format_exception(bug))}")
         response = refuse(500, "an error of the server's own; its log has the details")

@@ -20,8 +20,8 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """How this node is to be called. `allowed_hosts` are names, with or without a port; `allowed_origins` are whole.
-    A body that takes longer than `body_seconds` is given up."""
+    """How this node is to be called: `node` is its name, `address` where it listens. `allowed_hosts` are names, with or
+    without a port; `allowed_origins` are whole. A body that takes longer than `body_seconds` is given up."""
 
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
@@ -29,7 +29,16 @@ class Edge:
     body_seconds: float = limits.REQUEST_BODY_SECONDS
     ready: Callable[[], bool] = _always
     version: str = __version__
+    node: str = "localhost"
+    address: tuple[str, int] = ("127.0.0.1", 0)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
+
+
+@dataclass(slots=True)
+class Submissions:
+    """Whether new definitions are taken over Dkron's API. As there it is this process's own, and ends with it."""
+
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,7 @@ class Site:
     edge: Edge
     openapi: bytes
     keys: KeyLocks = field(default_factory=KeyLocks)
+    submissions: Submissions = field(default_factory=Submissions)
     jobs: JsonCache[JobId, tuple[Job, tuple[JobId, ...]]] = field(default_factory=JsonCache)
     """Each job's JSON. The value is the job with its dependents."""
     runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(limits.RUN_JSON_BYTES))

@@ -9,8 +9,8 @@ import msgspec
 from kala_es.web.schemas import SCHEMAS
 from kala_es.web.table import Parameter, Reply, Row
 
-_MEDIA: Final = {"Bytes": "application/octet-stream"}
-_ABOUT = "A job scheduler on an append-only event log, a drop-in for NextKala."
+_MEDIA: Final = {"Bytes": "application/octet-stream", "V1Restore": "multipart/form-data"}
+_ABOUT = "A job scheduler on an append-only event log, a drop-in for NextKala and Dkron."
 
 
 def describe(rows: Iterable[Row], version: str) -> bytes:

@@ -5,6 +5,8 @@ from typing import Final
 from kala_es import limits
 from kala_es.web.table import Parameter, Reply
 
+DONE: Final = Reply(status=204, about="Done, and durable.")
+NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
 WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
 FORBIDDEN: Final = Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error")
 LARGE: Final = Reply(status=413, about="The body is too large.", schema="Error")

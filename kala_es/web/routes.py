@@ -3,16 +3,27 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
-from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
+from kala_es.web import (
+    declared,
+    dkron_routes,
+    history,
+    job_list,
+    jobs,
+    meta,
+    notices,
+    output,
+    runs,
+    snapshots,
+    stream,
+    ticks,
+)
+from kala_es.web.replies import BUSY, DONE, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
 
-_NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
 _NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
 _NOT_REMOTE: Final = Reply(status=403, about="The job is not a remote one.", schema="Error")
-_DONE: Final = Reply(status=204, about="Done, and durable.")
 _CHANGE: Final = (BUSY, FULL)
 
 _AFTER_JOB: Final = Parameter(name="after", kind="string", about="Only jobs whose id comes after this one.")
@@ -82,7 +93,7 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/all/",
         handler=jobs.delete_all_jobs,
         summary="Delete all jobs",
-        replies=(_DONE, FORBIDDEN, BUSY),
+        replies=(DONE, FORBIDDEN, BUSY),
     ),
     Row(
         method="GET",
@@ -90,7 +101,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_job,
         summary="Read a job",
         parameters=(_AT,),
-        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), WRONG, _NO_JOB, BUSY),
+        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), WRONG, NO_JOB, BUSY),
         direct=True,
     ),
     Row(
@@ -103,7 +114,7 @@ _OF_JOBS: Final = (
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
             WRONG,
             FORBIDDEN,
-            _NO_JOB,
+            NO_JOB,
             LARGE,
             *_CHANGE,
         ),
@@ -114,14 +125,14 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.delete_job,
         summary="Delete a job, and its children that have no other parent; runs stay readable by their id",
-        replies=(_DONE, _NO_JOB, BUSY),
+        replies=(DONE, NO_JOB, BUSY),
     ),
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/params/",
         handler=jobs.get_params,
         summary="Read the request body of a remote job, as it is",
-        replies=(Reply(status=200, about="The body.", schema="Anything"), _NOT_REMOTE, _NO_JOB),
+        replies=(Reply(status=200, about="The body.", schema="Anything"), _NOT_REMOTE, NO_JOB),
     ),
     Row(
         method="PUT",
@@ -129,7 +140,7 @@ _OF_JOBS: Final = (
         handler=jobs.replace_params,
         summary="Replace the request body of a remote job by any text",
         takes="Anything",
-        replies=(_DONE, _NOT_REMOTE, _NO_JOB, LARGE, *_CHANGE),
+        replies=(DONE, _NOT_REMOTE, NO_JOB, LARGE, *_CHANGE),
     ),
     Row(
         method="GET",
@@ -137,7 +148,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_next,
         summary="Read when the job is due next",
         parameters=(Parameter(name="count", kind="integer", about="How many times, 1 to 1000; 10 if not given."),),
-        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, NO_JOB),
     ),
     Row(
         method="POST",
@@ -151,7 +162,7 @@ _OF_JOBS: Final = (
         replies=(
             Reply(status=202, about="Started; Location names the run."),
             Reply(status=204, about="The run, and all that its end caused, are over."),
-            _NO_JOB,
+            NO_JOB,
             Reply(status=409, about="A run is in flight, and the job's runs must not overlap.", schema="Error"),
             KEY_USED,
             *_CHANGE,
@@ -164,7 +175,7 @@ _OF_JOBS: Final = (
         handler=jobs.enable_job,
         summary="Let the job's times start runs",
         parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
+        replies=(DONE, NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="POST",
@@ -172,7 +183,7 @@ _OF_JOBS: Final = (
         handler=jobs.disable_job,
         summary="Let nothing start the job",
         parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, BUSY),
+        replies=(DONE, NO_JOB, KEY_USED, BUSY),
     ),
     Row(
         method="GET",
@@ -180,63 +191,7 @@ _OF_JOBS: Final = (
         handler=runs.get_legacy_stats,
         summary="List the runs of a job in the shape of Kala, NextKala's parent",
         parameters=(LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), WRONG, _NO_JOB),
-    ),
-)
-
-_OF_TICKS: Final = (
-    Row(
-        method="GET",
-        pattern=f"{API}/job/{{id}}/ticks/",
-        handler=ticks.list_ticks,
-        summary="List the job's due moments, each with what became of it",
-        parameters=(
-            Parameter(name="from", kind="string", about="RFC 3339; a day ago if not given."),
-            Parameter(name="to", kind="string", about="RFC 3339, exclusive; a day ahead if not given."),
-            LIMIT,
-        ),
-        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), WRONG, _NO_JOB),
-    ),
-    Row(
-        method="POST",
-        pattern=f"{API}/job/pause/{{id}}/",
-        handler=ticks.pause_job,
-        summary="Skip the job's ticks, for a reason, until a time or until it is resumed",
-        parameters=(KEY,),
-        takes="PauseDraft",
-        replies=(_DONE, WRONG, _NO_JOB, LARGE, KEY_USED, BUSY),
-    ),
-    Row(
-        method="POST",
-        pattern=f"{API}/job/resume/{{id}}/",
-        handler=ticks.resume_job,
-        summary="End the job's pause; what it skipped is made up by the job's policy",
-        parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
-    ),
-    Row(
-        method="GET",
-        pattern=f"{API}/pause/",
-        handler=ticks.get_pause,
-        summary="Read whether the server is paused",
-        replies=(Reply(status=200, about="Its pause, or null.", schema="ServerPause"),),
-    ),
-    Row(
-        method="POST",
-        pattern=f"{API}/pause/",
-        handler=ticks.pause_server,
-        summary="Skip the ticks of all jobs, for a reason, until a time or until the server is resumed",
-        parameters=(KEY,),
-        takes="PauseDraft",
-        replies=(_DONE, WRONG, LARGE, KEY_USED, *_CHANGE),
-    ),
-    Row(
-        method="POST",
-        pattern=f"{API}/resume/",
-        handler=ticks.resume_server,
-        summary="End the server's pause; what it skipped is made up by each job's policy, in turn",
-        parameters=(KEY,),
-        replies=(_DONE, KEY_USED, *_CHANGE),
+        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), WRONG, NO_JOB),
     ),
 )
 
@@ -247,7 +202,7 @@ _OF_RUNS: Final = (
         handler=runs.list_runs,
         summary="List the runs of a job, oldest first",
         parameters=(LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, NO_JOB),
     ),
     Row(
         method="GET",
@@ -262,7 +217,7 @@ _OF_RUNS: Final = (
         handler=runs.report_status,
         summary="Report a run's status, as the other side of a remote job does",
         takes="Status",
-        replies=(_DONE, WRONG, _NO_RUN, *_CHANGE),
+        replies=(DONE, WRONG, _NO_RUN, *_CHANGE),
     ),
     Row(
         method="DELETE",
@@ -384,4 +339,12 @@ _OF_THE_SERVER: Final = (
     ),
 )
 
-ROUTES: Final = (*_OF_JOBS, declared.APPLY, *_OF_TICKS, *history.OF_HISTORY, *_OF_RUNS, *_OF_THE_SERVER)
+ROUTES: Final = (
+    *_OF_JOBS,
+    declared.APPLY,
+    *ticks.OF_TICKS,
+    *history.OF_HISTORY,
+    *_OF_RUNS,
+    *_OF_THE_SERVER,
+    *dkron_routes.ROWS,
+)

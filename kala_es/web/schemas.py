@@ -9,11 +9,13 @@ from kala_es.domain.notify import Occasion
 from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
+from kala_es.web.dkron_schemas import DKRON_SCHEMAS
 from kala_es.web.terms_schema import TERMS
 
 Schema = dict[str, Any]
 
 _TEXT: Final[Schema] = {"type": "string"}
+_TEXTS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 _FLAG: Final[Schema] = {"type": "boolean"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time", "description": "0001-01-01T00:00:00Z for never."}
@@ -120,6 +122,11 @@ _OURS: Final[Schema] = {
     "keep_for": {**_TEXT, "description": "Keep output for this ISO 8601 duration after a run's end."},
     "keep_output_bytes": {**_COUNT, "description": "Keep so many bytes of output in all."},
     "managed_by": {**_TEXT, "description": "From where the job is kept in step; empty when it was made by hand."},
+    "labels": {**_TEXTS, "description": "Words to find the job by, key to value."},
+    "node_tags": {**_TEXTS, "description": "Those of the nodes that may run it."},
+    "starts_at": {**_TIME, "description": "Earlier ticks are none."},
+    "expires_at": {**_TIME, "description": "Later ticks are none."},
+    "ephemeral": {**_FLAG, "description": "Delete the job when a run of it has succeeded."},
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
 _COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})
@@ -280,4 +287,5 @@ SCHEMAS: Final[Schema] = {
     "Stream": {"type": "string", "description": "text/event-stream; the id of an event is its position in the log."},
     "Bytes": {"type": "string", "contentMediaType": "application/octet-stream"},
     "Anything": {},
+    **DKRON_SCHEMAS,
 }

@@ -7,13 +7,22 @@ furthest left counts.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import unquote
 
 from kala_es import limits
 from kala_es.web.edge import Site
-from kala_es.web.exchange import Request, Response
+from kala_es.web.exchange import Request, Response, refuse_for
 
 Handler = Callable[[Request, Site], Awaitable[Response]]
+
+
+class Refuse(Protocol):
+    """Makes the answer to an error."""
+
+    def __call__(self, error: Exception, *, initializing: bool = False) -> Response:
+        """`initializing`: a job was to be created or replaced."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +51,8 @@ class Row:
 
     Its body is waited for `body_patience` times as long as usual; with `spooled` it comes as a file. `replayed`
     completes an answer that is given again.
-    `initializing` marks the routes whose errors begin as the original's do when a job is refused.
+    `initializing` marks the routes whose errors begin as the original's do when a job is refused; `refuse` makes the
+    answer to an error, in the words of the route's dialect.
     """
 
     method: str
@@ -54,6 +64,7 @@ class Row:
     takes: str = ""
     direct: bool = False
     initializing: bool = False
+    refuse: Refuse = refuse_for
     max_body: int = limits.MAX_BODY_BYTES
     body_patience: int = 1
     spooled: bool = False

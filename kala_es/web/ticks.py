@@ -11,7 +11,10 @@ from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
 from kala_es.web.parameters import whole
+from kala_es.web.replies import BUSY, DONE, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, WRONG
+from kala_es.web.table import Parameter, Reply, Row
 
+_API: Final = "/api/v1"
 _USUAL_TICKS: Final = 1_000
 _DAY: Final = 24 * 3600 * SECOND
 
@@ -69,3 +72,60 @@ def _moment(request: Request, name: str, default: Instant) -> Instant:
 def _next_page(request: Request, first: Instant, until: Instant) -> tuple[str, str]:
     query = urlencode({**request.query, "from": instant_text(first), "to": instant_text(until)})
     return "Link", f'<{request.path}?{query}>; rel="next"'
+
+
+OF_TICKS: Final = (
+    Row(
+        method="GET",
+        pattern=f"{_API}/job/{{id}}/ticks/",
+        handler=list_ticks,
+        summary="List the job's due moments, each with what became of it",
+        parameters=(
+            Parameter(name="from", kind="string", about="RFC 3339; a day ago if not given."),
+            Parameter(name="to", kind="string", about="RFC 3339, exclusive; a day ahead if not given."),
+            LIMIT,
+        ),
+        replies=(Reply(status=200, about="The ", schema="Ticks"), WRONG, NO_JOB),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{_API}/job/pause/{{id}}/",
+        handler=pause_job,
+        summary="Skip the job's ticks, for a reason, until a time or until it is resumed",
+        parameters=(KEY,),
+        takes="PauseDraft",
+        replies=(DONE, WRONG, NO_JOB, LARGE, KEY_USED, BUSY),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{_API}/job/resume/{{id}}/",
+        handler=resume_job,
+        summary="End the job's pause; what it skipped is made up by the job's policy",
+        parameters=(KEY,),
+        replies=(DONE, NO_JOB, KEY_USED, BUSY, FULL),
+    ),
+    Row(
+        method="GET",
+        pattern=f"{_API}/pause/",
+        handler=get_pause,
+        summary="Read whether the server is paused",
+        replies=(Reply(status=200, about="Its pause, or null.", schema="ServerPause"),),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{_API}/pause/",
+        handler=pause_server,
+        summary="Skip the ticks of all jobs, for a reason, until a time or until the server is resumed",
+        parameters=(KEY,),
+        takes="PauseDraft",
+        replies=(DONE, WRONG, LARGE, KEY_USED, BUSY, FULL),
+    ),
+    Row(
+        method="POST",
+        pattern=f"{_API}/resume/",
+        handler=resume_server,
+        summary="End the server's pause; what it skipped is made up by each job's policy, in turn",
+        parameters=(KEY,),
+        replies=(DONE, KEY_USED, BUSY, FULL),
+    ),
+)

@@ -39,6 +39,7 @@ ORIGIN = "this server answers no page of a foreign origin; the original had no p
 UI = "the web UI comes with a later issue"
 STRICT = "section 0: the schedule grammar is strict, the documented forms and nothing around them"
 ISODATE = "section 0: the interval is what isodate parses, fractions too"
+DKRON = "Dkron's API has this path"
 CRON = "cron expressions are schedules here; NextKala has none, so none of its own texts changes its meaning"
 TEMPLATE = "section 0: a template that does not parse is refused with 400 when the job is created"
 REFUSED_BEFORE = "it was refused when it was created"
@@ -72,6 +73,7 @@ EXCEPTIONS: Final[dict[str, Ours]] = {
     "options.list": Ours(reason=METHODS, status=204),
     "cors.preflight": Ours(reason=ORIGIN, status=403),
     "cors.get_with_origin": Ours(reason=ORIGIN, status=403),
+    "health_path": Ours(reason=DKRON, status=200),
     "webui.root": Ours(reason=UI, status=404),
     "webui.index": Ours(reason=UI, status=404),
     "webui.js": Ours(reason=UI, status=404),

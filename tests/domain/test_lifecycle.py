@@ -18,6 +18,7 @@ from msgspec.structs import fields
 from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain import events as e
+from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_for_tick
 from kala_es.domain.job import decide, evolve
@@ -221,6 +222,7 @@ CHILD = replace(create(0), spec=replace(SPEC, schedule="", parents=(JobId("p"), 
 FORGET = [c.ForgetParent(job=J, at=at(500), parent=JobId(parent)) for parent in "pq"]
 
 REPLACED = replace(create(0), spec=replace(create(0).spec, ticks=TickPolicy(overlap="replace")))
+EPHEMERAL = replace(create(0), spec=replace(create(0).spec, bounds=Bounds(ephemeral=True)))
 PAUSE, RESUME = c.PauseJob(job=J, at=at(100), until=at(450)), c.ResumeJob(job=J, at=at(500))
 LATE = replace(update(501, disabled=False), spec=replace(REPLACED.spec, retries=1))
 HELD: list[c.Command] = [REPLACED, start(1), PAUSE]
@@ -258,6 +260,7 @@ CASES: dict[str, Sequence[c.Command]] = {
     "runs": [create(0), start(1), REPORT, CRASH, end(2), DELETE, REPORT, CRASH],
     "asked while disabled": [create(0, disabled=True), start(1), REPORT, CRASH],
     "ends while disabled": [create(0), start(1), DISABLE, cancel(501), end(502, "failed"), DELETE],
+    "ephemeral": [EPHEMERAL, start(1), start(2, "s"), end(3), end(4, run="s")],
     "retried": [create(0, retries=1), start(1), end(2, "lost"), end(3, attempt=2)],
     "retried later": [LATER, start(1), end(2, "failed"), REPORT, at_tick(12), end(13, attempt=2)],
     "retried while disabled": [LATER, start(1), end(2, "failed"), DISABLE, TICKS, end(501, "failed", attempt=2)],

@@ -1,0 +1,192 @@
+"""What a job carries out, in Dkron's words: an executor's name and its map of texts, and our definition of the work.
+
+- `EXECUTORS` has each executor's keys.
+- A key that the executor does not have is refused: there it would be ignored, and the job would not do what was meant.
+- In `env`, `A=1,B=2`, a piece without `=` goes on with the value before it, so a value may hold commas.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from kala_es.dialects import go_json
+from kala_es.dialects.go_json import dumps
+from kala_es.domain.errors import Invalid
+from kala_es.domain.ids import SECOND
+from kala_es.domain.iso8601 import parse_duration
+from kala_es.domain.model import NO_CALL, JobSpec, RemoteCall
+from kala_es.domain.terms import parse_size
+from kala_es.domain.values import replace
+
+Config = Mapping[str, str]
+_WITHIN: Final = "executor_config"
+_UNITS: Final[Mapping[str, Decimal]] = {
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+    "us": Decimal("0.000001"),
+    "µs": Decimal("0.000001"),
+    "ns": Decimal("0.000000001"),
+}
+_PIECE: Final = re.compile(r"([0-9]*\.?[0-9]+)(h|ms|m|s|us|µs|ns)")
+
+
+def read_work(spec: JobSpec, executor: str, config: Config) -> JobSpec:
+    """The definition with the work that an executor is to do. Raises Invalid with Dkron's key."""
+    if executor not in EXECUTORS:
+        known = " or ".join(EXECUTORS)
+        raise Invalid("executor", f"{executor!r} is none: {known}" if executor else f"a job needs one: {known}")
+    keys, read, _ = EXECUTORS[executor]
+    for key in config:
+        if key not in keys:
+            raise Invalid(f"{_WITHIN}.{key}", f"{executor} has no such key, only {', '.join(sorted(keys))}")
+    return read(spec, config)
+
+
+def executor_of(spec: JobSpec) -> tuple[str, dict[str, str]]:
+    """The executor's name and its map: the reverse of `read_work`."""
+    name = "http" if spec.kind == "remote" else "shell"
+    _, _, write = EXECUTORS[name]
+    return name, {key: value for key, value in write(spec).items() if value}
+
+
+def _read_shell(spec: JobSpec, config: Config) -> JobSpec:
+    user, _, group = config.get("su", "").partition(":")
+    terms = replace(spec.terms, user=user, group=group, memory_limit=_memory(config.get("mem_limit", "")))
+    return replace(
+        spec,
+        kind="local",
+        remote=NO_CALL,
+        command=config.get("command", ""),
+        shell=_flag(config.get("shell", ""), "shell"),
+        env=_env(config.get("env", "")),
+        cwd=config.get("cwd", ""),
+        stdin=_payload(config.get("payload", "")),
+        timeout=_iso(config.get("timeout", ""), "timeout"),
+        terms=terms,
+    )
+
+
+def _write_shell(spec: JobSpec) -> dict[str, str]:
+    terms = spec.terms
+    return {
+        "command": spec.command,
+        "shell": "true" if spec.shell else "",
+        "env": ",".join(f"{key}={value}" for key, value in spec.env),
+        "cwd": spec.cwd,
+        "su": f"{terms.user}:{terms.group}" if terms.group else terms.user,
+        "payload": base64.b64encode(spec.stdin.encode()).decode(),
+        "timeout": f"{parse_duration(spec.timeout, 'timeout') / SECOND:g}s" if spec.timeout else "",
+        "mem_limit": str(terms.memory_limit or ""),
+    }
+
+
+def _read_http(spec: JobSpec, config: Config) -> JobSpec:
+    if config.get("timeout", "").strip("0123456789"):
+        raise Invalid(f"{_WITHIN}.timeout", "must be a number of seconds")
+    call = RemoteCall(
+        url=config.get("url", ""),
+        method=config.get("method", "").upper(),
+        body=config.get("body", ""),
+        headers=_headers(config.get("headers", "")),
+        timeout=int(config.get("timeout") or 0),
+        expected_codes=_codes(config.get("expectCode", "")),
+    )
+    return replace(spec, kind="remote", remote=call, command="", shell=False, env=(), cwd="", stdin="", timeout="")
+
+
+def _write_http(spec: JobSpec) -> dict[str, str]:
+    call = spec.remote
+    lines = [f"{name}: {value}" for name, values in call.headers or () for value in values]
+    return {
+        "url": call.url,
+        "method": call.method or "GET",
+        "headers": dumps(lines).decode() if lines else "",
+        "body": call.body,
+        "timeout": str(call.timeout or ""),
+        "expectCode": ",".join(map(str, call.expected_codes or ())),
+    }
+
+
+def _flag(text: str, key: str) -> bool:
+    """Go's ParseBool; what it cannot read is false there."""
+    words = {"1": True, "t": True, "true": True, "": False, "0": False, "f": False, "false": False}
+    if text.lower() not in words:
+        raise Invalid(f"{_WITHIN}.{key}", f"{text[:40]!r} is neither true nor false")
+    return words[text.lower()]
+
+
+def _env(text: str) -> tuple[tuple[str, str], ...]:
+    pairs: dict[str, str] = {}
+    last = ""
+    for piece in text.split(",") if text else ():
+        key, equals, value = piece.partition("=")
+        if equals:
+            last = key.strip()
+            pairs[last] = value
+        elif last:
+            pairs[last] += f",{piece}"
+        else:
+            raise Invalid(f"{_WITHIN}.env", f"{piece[:40]!r} is no NAME=value")
+    return tuple(pairs.items())
+
+
+def _payload(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        raise Invalid(f"{_WITHIN}.payload", "must be base64 of UTF-8 text") from None
+
+
+def _memory(text: str) -> int:
+    return parse_size(text.strip().upper().replace("IB", "iB"), f"{_WITHIN}.mem_limit") if text else 0
+
+
+def _iso(text: str, key: str) -> str:
+    """A duration of Go's, `1h30m` or `1.5s`, as ISO 8601."""
+    if not text:
+        return ""
+    bare = text.removeprefix("+")
+    pieces = _PIECE.findall(bare)
+    if not pieces or "".join(map("".join, pieces)) != bare or len(bare) > 40:
+        raise Invalid(f"{_WITHIN}.{key}", f"{text[:40]!r} is no duration like 1h30m")
+    return f"PT{sum(Decimal(number) * _UNITS[unit] for number, unit in pieces):f}S"
+
+
+def _headers(text: str) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+    """A JSON array of lines, `Name: value`; a value is all that follows the first colon."""
+    lines: Any = go_json.loads(text.encode()) if text else []
+    if type(lines) is not list or any(type(line) is not str or ":" not in line for line in lines):
+        raise Invalid(f"{_WITHIN}.headers", "must be a JSON array of `Name: value`")
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip(), []).append(value.strip())
+    return tuple((name, tuple(values)) for name, values in headers.items()) or None
+
+
+def _codes(text: str) -> tuple[int, ...] | None:
+    codes = [code.strip() for code in text.split(",") if code.strip()]
+    if any(not (code.isascii() and code.isdecimal() and len(code) == 3) for code in codes):
+        raise Invalid(f"{_WITHIN}.expectCode", f"{text[:40]!r} is no list of status codes like 200,206")
+    return tuple(map(int, codes)) or None
+
+
+_Read = Callable[[JobSpec, Config], JobSpec]
+_Write = Callable[[JobSpec], dict[str, str]]
+EXECUTORS: Final[Mapping[str, tuple[frozenset[str], _Read, _Write]]] = {
+    "shell": (
+        frozenset({"command", "shell", "env", "cwd", "su", "payload", "timeout", "mem_limit"}),
+        _read_shell,
+        _write_shell,
+    ),
+    "http": (
+        frozenset({"url", "method", "headers", "body", "timeout", "expectCode"}),
+        _read_http,
+        _write_http,
+    ),
+}
+"""Each executor: the keys of its map, how they are read, and how they are written."""
