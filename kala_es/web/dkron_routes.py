@@ -117,7 +117,7 @@ _JOBS: Final = (
         handler=dkron_jobs.toggle_v1_job,
         summary="Disable an enabled job, enable a disabled one",
         parameters=(PRETTY, KEY),
-        replies=(_JOB, NO_JOB, KEY_USED, BUSY, FULL),
+        replies=(_JOB, WRONG, NO_JOB, KEY_USED, BUSY, FULL),
     ),
     Row(
         method="POST",

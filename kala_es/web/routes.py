@@ -162,6 +162,7 @@ _OF_JOBS: Final = (
         replies=(
             Reply(status=202, about="Started; Location names the run."),
             Reply(status=204, about="The run, and all that its end caused, are over."),
+            WRONG,
             NO_JOB,
             Reply(status=409, about="A run is in flight, and the job's runs must not overlap.", schema="Error"),
             KEY_USED,
@@ -175,7 +176,7 @@ _OF_JOBS: Final = (
         handler=jobs.enable_job,
         summary="Let the job's times start runs",
         parameters=(KEY,),
-        replies=(DONE, NO_JOB, KEY_USED, *_CHANGE),
+        replies=(DONE, WRONG, NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="POST",
@@ -183,7 +184,7 @@ _OF_JOBS: Final = (
         handler=jobs.disable_job,
         summary="Let nothing start the job",
         parameters=(KEY,),
-        replies=(DONE, NO_JOB, KEY_USED, BUSY),
+        replies=(DONE, WRONG, NO_JOB, KEY_USED, BUSY),
     ),
     Row(
         method="GET",

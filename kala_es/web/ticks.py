@@ -102,7 +102,7 @@ OF_TICKS: Final = (
         handler=resume_job,
         summary="End the job's pause; what it skipped is made up by the job's policy",
         parameters=(KEY,),
-        replies=(DONE, NO_JOB, KEY_USED, BUSY, FULL),
+        replies=(DONE, WRONG, NO_JOB, KEY_USED, BUSY, FULL),
     ),
     Row(
         method="GET",
@@ -126,6 +126,6 @@ OF_TICKS: Final = (
         handler=resume_server,
         summary="End the server's pause; what it skipped is made up by each job's policy, in turn",
         parameters=(KEY,),
-        replies=(DONE, KEY_USED, BUSY, FULL),
+        replies=(DONE, WRONG, KEY_USED, BUSY, FULL),
     ),
 )

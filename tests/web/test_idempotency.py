@@ -58,6 +58,11 @@ def test_only_what_records_nothing_the_second_time_takes_no_key():
     }
 
 
+def test_a_key_may_be_wrong_wherever_there_is_one():
+    rows = [row for row in POSTS if row.name in KEYED]
+    assert [row.name for row in rows if 400 not in {reply.status for reply in row.replies}] == []
+
+
 @pytest.mark.parametrize("route", KEYED)
 async def test_every_post_is_carried_out_once(route):
     path, content = request_for(route)
