@@ -20,13 +20,16 @@ from pathlib import Path
 
 import trio
 
-from kala_es import codec, limits
+from kala_es import __version__, codec, limits
 from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.clock import Clock, SystemClock
+from kala_es.dialects.dkron_node import usual_tags
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import Graph
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.job import decide
 from kala_es.domain.model import JobSpec
+from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.executor import RemoteExecutor
@@ -112,7 +115,7 @@ class Node:
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
-        self.registry = Registry(self._site(nursery))
+        self.registry = Registry(self._site(nursery, rules))
         self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
         self.line = AgentLine(
             outside.link, self.book, hello=self._hello, take=self.inbox.take, complain=outside.complain
@@ -120,7 +123,7 @@ class Node:
         self.pause = ServerPause(self.folds, clock=clock, writer=self.writer, timetable=self.timetable)
         self.scheduler = Scheduler(self._parts(rules))
 
-    def _site(self, nursery: trio.Nursery) -> Site:
+    def _site(self, nursery: trio.Nursery, rules: Rules) -> Site:
         """What the jobs' actors share."""
         return Site(
             nursery=nursery,
@@ -134,7 +137,7 @@ class Node:
             complain=self.outside.complain,
             again=lambda ask: self.registry.again(ask),
             notices=self.notices.of,
-            **({"decide": self.outside.decide} if self.outside.decide else {}),
+            decide=placed(self.outside.decide or decide, rules.tags),
         )
 
     def _parts(self, rules: Rules) -> Parts:
@@ -361,6 +364,7 @@ def _rules(settings: Settings) -> Rules:
         runs_kept_seconds=None if ttl < 0 else ttl * 60,
         notify=default_targets(mail=bool(settings.mailer_host), url=settings.notify_url),
         kept=settings.kept,
+        tags=tuple((usual_tags(__version__) | dict(settings.tags)).items()),
     )
 
 

@@ -33,6 +33,7 @@ class Settings:
     port: int = 8000
     interface: str = "127.0.0.1"
     node_name: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
     data: Path = Path("kala-data")
     default_owner: str = ""
     persist: bool = True
@@ -128,6 +129,15 @@ def read_hosts(value: Any) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in map(str, names) if name.strip())
 
 
+def read_tags(value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs `key=value`, separated by commas, or a list of them."""
+    pairs = value if isinstance(value, list | tuple) else str(value).split(",")
+    found = dict(str(pair).strip().partition("=")[::2] for pair in pairs if str(pair).strip())
+    if not all(key and text for key, text in found.items()):
+        raise ValueError("not tags like role=web,dc=dc1")
+    return tuple(found.items())
+
+
 def read_text(value: Any) -> str:
     """Any text."""
     if not isinstance(value, str):
@@ -186,6 +196,12 @@ SETTINGS: Final = (
         flags=("--node-name",),
         read=read_text,
         help="what the node calls itself in /v1; the host's name if not given",
+    ),
+    Setting(
+        name="tags",
+        flags=("--tag",),
+        read=read_tags,
+        help="the node's tags, key=value and separated by commas: it runs jobs that ask for no other",
     ),
     Setting(name="data", flags=("--data",), read=read_path, help="directory of the event log"),
     Setting(name="default_owner", flags=("-o", "--default-owner"), read=read_text, help="owner of jobs that name none"),

@@ -20,6 +20,7 @@ from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.labels import Labels
 from kala_es.domain.model import Counters, Job, JobDraft, JobSpec
 from kala_es.domain.notify import MAIL, Notify, Target
+from kala_es.domain.placement import fits
 from kala_es.domain.values import replace
 
 _REFUSED: Final = "Job contains invalid value: "
@@ -178,7 +179,7 @@ _JOB: Final = struct(
 # Writing
 
 
-def job_fields(job: Job, dependents: Sequence[JobId]) -> dict[str, Any]:
+def job_fields(job: Job, dependents: Sequence[JobId], tags: Labels) -> dict[str, Any]:
     """A job's JSON object: the keys of 2.2 in its order, then the later ones."""
     spec, counters = job.spec, job.counters
     executor, config = executor_of(spec)
@@ -203,7 +204,7 @@ def job_fields(job: Job, dependents: Sequence[JobId]) -> dict[str, Any]:
         "concurrency": "forbid" if spec.ticks.overlap == "skip" else "allow",
         "executor": executor,
         "executor_config": config or None,
-        "status": status_of(counters),
+        "status": status_of(job, tags),
         "next": instant_text(None if job.disabled else job.next_tick),
         "id": job.id,
         "ephemeral": spec.bounds.ephemeral,
@@ -216,8 +217,11 @@ def _some_time(moment: Instant | None) -> str | None:
     return None if moment is None else instant_text(moment)
 
 
-def status_of(counters: Counters) -> str:
-    """How the last run ended: "" when none has. A success after a retry is one."""
+def status_of(job: Job, tags: Labels) -> str:
+    """How the last run ended: "" when none has; or that no node has the job's tags. A success after a retry is one."""
+    if not fits(job.spec, tags):
+        return "unplaced"
+    counters = job.counters
     if counters.last_success is None:
         return "failed" if counters.last_error is not None else ""
     return "success" if counters.last_success >= (counters.last_error or counters.last_success) else "failed"

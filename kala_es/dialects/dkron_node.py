@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kala_es.domain.labels import Labels
+
 _PROTOCOLS: Final = {
     "ProtocolMin": 1,
     "ProtocolMax": 5,
@@ -26,26 +28,24 @@ _FIGURES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """What this node is called, and where it listens."""
+    """What this node is called, where it listens, and its tags."""
 
     node: str
     version: str
     host: str
     port: int
+    tags: Labels = ()
+
+
+def usual_tags(version: str) -> dict[str, str]:
+    """The tags that every Dkron server has; jobs may ask for them."""
+    return {"dc": "dc1", "expect": "1", "region": "global", "role": "dkron", "server": "true", "version": version}
 
 
 def tags_of(here: Here) -> dict[str, str]:
-    """What Dkron says of a node that is a server by itself."""
-    return {
-        "dc": "dc1",
-        "expect": "1",
-        "port": str(here.port),
-        "region": "global",
-        "role": "dkron",
-        "rpc_addr": f"{here.host}:{here.port}",
-        "server": "true",
-        "version": here.version,
-    }
+    """All that Dkron says of a node."""
+    where = {"port": str(here.port), "rpc_addr": f"{here.host}:{here.port}"}
+    return dict(sorted((dict(here.tags) | where).items()))
 
 
 def index_fields(here: Here) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure"]
 """Why a run began. Further attempts of a run are retries; they begin no run."""
 Outcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
 RunStatus = Literal["running", "cancelling"]
-SkipReason = Literal["disabled", "too many runs in flight", "overlap", "paused"]
+SkipReason = Literal["disabled", "too many runs in flight", "overlap", "paused", "no node has its tags"]
 MissReason = Literal[
     "the server was down",
     "the job was disabled",

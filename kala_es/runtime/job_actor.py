@@ -24,6 +24,7 @@ from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Job
+from kala_es.domain.placement import Decide as Decide
 from kala_es.domain.reactions import is_due
 from kala_es.domain.values import replace as change
 from kala_es.event_log import EventLog
@@ -37,7 +38,6 @@ _READ_PAGE = 1_000
 _CRASH_PAUSE_SECONDS = 10.0
 _FULL_PAUSE_SECONDS = 1.0
 """A tick that a full disk does not let start is asked for again after this; it is not lost."""
-Decide = Callable[[Job | None, Command], tuple[e.JobEvent, ...]]
 Receipt = e.RequestAnswered | Callable[[Job | None], e.RequestAnswered | None]
 """What is recorded as the answer. One that tells of the job is made of what the job will be."""
 

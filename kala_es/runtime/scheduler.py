@@ -18,6 +18,7 @@ from kala_es.domain.declared import Declaration, Refused, Step, command_for
 from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound, Overloaded
 from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
+from kala_es.domain.labels import Labels
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
@@ -57,13 +58,14 @@ CheckAccount = Callable[[AttemptTerms], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What this node allows. `runs_kept_seconds` None shows runs for ever; `kept` is what is kept of them; `notify` is
-    for jobs that name nobody."""
+    for jobs that name nobody; `tags` are the node's own."""
 
     local_jobs: bool = True
     delete_all: bool = True
     runs_kept_seconds: float | None = None
     notify: tuple[Target, ...] = ()
     kept: Kept = ALL
+    tags: Labels = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ API: Final = "/v1"
 _SLICE: Final = 250
 _LABEL: Final = "metadata["
 _UNTRIGGERED: Final = "untriggered"
-_STATUSES: Final = ("success", "failed", _UNTRIGGERED)
+_STATUSES: Final = ("success", "failed", "unplaced", _UNTRIGGERED)
 
 
 def job_named(request: Request, site: Site) -> Job:
@@ -33,7 +33,7 @@ def job_named(request: Request, site: Site) -> Job:
 
 def fields_of(site: Site, job: Job) -> dict[str, Any]:
     """The job's JSON object."""
-    return dkron.job_fields(job, dependents(job, site.scheduler.folds.jobs.graph))
+    return dkron.job_fields(job, dependents(job, site.scheduler.folds.jobs.graph), site.scheduler.rules.tags)
 
 
 def _located(request: Request, fields: dict[str, Any]) -> Response:
@@ -46,7 +46,7 @@ def _located(request: Request, fields: dict[str, Any]) -> Response:
 
 async def list_v1_jobs(request: Request, site: Site) -> Response:
     """GET /v1/jobs."""
-    wants = _filter(request)
+    wants = _filter(request, site)
     start, end = window(request)
     found: list[Job] = []
     for i, job in enumerate(site.scheduler.jobs()):
@@ -73,7 +73,7 @@ def _sortable(value: Any) -> tuple[bool, Any]:
     return (value is not None, value if isinstance(value, int | str) else str(value or ""))
 
 
-def _filter(request: Request) -> Callable[[Job], bool]:
+def _filter(request: Request, site: Site) -> Callable[[Job], bool]:
     labels = [
         (key.removeprefix(_LABEL).removesuffix("]"), value)
         for key, value in request.query.items()
@@ -83,11 +83,12 @@ def _filter(request: Request) -> Callable[[Job], bool]:
     if status is not None and status not in _STATUSES:
         raise Invalid("status", f"must be one of {', '.join(_STATUSES)}, not {status[:40]!r}")
     wanted = "" if status == _UNTRIGGERED else status
+    tags = site.scheduler.rules.tags
 
     def wants(job: Job) -> bool:
         return (
             (disabled is None or job.disabled is disabled)
-            and (wanted is None or dkron.status_of(job.counters) == wanted)
+            and (wanted is None or dkron.status_of(job, tags) == wanted)
             and (not text or text in job.id or text in job.spec.name)
             and has_all(job.spec.labels, labels)
         )

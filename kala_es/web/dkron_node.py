@@ -34,7 +34,8 @@ async def get_v1_index(request: Request, site: Site) -> Response:
 
 def _here(site: Site) -> dkron_node.Here:
     host, port = site.edge.address
-    return dkron_node.Here(node=site.edge.node, version=site.edge.version, host=host, port=port)
+    tags = site.scheduler.rules.tags
+    return dkron_node.Here(node=site.edge.node, version=site.edge.version, host=host, port=port, tags=tags)
 
 
 def _member(site: Site) -> dict[str, object]:

@@ -39,7 +39,7 @@ _JOBS: Final = (
             PRETTY,
             *ORDER,
             Parameter(name="q", kind="string", about="Only jobs with this text in name or displayname."),
-            Parameter(name="status", kind="string", about="success, failed or untriggered."),
+            Parameter(name="status", kind="string", about="success, failed, unplaced or untriggered."),
             Parameter(name="disabled", kind="boolean", about="Only disabled jobs, or only enabled ones."),
         ),
         replies=(Reply(status=200, about="The jobs; X-Total-Count says how many.", schema="V1Jobs"), WRONG),

@@ -32,7 +32,7 @@ _JOB: Final[Schema] = {
     "concurrency": {"type": "string", "enum": ["allow", "forbid"]},
     "executor": {"type": "string", "enum": ["shell", "http"]},
     "executor_config": _SOME_TEXTS,
-    "status": {"type": "string", "enum": ["", "success", "failed"]},
+    "status": {"type": "string", "enum": ["", "success", "failed", "unplaced"]},
     "next": _TIME,
     "id": _TEXT,
     "ephemeral": _FLAG,

@@ -72,7 +72,7 @@ SHELL = {"name": "j", "schedule": "@every 1h", "executor": "shell", "executor_co
 )
 def test_a_job_written_and_read_again_is_the_same(spec):
     present = job_of(spec)
-    written = json.loads(dumps(dkron.job_fields(present, ())))
+    written = json.loads(dumps(dkron.job_fields(present, (), ())))
     assert read(written, present) == replace(spec, parents=None)
 
 
@@ -91,7 +91,7 @@ def test_a_job_written_and_read_again_is_the_same(spec):
 )
 def test_a_request_written_and_read_again_is_the_same(call):
     present = job_of(JobSpec(name="j", schedule="@every 1h", kind="remote", remote=call))
-    written = json.loads(dumps(dkron.job_fields(present, ())))
+    written = json.loads(dumps(dkron.job_fields(present, (), ())))
     assert read(written, present).remote == call
 
 
@@ -173,7 +173,13 @@ def test_a_value_with_commas_stays_whole():
     ],
 )
 def test_the_status_is_that_of_the_last_end(counters, status):
-    assert dkron.status_of(counters) == status
+    assert dkron.status_of(job_of(JobSpec(name="j"), counters=counters), ()) == status
+
+
+def test_a_job_whose_tags_the_node_lacks_is_unplaced():
+    job = job_of(JobSpec(name="j", tags=(("role", "web:2"),)))
+    assert dkron.status_of(job, (("role", "web"),)) == ""
+    assert dkron.status_of(job, (("role", "db"),)) == "unplaced"
 
 
 def test_an_executions_id_names_a_run_and_an_attempt():
