@@ -43,8 +43,26 @@ class Local(Plain, frozen=True, tag=True):
     success_codes: tuple[int, ...] = (0,)
 
 
+class Tls(Plain, frozen=True):
+    """How an https request knows the other side, and says who we are. The files are absolute paths, read for each
+    request: without `ca_file` the usual authorities are trusted; without a key file the certificate's file has the key.
+    """
+
+    verify: bool = True
+    ca_file: str = ""
+    client_certificate_file: str = ""
+    client_key_file: str = ""
+
+
+USUAL_TLS: Final = Tls()
+
+
 class Remote(Plain, frozen=True, tag=True):
-    """What to ask of another server. `timeout` in seconds; header values one line each."""
+    """What to ask of another server. `timeout` in seconds; header values one line each.
+
+    It succeeds by an answer with one of `expected_codes`, or if `lenient` with any below 500, in whose body the regular
+    expression `expected_body` is found. With `debug` the output begins with what was asked and answered, line by line.
+    """
 
     url: str
     method: str
@@ -52,6 +70,10 @@ class Remote(Plain, frozen=True, tag=True):
     headers: tuple[tuple[str, str], ...] = ()
     timeout: int = 30
     expected_codes: tuple[int, ...] = (200,)
+    lenient: bool = False
+    expected_body: str = ""
+    tls: Tls = USUAL_TLS
+    debug: bool = False
 
 
 class Order(Plain, frozen=True):

@@ -147,6 +147,10 @@ MAX_REASON_CHARS: Final = 1_000
 MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
 """Between an attempt's end and its retry, whatever the back-off makes of it."""
 MAX_RETRY_BACKOFF: Final = 100
+MAX_PATTERN_CHARS: Final = 1_000
+"""Of the regular expression that a remote job expects of an answer's body."""
+MAX_PATH_CHARS: Final = 4_096
+"""Of the files that a remote job names."""
 MAX_ACCOUNT_CHARS: Final = 256
 """The name of a job's user or group."""
 MIN_MEMORY_LIMIT_BYTES: Final = 1024 * 1024
@@ -212,6 +216,14 @@ KILL_GRACE_SECONDS: Final = 5.0
 """Between TERM and KILL."""
 MAX_REMOTE_OUTPUT_BYTES: Final = 16 * 1024 * 1024
 """The most of a remote answer's body that is kept."""
+SEARCHED_BODY_BYTES: Final = 1024 * 1024
+"""The first part of it, in which what is expected has to be found."""
+SEARCH_CPU_SECONDS: Final = 5
+"""A search that takes more CPU time is ended: the attempt fails..."""
+SEARCH_MEMORY_BYTES: Final = 512 * 1024 * 1024
+"""...and so does one that takes more memory."""
+SEARCHES_AT_ONCE: Final = 4
+"""Each is a process; the others wait their turn."""
 NEWEST_OUTPUT_BYTES: Final = 256 * 1024
 """The most of an attempt's newest output that is held until its end, when `max_output` cuts what came before."""
 MAX_GAPS: Final = 1_000

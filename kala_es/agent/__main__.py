@@ -47,7 +47,7 @@ async def _run(directory: Path, connected: int | None) -> int:
     end_left(directory / GROUPS)
     shell = ShellExecutor(groups=GroupRegister(directory / GROUPS))
     places = max(1, min(limits.MAX_ATTEMPTS_AT_ONCE, (raise_open_files_limit()[1] - 64) // _FILES_AN_ATTEMPT))
-    agent = Agent(shell, HttpExecutor(), SystemClock(), places=places)
+    agent = Agent(shell, HttpExecutor(shell), SystemClock(), places=places)
     serving = Serving(agent, shell.adopt, lambda: _listen_anew(directory))
     listener = trio.socket.from_stdlib_socket(listen(directory))
     first = None if connected is None else _inherited(connected)

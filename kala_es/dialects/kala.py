@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from kala_es import limits
-from kala_es.dialects import go_json, kala_own, kala_ticks
+from kala_es.dialects import go_json, kala_own, kala_remote, kala_ticks
 from kala_es.dialects.go_json import Malformed, dumps, struct
 from kala_es.dialects.go_json import instant_text as instant_text
 from kala_es.domain import errors
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId, RunId
-from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome, RemoteCall
+from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome
 from kala_es.domain.template_functions import Value
 from kala_es.domain.tick_policy import Covered
 from kala_es.domain.trimming import Redaction
@@ -100,10 +100,6 @@ def _counters(value: Any, field: str) -> Counters:
     return Counters(**go_json.fields(value, _COUNTERS, field))
 
 
-def _remote(value: Any, field: str) -> RemoteCall:
-    return RemoteCall(**go_json.fields(value, _REMOTE, field))
-
-
 _COUNTERS: Final = struct(
     ("success_count", "success_count", go_json.unsigned),
     ("last_success", "last_success", go_json.time),
@@ -111,14 +107,6 @@ _COUNTERS: Final = struct(
     ("last_error", "last_error", go_json.time),
     ("last_attempted_run", "last_attempted_run", go_json.time),
     ("number_of_finished_runs", "finished_runs", go_json.unsigned),
-)
-_REMOTE: Final = struct(
-    ("url", "url", go_json.text),
-    ("method", "method", go_json.text),
-    ("body", "body", go_json.text),
-    ("headers", "headers", go_json.texts_map),
-    ("timeout", "timeout", go_json.integer),
-    ("expected_response_codes", "expected_codes", go_json.integers),
 )
 _JOB: Final = struct(
     ("name", "name", go_json.text),
@@ -137,7 +125,7 @@ _JOB: Final = struct(
     ("resume_at_next_scheduled_time", "resume_at_next_tick", go_json.flag),
     ("metadata", "counters", _counters),
     ("type", "kind", _kind),
-    ("remote_properties", "remote", _remote),
+    ("remote_properties", "remote", kala_remote.read_call),
     ("is_done", _CHECKED_ONLY, go_json.flag),
     *((key.name, key.path, key.read) for key in kala_own.KEYS),
 )
@@ -217,13 +205,14 @@ def job_json(job: Job, dependents: Sequence[JobId]) -> bytes:
 def job_fields(job: Job, dependents: Sequence[JobId]) -> dict[str, Any]:
     """A job's JSON object, but for its pause."""
     fields = _fields(job, dependents, instant_text)
+    fields["remote_properties"].update(kala_remote.additions(job.spec.remote))
     fields.update(kala_own.additions(job.spec))
     return fields
 
 
 def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | None], str]) -> dict[str, Any]:
     """The original's keys of a job."""
-    spec, counters, call = job.spec, job.counters, job.spec.remote
+    spec, counters = job.spec, job.counters
     return {
         "name": spec.name,
         "id": job.id,
@@ -248,14 +237,7 @@ def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | Non
             "number_of_finished_runs": counters.finished_runs,
         },
         "type": 1 if spec.kind == "remote" else 0,
-        "remote_properties": {
-            "url": call.url,
-            "method": call.method,
-            "body": call.body,
-            "headers": None if call.headers is None else dict(call.headers),
-            "timeout": call.timeout,
-            "expected_response_codes": call.expected_codes,
-        },
+        "remote_properties": kala_remote.call_fields(spec.remote),
         "is_done": job.is_done,
     }
 

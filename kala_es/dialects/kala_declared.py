@@ -21,6 +21,8 @@ NOT_DECLARED: Final = frozenset({"id", "managed_by", "next_run_at", "metadata", 
 APPLY: Final = "apply"
 """Whom jobs are managed by, if the request does not say."""
 _REMOTE: Final = "remote_properties"
+_SPEAK_WHEN_EMPTY: Final = frozenset({"notify", "verify_tls"})
+"""The keys of which an empty list, or false, says something: nobody is told, nothing is verified."""
 _REQUEST: Final = struct(
     ("jobs", "jobs", lambda value, _: value),
     ("managed_by", "managed_by", go_json.text),
@@ -38,8 +40,8 @@ def declared(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speaking(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what says as much as its absence. An empty list of those to tell says something."""
-    return {key: value for key, value in fields.items() if value or (key == "notify" and value is not None)}
+    """Without what says as much as its absence."""
+    return {key: value for key, value in fields.items() if value or (key in _SPEAK_WHEN_EMPTY and value is not None)}
 
 
 def without_children(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,11 @@ MissReason = Literal[
 
 
 class RemoteCall(Value, frozen=True):
-    """What a remote job asks for. `timeout` in seconds, 0 for the default; None for "not given"."""
+    """What a remote job asks for. `timeout` in seconds, 0 for the default; None for "not given".
+
+    `lenient` counts when no codes are expected. `expected_body` is a regular expression, "" for any body. The files are
+    absolute paths where the request is made, "" for none (domain/remote_call.py).
+    """
 
     url: str = ""
     method: str = ""
@@ -44,6 +48,13 @@ class RemoteCall(Value, frozen=True):
     headers: tuple[tuple[str, tuple[str, ...]], ...] | None = None
     timeout: int = 0
     expected_codes: tuple[int, ...] | None = None
+    lenient: bool = False
+    expected_body: str = ""
+    verify_tls: bool = True
+    ca_file: str = ""
+    client_certificate_file: str = ""
+    client_key_file: str = ""
+    debug: bool = False
 
 
 NO_CALL = RemoteCall()

@@ -12,6 +12,7 @@ from kala_es.domain.iso8601 import Repeating, parse_duration, parse_schedule, zo
 from kala_es.domain.labels import check_labels
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
+from kala_es.domain.remote_call import check_call
 from kala_es.domain.retention import check_retention
 from kala_es.domain.schedule import Once, Schedule
 from kala_es.domain.terms import check_terms
@@ -68,6 +69,7 @@ def check(spec: JobSpec) -> None:
     check_labels("labels", spec.labels)
     check_labels("node_tags", spec.tags)
     _check_bounds(spec)
+    check_call(spec.remote)
     _check_templates(spec)
     check_notify(spec.notify, spec.owner)
 

@@ -9,10 +9,10 @@ from kala_es.domain import events as e
 from kala_es.domain import template
 from kala_es.domain.graph import Graph, dependents
 from kala_es.domain.ids import SECOND, Instant, JobId
-from kala_es.domain.model import Job, JobSpec, Run
+from kala_es.domain.model import Job, JobSpec, RemoteCall, Run
 from kala_es.domain.plan import timeout_of
 from kala_es.domain.terms import USUAL, AttemptTerms
-from kala_es.executor import PLAIN, Confines, Local, Order, Remote
+from kala_es.executor import PLAIN, USUAL_TLS, Confines, Local, Order, Remote, Tls
 from kala_es.runtime.order_book import OrderBook
 
 
@@ -107,6 +107,10 @@ def remote_work(spec: JobSpec, texts: tuple[str, str], headers: tuple[tuple[str,
         headers=(*own, *headers),
         timeout=call.timeout or limits.REMOTE_TIMEOUT_SECONDS,
         expected_codes=call.expected_codes or (200,),
+        lenient=call.lenient and not call.expected_codes,
+        expected_body=call.expected_body,
+        tls=_tls(call),
+        debug=call.debug,
     )
 
 
@@ -118,6 +122,16 @@ def remote_of_draft(job: JobId, spec: JobSpec, now: Instant) -> Remote:
         filled = fill_in(spec, texts, kala.go_fields(draft, ()))
         texts = (filled[0], filled[1])
     return remote_work(spec, texts, ())
+
+
+def _tls(call: RemoteCall) -> Tls:
+    tls = Tls(
+        verify=call.verify_tls,
+        ca_file=call.ca_file,
+        client_certificate_file=call.client_certificate_file,
+        client_key_file=call.client_key_file,
+    )
+    return USUAL_TLS if tls == USUAL_TLS else tls
 
 
 def _confines(terms: AttemptTerms) -> Confines:

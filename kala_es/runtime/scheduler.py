@@ -22,6 +22,7 @@ from kala_es.domain.labels import Labels
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
+from kala_es.domain.remote_call import check_call
 from kala_es.domain.retention import ALL, Kept
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_list import TickList, TickOutcome
@@ -161,6 +162,7 @@ class Scheduler:
             raise Forbidden("local jobs are disabled")
         await self._check_account(spec.terms)
         if spec.kind == "remote" and spec.remote.url:
+            check_call(spec.remote)  # before a file that it names is read
             reason = await self._parts.validate(job, spec)
             if reason:
                 raise Forbidden(f"the remote side did not accept the job: {reason}")

@@ -48,6 +48,15 @@ _METADATA: Final[Schema] = _object(
         "number_of_finished_runs": _COUNT,
     }
 )
+_OURS_OF_REMOTE: Final[Schema] = {
+    "lenient": {**_FLAG, "description": "Without expected codes: any answer below 500 is a success."},
+    "expected_body": {**_TEXT, "description": "A regular expression that has to be found in the answer's body."},
+    "verify_tls": {**_FLAG, "description": "false: any certificate will do."},
+    "ca_file": {**_TEXT, "description": "The certificates to trust: an absolute path on the server."},
+    "client_certificate_file": {**_TEXT, "description": "The certificate to show: an absolute path on the server."},
+    "client_key_file": {**_TEXT, "description": "Its key, if that is in another file."},
+    "debug": {**_FLAG, "description": "The output begins with the lines of request and answer."},
+}
 _REMOTE: Final[Schema] = _object(
     {
         "url": _TEXT,
@@ -56,7 +65,9 @@ _REMOTE: Final[Schema] = _object(
         "headers": {"type": ["object", "null"], "additionalProperties": _list(_TEXT)},
         "timeout": {"type": "integer", "description": "Seconds; 0 for the default."},
         "expected_response_codes": {"type": ["array", "null"], "items": {"type": "integer"}},
-    }
+        **_OURS_OF_REMOTE,
+    },
+    optional=tuple(_OURS_OF_REMOTE),
 )
 _ORIGINAL: Final[Schema] = {
     "name": {**_TEXT, "minLength": 1},

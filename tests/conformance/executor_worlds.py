@@ -113,7 +113,7 @@ class Server:
     drip: bytes = b""
     requests: list[Request] = field(default_factory=list)
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         with suppress(trio.BrokenResourceError):
             request = await self._request(stream)
             self.requests.append(request)
@@ -125,7 +125,7 @@ class Server:
                 await stream.receive_some()  # until the other side leaves
             await stream.aclose()
 
-    async def _request(self, stream: trio.SocketStream) -> Request:
+    async def _request(self, stream: trio.abc.Stream) -> Request:
         received = b""
         while b"\r\n\r\n" not in received:
             received += await self._some(stream)
@@ -139,7 +139,7 @@ class Server:
         method, target, _ = first.split(" ")
         return Request(method, target, headers, body)
 
-    async def _some(self, stream: trio.SocketStream) -> bytes:
+    async def _some(self, stream: trio.abc.Stream) -> bytes:
         if not (received := await stream.receive_some(65536)):
             raise trio.BrokenResourceError
         return bytes(received)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala_es import limits
-from kala_es.dialects import go_json, kala
+from kala_es.dialects import go_json, kala, kala_remote
 from kala_es.dialects.go_json import Malformed
 from kala_es.domain import errors
 from kala_es.domain.commands import CreateJob
@@ -225,7 +225,7 @@ JSON: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KEYS: Final = st.sampled_from([key for struct in (kala._JOB, kala._REMOTE, kala._COUNTERS) for key in struct])
+KEYS: Final = st.sampled_from([key for struct in (kala._JOB, kala_remote.REMOTE, kala._COUNTERS) for key in struct])
 OBJECTS: Final = st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON, max_size=4), max_size=6)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kala_es import limits
 from kala_es.domain.ids import Instant
-from kala_es.executor import AttemptEnd, Local, Order, Remote
+from kala_es.executor import AttemptEnd, Local, Order, Remote, Tls
 from kala_es.link import (
     Acknowledge,
     Attempt,
@@ -42,6 +42,7 @@ TO_AGENT: tuple[Message, ...] = (
     Resume(),
     Start(Order(run="r", attempt=2, work=Local(command_line="echo \u00e4", env=(("A", "b"),)), timeout=1.5)),
     Start(Order(run="r", attempt=2, work=Remote(url="http://x", method="GET", body="", headers=(("a", "b"),)))),
+    Start(Order(run="r", attempt=1, work=Remote(url="", method="", body="", lenient=True, tls=Tls(ca_file="/a")))),
     Acknowledge("r", 1, 3),
     Settle("r", 1),
     Cancel("r", 1),

@@ -42,7 +42,8 @@ async def test_answers_are_as_the_schemas_say():
     async with serving({"w": writes(("stdout", b"x")), "f": FAILS}) as site:
         created = await site.http.post(f"{API}/job/", json=draft(id="w", command="w", env={"A": "1"}))
         check(created.content, "Created")
-        await site.create("r", type=1, remote_properties={"url": "http://example.org", "headers": {"A": ["1"]}})
+        call = {"url": "http://example.org", "headers": {"A": ["1"]}, "expected_body": "ok", "verify_tls": False}
+        await site.create("r", type=1, remote_properties=call)
         await site.create("f", "f", parent_jobs=["w"], schedule="")
         bulk = await site.http.post(f"{API}/job/bulk/", json=[draft()])
         check(bulk.content, "CreatedJobs")
