@@ -40,6 +40,10 @@ _NAMES: Final[Mapping[str, str]] = {
     "cwd": "executor_config.cwd",
     "remote_properties.url": "executor_config.url",
     "remote_properties.timeout": "executor_config.timeout",
+    "remote_properties.expected_body": "executor_config.expectBody",
+    "remote_properties.ca_file": "executor_config.tlsRootCAsFile",
+    "remote_properties.client_certificate_file": "executor_config.tlsCertificateFile",
+    "remote_properties.client_key_file": "executor_config.tlsCertificateKeyFile",
 }
 """The domain's word for a field -> Dkron's."""
 

@@ -1,6 +1,7 @@
 """What a job carries out, in Dkron's words: an executor's name and its map of texts, and our definition of the work.
 
 - `EXECUTORS` has each executor's keys.
+- Without `expectCode` any answer below 500 is a success.
 - A key that the executor does not have is refused: there it would be ignored, and the job would not do what was meant.
 - In `env`, `A=1,B=2`, a piece without `=` goes on with the value before it, so a value may hold commas.
 """
@@ -22,6 +23,9 @@ from kala_es.domain.values import replace
 
 Config = Mapping[str, str]
 _WITHIN: Final = "executor_config"
+_USUAL: Final = (200,)
+"""What a job of NextKala's expects that says nothing."""
+_TLS: Final = ("tlsNoVerifyPeer", "tlsCertificateFile", "tlsCertificateKeyFile", "tlsRootCAsFile")
 _UNITS: Final[Mapping[str, Decimal]] = {
     "h": Decimal(3600),
     "m": Decimal(60),
@@ -87,13 +91,21 @@ def _write_shell(spec: JobSpec) -> dict[str, str]:
 def _read_http(spec: JobSpec, config: Config) -> JobSpec:
     if config.get("timeout", "").strip("0123456789"):
         raise Invalid(f"{_WITHIN}.timeout", "must be a number of seconds")
+    codes = _codes(config.get("expectCode", ""))
     call = RemoteCall(
         url=config.get("url", ""),
         method=config.get("method", "").upper(),
         body=config.get("body", ""),
         headers=_headers(config.get("headers", "")),
         timeout=int(config.get("timeout") or 0),
-        expected_codes=_codes(config.get("expectCode", "")),
+        expected_codes=codes,
+        lenient=codes is None,
+        expected_body=config.get("expectBody", ""),
+        debug=_flag(config.get("debug", ""), "debug"),
+        verify_tls=not _flag(config.get("tlsNoVerifyPeer", ""), "tlsNoVerifyPeer"),
+        client_certificate_file=config.get("tlsCertificateFile", ""),
+        client_key_file=config.get("tlsCertificateKeyFile", ""),
+        ca_file=config.get("tlsRootCAsFile", ""),
     )
     return replace(spec, kind="remote", remote=call, command="", shell=False, env=(), cwd="", stdin="", timeout="")
 
@@ -107,7 +119,13 @@ def _write_http(spec: JobSpec) -> dict[str, str]:
         "headers": dumps(lines).decode() if lines else "",
         "body": call.body,
         "timeout": str(call.timeout or ""),
-        "expectCode": ",".join(map(str, call.expected_codes or ())),
+        "expectCode": ",".join(map(str, call.expected_codes or (() if call.lenient else _USUAL))),
+        "expectBody": call.expected_body,
+        "debug": "true" if call.debug else "",
+        "tlsNoVerifyPeer": "" if call.verify_tls else "true",
+        "tlsCertificateFile": call.client_certificate_file,
+        "tlsCertificateKeyFile": call.client_key_file,
+        "tlsRootCAsFile": call.ca_file,
     }
 
 
@@ -184,7 +202,7 @@ EXECUTORS: Final[Mapping[str, tuple[frozenset[str], _Read, _Write]]] = {
         _write_shell,
     ),
     "http": (
-        frozenset({"url", "method", "headers", "body", "timeout", "expectCode"}),
+        frozenset({"url", "method", "headers", "body", "timeout", "expectCode", "expectBody", "debug", *_TLS}),
         _read_http,
         _write_http,
     ),

@@ -1,7 +1,7 @@
 """Whether what is expected is found in an answer's body: a process of its own looks for it, within limits.
 
 A regular expression of Python's may take longer than anybody waits, and while it is looked for no other thread goes on.
-So it is not looked for in the process that carries out everybody's attempts (ADR 0041).
+So it is not looked for in the process that carries out everybody's attempts (ADR 0038).
 """
 
 import shlex

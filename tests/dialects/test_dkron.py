@@ -86,13 +86,24 @@ def test_a_job_written_and_read_again_is_the_same(spec):
             lambda found: tuple(found.items())
         ),
         timeout=st.integers(0, 99),
-        expected_codes=st.sampled_from([None, (200,), (200, 404)]),
-    )
+        expected_body=WORDS,
+        verify_tls=st.booleans(),
+        ca_file=st.sampled_from(["", "/etc/ca.pem"]),
+        debug=st.booleans(),
+    ),
+    st.sampled_from([None, (200,), (200, 404)]),
 )
-def test_a_request_written_and_read_again_is_the_same(call):
+def test_a_request_written_and_read_again_is_the_same(call, codes):
+    call = replace(call, expected_codes=codes, lenient=codes is None)
     present = job_of(JobSpec(name="j", schedule="@every 1h", kind="remote", remote=call))
     written = json.loads(dumps(dkron.job_fields(present, (), ())))
     assert read(written, present).remote == call
+
+
+def test_a_request_that_expects_200_alone_says_so():
+    present = job_of(JobSpec(name="j", schedule="@every 1h", kind="remote", remote=RemoteCall(url="http://h/")))
+    written = json.loads(dumps(dkron.job_fields(present, (), ())))
+    assert written["executor_config"]["expectCode"] == "200"
 
 
 @pytest.mark.parametrize(
