@@ -1,10 +1,8 @@
 """What comes from another scheduler: its jobs as declarations, and what of them could not be carried over."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kala_es.dialects.go_json import MAX_INTEGER
 from kala_es.domain.errors import Invalid
 
 
@@ -43,22 +41,9 @@ def text_of(job: dict[str, Any], key: str) -> str:
     return value or ""
 
 
-def count_of(job: dict[str, Any], key: str) -> int:
-    """A count of a job, 0 if it is not given. Raises Invalid."""
-    value = job.get(key)
-    if value is not None and (type(value) is not int or not 0 <= value <= MAX_INTEGER):
-        raise Invalid(key, "must be a whole number, 0 or more")
-    return value or 0
-
-
 def texts_of(job: dict[str, Any], key: str) -> dict[str, str]:
     """A map of texts of a job, empty if it is not given. Raises Invalid."""
     value = job.get(key) or {}
     if type(value) is not dict or any(type(item) is not str for item in value.values()):
         raise Invalid(key, "must be a map of texts")
     return value
-
-
-def said(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields that say something."""
-    return {key: value for key, value in fields if value}

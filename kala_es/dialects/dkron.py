@@ -53,7 +53,12 @@ _NAMES: Final[Mapping[str, str]] = {
 
 def parse_job(body: bytes) -> dict[str, Any]:
     """The fields that a job's JSON gives. Raises Malformed."""
-    return go_json.fields(go_json.loads(body), _JOB)
+    return read_fields(go_json.loads(body))
+
+
+def read_fields(value: Any) -> dict[str, Any]:
+    """The fields that a JSON value gives. Raises Malformed, Invalid."""
+    return go_json.fields(value, _JOB)
 
 
 def parse_jobs(body: bytes) -> list[dict[str, Any]]:
@@ -66,7 +71,7 @@ def parse_jobs(body: bytes) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for i, job in enumerate(listed):
         try:
-            found.append(go_json.fields(job, _JOB))
+            found.append(read_fields(job))
         except Invalid as error:
             raise type(error)(f"[{i}].{error.field}".rstrip("."), error.reason) from None
     return found

@@ -26,6 +26,7 @@ _WITHIN: Final = "executor_config"
 _USUAL: Final = (200,)
 """What a job of NextKala's expects that says nothing."""
 _TLS: Final = ("tlsNoVerifyPeer", "tlsCertificateFile", "tlsCertificateKeyFile", "tlsRootCAsFile")
+_DURATION_CHARS: Final = 40
 _UNITS: Final[Mapping[str, Decimal]] = {
     "h": Decimal(3600),
     "m": Decimal(60),
@@ -83,7 +84,7 @@ def _write_shell(spec: JobSpec) -> dict[str, str]:
         "cwd": spec.cwd,
         "su": f"{terms.user}:{terms.group}" if terms.group else terms.user,
         "payload": base64.b64encode(spec.stdin.encode()).decode(),
-        "timeout": f"{parse_duration(spec.timeout, 'timeout') / SECOND:g}s" if spec.timeout else "",
+        "timeout": f"{Decimal(parse_duration(spec.timeout, 'timeout')) / SECOND:f}s" if spec.timeout else "",
         "mem_limit": str(terms.memory_limit or ""),
     }
 
@@ -164,14 +165,16 @@ def _memory(text: str) -> int:
 
 
 def _iso(text: str, key: str) -> str:
-    """A duration of Go's, `1h30m` or `1.5s`, as ISO 8601."""
-    if not text:
-        return ""
+    return f"PT{go_duration(text, f'{_WITHIN}.{key}'):f}S" if text else ""
+
+
+def go_duration(text: str, field: str) -> Decimal:
+    """The seconds of a duration of Go's, `1h30m` or `1.5s`. Raises Invalid."""
     bare = text.removeprefix("+")
     pieces = _PIECE.findall(bare)
-    if not pieces or "".join(map("".join, pieces)) != bare or len(bare) > 40:
-        raise Invalid(f"{_WITHIN}.{key}", f"{text[:40]!r} is no duration like 1h30m")
-    return f"PT{sum(Decimal(number) * _UNITS[unit] for number, unit in pieces):f}S"
+    if not pieces or "".join(map("".join, pieces)) != bare or len(bare) > _DURATION_CHARS:
+        raise Invalid(field, f"{text[:40]!r} is no duration like 1h30m")
+    return sum((Decimal(number) * _UNITS[unit] for number, unit in pieces), Decimal(0))
 
 
 def _headers(text: str) -> tuple[tuple[str, tuple[str, ...]], ...] | None:

@@ -107,22 +107,33 @@ def fields_json(before: JobDraft | None, after: JobDraft | None) -> dict[str, An
     return {key: list(pair) for key, pair in differences(definition(before), definition(after))}
 
 
-def definition(draft: JobDraft | None) -> dict[str, Any]:
-    """The keys of a definition, those of the remote request one by one."""
-    if draft is None or draft.id is None:
-        return {}
+def declaration_of(draft: JobDraft) -> dict[str, Any]:
+    """A draft as it is declared, with its counters."""
+    fields = _fields(draft)
+    return declared(fields) | {"metadata": fields["metadata"]}
+
+
+def _fields(draft: JobDraft) -> dict[str, Any]:
+    assert draft.id is not None
     never = Instant(0)
     job = Job(
         id=draft.id,
         spec=draft.spec,
         disabled=draft.disabled,
+        counters=draft.counters,
         born=never,
         planned=never,
         answered=never,
         next_tick=None,
     )
-    fields = kala.job_fields(job, ())
-    said = declared(fields)
+    return kala.job_fields(job, ())
+
+
+def definition(draft: JobDraft | None) -> dict[str, Any]:
+    """The keys of a definition, those of the remote request one by one."""
+    if draft is None or draft.id is None:
+        return {}
+    said = declared(_fields(draft))
     remote = said.pop(_REMOTE, {})
     managed = {"managed_by": draft.spec.managed_by} if draft.spec.managed_by else {}
     return said | {f"{_REMOTE}.{key}": value for key, value in remote.items()} | managed
