@@ -7,6 +7,8 @@ from kala_es.web.table import Parameter, Reply
 
 WRONG: Final = Reply(status=400, about="The request is wrong; the answer says where.", schema="Error")
 FORBIDDEN: Final = Reply(status=403, about="A setting of this server, or the remote side, forbids it.", schema="Error")
+NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
+NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
 LARGE: Final = Reply(status=413, about="The body is too large.", schema="Error")
 KEY_USED: Final = Reply(status=422, about="The idempotency key was used for another request.", schema="Error")
 BUSY: Final = Reply(status=503, about="A limit was reached, or the server is stopping; try again.", schema="Error")

@@ -3,14 +3,25 @@
 from typing import Final
 
 from kala_es import limits
-from kala_es.web import declared, history, job_list, jobs, meta, notices, output, runs, snapshots, stream, ticks
-from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
+from kala_es.web import (
+    declared,
+    history,
+    job_list,
+    jobs,
+    meta,
+    notices,
+    output,
+    run_import,
+    runs,
+    snapshots,
+    stream,
+    ticks,
+)
+from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, NO_RUN, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
 
-_NO_JOB: Final = Reply(status=404, about="There is no such job.", schema="Error")
-_NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
 _NOT_REMOTE: Final = Reply(status=403, about="The job is not a remote one.", schema="Error")
 _DONE: Final = Reply(status=204, about="Done, and durable.")
 _CHANGE: Final = (BUSY, FULL)
@@ -90,7 +101,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_job,
         summary="Read a job",
         parameters=(_AT,),
-        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), WRONG, _NO_JOB, BUSY),
+        replies=(Reply(status=200, about="The job.", schema="WrappedJob"), WRONG, NO_JOB, BUSY),
         direct=True,
     ),
     Row(
@@ -103,7 +114,7 @@ _OF_JOBS: Final = (
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
             WRONG,
             FORBIDDEN,
-            _NO_JOB,
+            NO_JOB,
             LARGE,
             *_CHANGE,
         ),
@@ -114,14 +125,14 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.delete_job,
         summary="Delete a job, and its children that have no other parent; runs stay readable by their id",
-        replies=(_DONE, _NO_JOB, BUSY),
+        replies=(_DONE, NO_JOB, BUSY),
     ),
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/params/",
         handler=jobs.get_params,
         summary="Read the request body of a remote job, as it is",
-        replies=(Reply(status=200, about="The body.", schema="Anything"), _NOT_REMOTE, _NO_JOB),
+        replies=(Reply(status=200, about="The body.", schema="Anything"), _NOT_REMOTE, NO_JOB),
     ),
     Row(
         method="PUT",
@@ -129,7 +140,7 @@ _OF_JOBS: Final = (
         handler=jobs.replace_params,
         summary="Replace the request body of a remote job by any text",
         takes="Anything",
-        replies=(_DONE, _NOT_REMOTE, _NO_JOB, LARGE, *_CHANGE),
+        replies=(_DONE, _NOT_REMOTE, NO_JOB, LARGE, *_CHANGE),
     ),
     Row(
         method="GET",
@@ -137,7 +148,7 @@ _OF_JOBS: Final = (
         handler=jobs.get_next,
         summary="Read when the job is due next",
         parameters=(Parameter(name="count", kind="integer", about="How many times, 1 to 1000; 10 if not given."),),
-        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, NO_JOB),
     ),
     Row(
         method="POST",
@@ -151,7 +162,7 @@ _OF_JOBS: Final = (
         replies=(
             Reply(status=202, about="Started; Location names the run."),
             Reply(status=204, about="The run, and all that its end caused, are over."),
-            _NO_JOB,
+            NO_JOB,
             Reply(status=409, about="A run is in flight, and the job's runs must not overlap.", schema="Error"),
             KEY_USED,
             *_CHANGE,
@@ -164,7 +175,7 @@ _OF_JOBS: Final = (
         handler=jobs.enable_job,
         summary="Let the job's times start runs",
         parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
+        replies=(_DONE, NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="POST",
@@ -172,7 +183,7 @@ _OF_JOBS: Final = (
         handler=jobs.disable_job,
         summary="Let nothing start the job",
         parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, BUSY),
+        replies=(_DONE, NO_JOB, KEY_USED, BUSY),
     ),
     Row(
         method="GET",
@@ -180,7 +191,7 @@ _OF_JOBS: Final = (
         handler=runs.get_legacy_stats,
         summary="List the runs of a job in the shape of Kala, NextKala's parent",
         parameters=(LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The runs.", schema="LegacyStats"), WRONG, NO_JOB),
     ),
 )
 
@@ -195,7 +206,7 @@ _OF_TICKS: Final = (
             Parameter(name="to", kind="string", about="RFC 3339, exclusive; a day ahead if not given."),
             LIMIT,
         ),
-        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The ticks.", schema="Ticks"), WRONG, NO_JOB),
     ),
     Row(
         method="POST",
@@ -204,7 +215,7 @@ _OF_TICKS: Final = (
         summary="Skip the job's ticks, for a reason, until a time or until it is resumed",
         parameters=(KEY,),
         takes="PauseDraft",
-        replies=(_DONE, WRONG, _NO_JOB, LARGE, KEY_USED, BUSY),
+        replies=(_DONE, WRONG, NO_JOB, LARGE, KEY_USED, BUSY),
     ),
     Row(
         method="POST",
@@ -212,7 +223,7 @@ _OF_TICKS: Final = (
         handler=ticks.resume_job,
         summary="End the job's pause; what it skipped is made up by the job's policy",
         parameters=(KEY,),
-        replies=(_DONE, _NO_JOB, KEY_USED, *_CHANGE),
+        replies=(_DONE, NO_JOB, KEY_USED, *_CHANGE),
     ),
     Row(
         method="GET",
@@ -247,14 +258,14 @@ _OF_RUNS: Final = (
         handler=runs.list_runs,
         summary="List the runs of a job, oldest first",
         parameters=(LIMIT, _AFTER_RUN),
-        replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, _NO_JOB),
+        replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, NO_JOB),
     ),
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/",
         handler=runs.get_run,
         summary="Read a run; the job's id is not looked at",
-        replies=(Reply(status=200, about="The run.", schema="WrappedRun"), _NO_RUN),
+        replies=(Reply(status=200, about="The run.", schema="WrappedRun"), NO_RUN),
     ),
     Row(
         method="PUT",
@@ -262,7 +273,7 @@ _OF_RUNS: Final = (
         handler=runs.report_status,
         summary="Report a run's status, as the other side of a remote job does",
         takes="Status",
-        replies=(_DONE, WRONG, _NO_RUN, *_CHANGE),
+        replies=(_DONE, WRONG, NO_RUN, *_CHANGE),
     ),
     Row(
         method="DELETE",
@@ -271,12 +282,13 @@ _OF_RUNS: Final = (
         summary="Ask for the end of a run",
         replies=(
             Reply(status=204, about="Asked; the run ends soon."),
-            _NO_RUN,
+            NO_RUN,
             Reply(status=409, about="The run is over.", schema="Error"),
             BUSY,
         ),
     ),
     runs.REDACT,
+    run_import.IMPORT,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",
@@ -290,7 +302,7 @@ _OF_RUNS: Final = (
             Reply(status=200, about="The output.", schema="Bytes", media="application/octet-stream"),
             Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
             WRONG,
-            _NO_RUN,
+            NO_RUN,
             Reply(status=410, about="The run was trimmed: its output is kept no longer.", schema="Error"),
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
         ),
@@ -305,7 +317,7 @@ _OF_RUNS: Final = (
             _STREAM,
             Reply(status=204, about="The run is over, and the reader has seen its end."),
             WRONG,
-            _NO_RUN,
+            NO_RUN,
             BUSY,
         ),
     ),
