@@ -35,8 +35,8 @@ _PLACES: Final[Mapping[str, str]] = {
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     about = (
-        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server, "
-        "from its URL, from the PostgreSQL database of a NextKala, or from a file with its list of jobs"
+        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server and their runs, "
+        "from its URL or the PostgreSQL database of a NextKala, or the jobs from a file with its list of them"
     )
     parser = verbs.add_parser("import", help="take in an archive, or another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
