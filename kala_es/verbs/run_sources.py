@@ -4,6 +4,7 @@ A list of jobs has none. A job whose runs cannot be had is one remark; the other
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
@@ -15,8 +16,9 @@ from kala_es.dialects.coming import Remark
 from kala_es.dialects.coming_runs import ComingRuns
 from kala_es.domain.errors import Invalid
 from kala_es.verbs import databases
-from kala_es.verbs.asking import Failed, fetch
+from kala_es.verbs.asking import Failed, TooLarge, fetch
 
+_ENOUGH: Final = 2
 _LISTS: Final = {"nextkala": "/api/v1/job", "dkron": "/v1/jobs"}
 
 
@@ -27,7 +29,8 @@ def runs_of(kind: str, source: str, jobs: Collection[str]) -> Iterator[ComingRun
     base = _base(source, _LISTS[kind])
     if base is None:
         return None
-    return _of_nextkala(base, jobs) if kind == "nextkala" else _of_dkron(base, jobs)
+    read = _NextKala(base).read if kind == "nextkala" else partial(_of_dkron, base)
+    return (_page(job, read) for job in jobs)
 
 
 def _base(source: str, listed: str) -> str | None:
@@ -39,29 +42,40 @@ def _base(source: str, listed: str) -> str | None:
     return parts._replace(path=path, query="", fragment="").geturl() if path.endswith(listed) else None
 
 
-def _of_nextkala(base: str, jobs: Iterable[str]) -> Iterator[ComingRuns]:
-    """Its list is of all jobs: it is asked for once, when it is."""
-    everybodys: dict[str, list[Any]] = {}
+class _NextKala:
+    """Lists of executions that may be of all jobs: then one is read. When two were too large, so are the others."""
 
-    def read(job: str) -> ComingRuns:
-        if everybodys:
-            return runs_from_kala.translate(job, everybodys.get(job, ()))
-        found = runs_from_kala.listed(fetch(f"{base}/{quote(job, safe='')}/executions/"))
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._everybodys: dict[str, list[Any]] = {}
+        self._too_large: list[TooLarge] = []
+
+    def read(self, job: str) -> ComingRuns:
+        """A job's runs. Raises Failed, Invalid."""
+        if self._everybodys:
+            return runs_from_kala.translate(job, self._everybodys.get(job, ()))
+        found = runs_from_kala.listed(self._fetch(job))
         coming = runs_from_kala.translate(job, found.get(job, ()))
         runs_from_kala.refuse_nobodys(coming, found.pop(runs_from_kala.NOBODYS, ()))
         if found.keys() - {job}:
-            everybodys.update(found)
+            self._everybodys = found
         return coming
 
-    return (_page(job, read) for job in jobs)
+    def _fetch(self, job: str) -> bytes:
+        if len(self._too_large) == _ENOUGH:
+            raise self._too_large[-1]
+        try:
+            body = fetch(f"{self._base}/{quote(job, safe='')}/executions/")
+        except TooLarge as error:
+            self._too_large.append(error)
+            raise
+        self._too_large.clear()
+        return body
 
 
-def _of_dkron(base: str, jobs: Iterable[str]) -> Iterator[ComingRuns]:
-    def read(job: str) -> ComingRuns:
-        executions = runs_from_dkron.listed(fetch(f"{base}/{quote(job, safe='')}/executions"))
-        return runs_from_dkron.translate(job, executions)
-
-    return (_page(job, read) for job in jobs)
+def _of_dkron(base: str, job: str) -> ComingRuns:
+    executions = runs_from_dkron.listed(fetch(f"{base}/{quote(job, safe='')}/executions"))
+    return runs_from_dkron.translate(job, executions)
 
 
 def _page(job: str, read: Callable[[str], ComingRuns]) -> ComingRuns:
