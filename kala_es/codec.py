@@ -56,6 +56,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.RunSkipped,
         e.TickMissed,
         e.StatusReported,
+        e.RunImported,
         e.ActorCrashed,
         e.RequestAnswered,
         e.NoticeDue,

@@ -9,6 +9,8 @@ MAX_FILE_DEPTH: Final = 32
 """So deep its values may be nested."""
 VERB_ANSWER_SECONDS: Final = 600
 """A verb waits so long for a server's next byte."""
+IMPORT_BATCH_BYTES: Final = 1024 * 1024
+"""`import` sends runs on when they have printed so much."""
 
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -16,6 +18,10 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_BULK_BODY_BYTES: Final = 64 * 1024 * 1024
 """The same for the bulk route, whose body is a list of jobs."""
 MAX_BULK_JOBS: Final = 50_000
+MAX_IMPORTED_RUNS: Final = 1_000
+"""Runs of a job in one request that imports them; more are refused (400)."""
+MAX_IMPORTED_OUTPUT_BYTES: Final = 8 * 1024 * 1024
+"""What one of them may have printed."""
 MAX_CONNECTIONS_BACKLOG: Final = 1024
 STALLED_CLIENT_MS: Final = 30_000
 """A client that acknowledges no byte for this long is cut off (TCP_USER_TIMEOUT)."""

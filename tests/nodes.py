@@ -578,9 +578,14 @@ def check_runs(node: RunningNode) -> None:
                 open_runs[run] += 1
                 assert open_runs[run] == attempt
             case e.OutputChunk(run=run, attempt=attempt, sequence=sequence):
-                assert open_runs[run] == attempt, "output after the attempt's end"
+                assert (open_runs[run] if run in seen else attempt) == attempt, "output after the attempt's end"
                 assert sequence == chunks.get((run, attempt), 0) + 1, "a piece of output is missing"
                 chunks[run, attempt] = sequence
+            case e.RunImported(run=run, attempts=attempts, chunks=count):
+                assert (run in seen, chunks.get((run, attempts), 0)) == (False, count), (
+                    "its output is not all before it"
+                )
+                seen.add(run)
             case e.RunFinished(run=run, attempts=attempts):
                 assert open_runs.pop(run) == attempts
     assert {run.id: run.attempt for _, run in node.node.folds.busy} == open_runs

@@ -48,7 +48,8 @@ VALUES: Final = (
     e.About,
 )
 UNDECIDED: Final[Mapping[type[Any], str]] = {
-    e.OutputChunk: "the node, for the agent that carries out the attempt; nothing decides on it",
+    e.OutputChunk: "the node, for the agent that carries out the attempt, or the job's actor, before a run that is "
+    "imported; nothing decides on it",
     e.RequestAnswered: "the node, in the commit of what the request did; nothing decides on it",
     e.NoticeDue: "the job's actor, in the commit of the events that call for it; the node, for a run that is overdue",
     e.NoticeAttempted: "the node, after each attempt to tell it",

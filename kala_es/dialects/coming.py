@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from kala_es.dialects.go_json import MAX_INTEGER
 from kala_es.domain.errors import Invalid
 
 
@@ -39,6 +40,14 @@ def text_of(job: dict[str, Any], key: str) -> str:
     if value is not None and type(value) is not str:
         raise Invalid(key, "must be text")
     return value or ""
+
+
+def count_of(job: dict[str, Any], key: str) -> int:
+    """A count of a job, 0 if it is not given. Raises Invalid."""
+    value = job.get(key)
+    if value is not None and (type(value) is not int or not 0 <= value <= MAX_INTEGER):
+        raise Invalid(key, "must be a whole number, 0 or more")
+    return value or 0
 
 
 def texts_of(job: dict[str, Any], key: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ _ANCHOR: Final = Instant(1_577_836_800 * SECOND)
 """2020-01-01T00:00:00Z, from which the phase of an interval is counted."""
 _EVERY: Final = re.compile(r"@every\s+(.*)", re.DOTALL)
 _NOTES: Final[Mapping[str, str]] = {
-    "tags": "it runs only on a server that has these tags; start it with --tag",
+    "tags": "only a server that has them carries the job out; name them by --tag",
     "processors": "not carried over: output is kept whole here",
 }
 

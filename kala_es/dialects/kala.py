@@ -21,7 +21,6 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome
 from kala_es.domain.template_functions import Value
 from kala_es.domain.tick_policy import Covered
-from kala_es.domain.trimming import Redaction
 
 INIT_PREFIX: Final = "Error occurred when initializing the job"
 """How the original begins the text when its rules refuse a job."""
@@ -134,7 +133,7 @@ _JOB: Final = struct(
 # Writing
 
 
-class _RunView(Protocol):
+class _RunView(kala_own.PastView, Protocol):
     """What the catalogue of runs says of a run (projections/runs.py)."""
 
     @property
@@ -161,8 +160,6 @@ class _RunView(Protocol):
     def reason(self) -> str: ...
     @property
     def output_digest(self) -> bytes | None: ...
-    @property
-    def redacted(self) -> Redaction | None: ...
     @property
     def reported(self) -> str | None: ...
     @property
@@ -268,7 +265,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
             "output_trimmed": run.output_digest is not None,
             "output_digest": None if run.output_digest is None else run.output_digest.hex(),
-            "redacted": kala_own.redaction_fields(run.redacted),
+            **kala_own.past_fields(run),
         }
     )
 

@@ -6,12 +6,13 @@ the definition (`JobSpec.<group>`); in JSON its keys stand among the others, fla
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from kala_es.dialects import go_json, kala_terms, kala_ticks, notices
 from kala_es.dialects.go_json import Reader
 from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Invalid
+from kala_es.domain.imported_runs import ImportedFrom
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import Notify
 from kala_es.domain.retention import Retention
@@ -52,11 +53,26 @@ def parse_reason(body: bytes) -> str:
     return str(go_json.fields(go_json.loads(body), _REASON).get("reason", ""))
 
 
-def redaction_fields(redaction: Redaction | None) -> dict[str, Any] | None:
-    """Why a run has lost its output, as the run shows it."""
-    if redaction is None:
-        return None
-    return {"at": go_json.instant_text(redaction.at), "reason": redaction.reason, "by": redaction.by}
+class PastView(Protocol):
+    """What became of a run since it was over, and where it was before."""
+
+    @property
+    def redacted(self) -> Redaction | None:
+        """Why it has lost its output."""
+
+    @property
+    def imported(self) -> ImportedFrom | None:
+        """From where it came."""
+
+
+def past_fields(run: PastView) -> dict[str, Any]:
+    """The same, as the run shows it."""
+    redacted, imported = run.redacted, run.imported
+    at = redacted and go_json.instant_text(redacted.at)
+    return {
+        "redacted": redacted and {"at": at, "reason": redacted.reason, "by": redacted.by},
+        "imported": imported and {"source": imported.source, "id": imported.execution},
+    }
 
 
 KEYS: Final = (

@@ -4,6 +4,7 @@ Those that may answer ticks are told whether the server is paused (`under`).
 """
 
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.imported_runs import ImportedRun
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobSpec, MissReason, Outcome
 from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import Value, replace
@@ -156,6 +157,15 @@ class ReportStatus(Value, frozen=True):
     status: str
 
 
+class ImportRuns(Value, frozen=True):
+    """Add runs that the job had at `source`, and that are over, to its history."""
+
+    job: JobId
+    at: Instant
+    source: str
+    runs: tuple[ImportedRun, ...]
+
+
 class RecordCrash(Value, frozen=True):
     """Record that the job's actor met a bug."""
 
@@ -179,6 +189,7 @@ Command = (
     | CancelRun
     | EndAttempt
     | ReportStatus
+    | ImportRuns
     | RecordCrash
 )
 

@@ -190,6 +190,25 @@ class StatusReported(Value, frozen=True):
     status: str
 
 
+class RunImported(Value, frozen=True):
+    """A run of the job was elsewhere, from `started` to `ended`, before the job came here: it is told, and not counted.
+
+    `execution` is its id at the `source`. The last `chunks` records before this one are its output."""
+
+    job: JobId
+    at: Instant
+    run: RunId
+    source: str
+    execution: str
+    started: Instant
+    ended: Instant
+    outcome: Outcome
+    attempts: int = 1
+    chunks: int = 0
+    exit_code: int | None = None
+    reason: str = ""
+
+
 class ActorCrashed(Value, frozen=True):
     """A bug ended the job's actor; it came back from the log."""
 
@@ -289,6 +308,7 @@ JobEvent = (
     | RunSkipped
     | TickMissed
     | StatusReported
+    | RunImported
     | ActorCrashed
 )
 """What a job's actor decides, and what its state is folded from."""

@@ -35,6 +35,11 @@ def run_for_key(job: JobId, key: str) -> RunId:
     return RunId(_derived(f"key {len(key)} {key} {job}"))
 
 
+def run_imported(job: JobId, source: str, execution: str) -> RunId:
+    """The run of a job of ours that `source` knows by this id."""
+    return RunId(_derived(f"imported {len(source)} {source} {len(execution)} {execution} {job}"))
+
+
 def job_for_key(key: str, index: int = 0) -> JobId:
     """The job that a request with this idempotency key creates."""
     return JobId(_derived(f"job {index} {key}"))

@@ -13,7 +13,7 @@ from typing import assert_never
 from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain import events as e
-from kala_es.domain import starts, ticks
+from kala_es.domain import imported_runs, starts, ticks
 from kala_es.domain.errors import Conflict, Invalid, NotFound
 from kala_es.domain.ids import Instant, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, Run
@@ -74,6 +74,8 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
             return (*begin_due(job, at, answers), *answers)
         case c.StartRun():
             return starts.start(job, command)
+        case c.ImportRuns():
+            return _import(command)
         case c.CreateJob() | c.ReportStatus() | c.RecordCrash() | c.EndAttempt() | c.CancelRun():
             raise AssertionError("decided before")
         case _:
@@ -249,6 +251,13 @@ def _end_ephemeral(job: Job, at: Instant) -> tuple[e.JobEvent, ...]:
     return (e.JobDeleted(job=job.id, at=at), *give_all_up(job, at))
 
 
+def _import(command: c.ImportRuns) -> tuple[e.JobEvent, ...]:
+    """A fact a run. What it printed is no matter of the job's, and recorded beside it (runtime/imported_runs.py)."""
+    for run in command.runs:
+        imported_runs.check(run, command.at)
+    return tuple(imported_runs.fact_of(run, command.job, at=command.at, source=command.source) for run in command.runs)
+
+
 def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
     """The state after a fact; None when the job is gone and nothing of it runs."""
     if isinstance(event, e.JobCreated):
@@ -284,7 +293,7 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return _change_run(job, event.run, lambda run: replace(run, attempt=event.attempt, retry_at=None))
         case e.CancelRequested():
             return _change_run(job, event.run, lambda run: replace(run, status="cancelling"))
-        case e.StatusReported() | e.ActorCrashed():
+        case e.StatusReported() | e.RunImported() | e.ActorCrashed():
             return job
         case _:
             assert_never(event)

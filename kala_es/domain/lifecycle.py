@@ -5,7 +5,8 @@
 2. Deletion does not end runs. A job that is deleted while a run of it is in flight stays until the last has ended; a
    namesake that is created meanwhile takes them over. A job that is gone leaves nothing but its records.
 3. A run is begun or skipped, once. Whatever happens to its job, a run that has begun ends, with one outcome, and stays
-   ended. A request to cancel it forbids further attempts; it does not say how the run ends.
+   ended. A request to cancel it forbids further attempts; it does not say how the run ends. One that is imported was
+   elsewhere, and has ended when it is first told.
 4. An attempt begins with its run or, the same instant, with the end of the attempt before it; or, with a delay, by an
    event of its own, and until then the run waits. The last one's outcome is the run's: when it failed, `AttemptFailed`
    and `RunFinished` stand in one commit. A run that is given up while it waits is cancelled.
@@ -103,8 +104,8 @@ def _ends_with(outcome: Outcome) -> Condition:
     return Condition(f"outcome {outcome}", lambda _, event: _has_outcome(event) and event.outcome == outcome)
 
 
-def _has_outcome(event: e.JobEvent) -> TypeGuard[e.AttemptFailed | e.RunFinished]:
-    return isinstance(event, e.AttemptFailed | e.RunFinished)
+def _has_outcome(event: e.JobEvent) -> TypeGuard[e.AttemptFailed | e.RunFinished | e.RunImported]:
+    return isinstance(event, e.AttemptFailed | e.RunFinished | e.RunImported)
 
 
 def _attempt_ends_with(outcome: Outcome) -> Condition:
@@ -184,6 +185,7 @@ _JOB: Final[tuple[_Row, ...]] = (
 _RUN: Final[tuple[_Row, ...]] = (
     ("not begun", e.RunStarted, ALWAYS, "running"),
     ("not begun", e.RunSkipped, ALWAYS, "skipped"),
+    *(("not begun", e.RunImported, _ends_with(end), end) for end in _ENDS),
     ("running", e.AttemptFailed, WITHOUT_DELAY, "running"),
     ("running", e.AttemptFailed, WITH_DELAY, "waiting"),
     ("waiting", e.AttemptStarted, ALWAYS, "running"),
@@ -208,7 +210,7 @@ ARROWS: Final[tuple[Arrow, ...]] = tuple(
     for source, event, condition, target in rows
 )
 MOVES_NOTHING: Final[Mapping[Machine, tuple[type[e.JobEvent], ...]]] = {
-    "job": (e.StatusReported, e.ActorCrashed),
+    "job": (e.StatusReported, e.RunImported, e.ActorCrashed),
     "run": (e.StatusReported,),
     "attempt": (),
 }
@@ -230,6 +232,7 @@ DECIDES: Final[Mapping[type[c.Command], tuple[type[e.JobEvent], ...]]] = {
     c.CancelRun: (e.CancelRequested, e.RunFinished),
     c.EndAttempt: (e.AttemptFailed, e.RunFinished, e.JobDeleted),
     c.ReportStatus: (e.StatusReported,),
+    c.ImportRuns: (e.RunImported,),
     c.RecordCrash: (e.ActorCrashed,),
 }
 """The facts that may follow from each command."""
@@ -244,11 +247,11 @@ def job_phase(job: Job | None) -> JobPhase:
     return "disabled" if job.disabled else "enabled"
 
 
-def run_phase(run: Run | None, end: e.RunFinished | e.RunSkipped | None = None) -> RunPhase:
+def run_phase(run: Run | None, end: e.RunFinished | e.RunImported | e.RunSkipped | None = None) -> RunPhase:
     """Where a run stands. `run`: it as its job's state has it; `end`: the event that ended it, if there is one."""
     if run is not None:
         return run.status if run.retry_at is None else "waiting"
-    if isinstance(end, e.RunFinished):
+    if isinstance(end, e.RunFinished | e.RunImported):
         return end.outcome
     return "skipped" if end else "not begun"
 
@@ -273,7 +276,7 @@ def met(job: Job | None, event: e.JobEvent) -> Iterator[tuple[Machine, Subject]]
             attempts = (event.attempt,)
         case e.RunFinished():
             attempts = (event.attempts,) if event.outcome == "succeeded" else ()
-        case e.RunSkipped() | e.CancelRequested() | e.StatusReported():
+        case e.RunSkipped() | e.CancelRequested() | e.StatusReported() | e.RunImported():
             attempts = ()
         case _:
             return

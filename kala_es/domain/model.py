@@ -17,8 +17,8 @@ from kala_es.domain.values import Value
 
 JobKind = Literal["local", "remote"]
 DependencyPolicy = Literal["all", "any"]
-Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure"]
-"""Why a run began. Further attempts of a run are retries; they begin no run."""
+Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure", "imported"]
+"""Why a run began; an imported one began elsewhere. Further attempts of a run are retries; they begin no run."""
 Outcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
 RunStatus = Literal["running", "cancelling"]
 SkipReason = Literal["disabled", "too many runs in flight", "overlap", "paused", "no node has its tags"]

@@ -104,10 +104,10 @@ class Folds:
         if isinstance(event, OF_HISTORY):
             self._store_history(recorded.position, event)
             return
-        sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished) else (0, 0)
+        sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished | e.RunImported) else (0, 0)
         self.output.apply(recorded.position, event)
         self.runs.apply(recorded, sizes)
-        if isinstance(event, e.RunFinished):
+        if isinstance(event, e.RunFinished | e.RunImported):
             run = self.runs.get(event.run)
             if run is not None:  # else its start is erased: it was forgotten
                 self.history.ended(run)

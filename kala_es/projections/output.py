@@ -68,7 +68,7 @@ class Output:
             self._add(position, event)
         elif isinstance(event, e.RunStarted):
             self._live[event.run] = _Sizes()
-        elif isinstance(event, e.RunFinished):
+        elif isinstance(event, e.RunFinished | e.RunImported):
             self._ended.append(event.run)
 
     def written(self) -> None:

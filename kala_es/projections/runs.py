@@ -11,6 +11,7 @@ from typing import Final
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.imported_runs import ImportedFrom
 from kala_es.domain.model import Cause, JobKind, Outcome
 from kala_es.domain.tick_policy import Covered
 from kala_es.domain.trimming import Redaction, TrimmedRun
@@ -25,7 +26,8 @@ _BY_JOB: Final = b"j"
 class RunSummary(Value, frozen=True):
     """A run, as anyone may read it.
 
-    `position` is that of its start, `ordered` that of what began its present attempt, `end_position` that of its end;
+    `position` is that of its start (or, of an imported one, that of its first record), `ordered` that of what began its
+    present attempt, `end_position` that of its end;
     `outcome` is None while it is in flight;
     `reported` is what a client said of it; `attempts` counts those begun, the next one
     begins at `retry_at`; the sizes are bytes of output over all.
@@ -59,6 +61,7 @@ class RunSummary(Value, frozen=True):
     covers: Covered | None = None
     output_digest: bytes | None = None
     redacted: Redaction | None = None
+    imported: ImportedFrom | None = None
 
     @property
     def trimmed(self) -> bool:
@@ -88,6 +91,8 @@ class Runs:
             case e.RunFinished():
                 self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
                 self._live.pop(event.run, None)
+            case e.RunImported():
+                self._import(event, recorded, sizes)
             case e.StatusReported():
                 self._change(event.run, lambda r: replace(r, reported=event.status))
 
@@ -107,6 +112,33 @@ class Runs:
             covers=event.covers,
         )
         self._live[run.id] = run
+        self._add(run)
+
+    def _import(self, event: e.RunImported, recorded: Recorded, sizes: tuple[int, int]) -> None:
+        self._add(
+            RunSummary(
+                id=event.run,
+                job=event.job,
+                cause="imported",
+                root=event.run,
+                started=event.started,
+                position=recorded.position - event.chunks,
+                ordered=recorded.position - event.chunks,
+                principal=recorded.principal,
+                attempts=event.attempts,
+                ended=event.ended,
+                outcome=event.outcome,
+                exit_code=event.exit_code,
+                reason=event.reason,
+                end_position=recorded.position,
+                stdout_bytes=sizes[0],
+                stderr_bytes=sizes[1],
+                imported=ImportedFrom(source=event.source, execution=event.execution),
+            )
+        )
+
+    def _add(self, run: RunSummary) -> None:
+        """A run that is new."""
         self._changes[_job_key(run)] = run.id.encode()
         self._put(run)
 

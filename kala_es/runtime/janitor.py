@@ -40,7 +40,7 @@ _MOST_CHUNKS = 20_000
 _READ_PAGE = 32
 """With full chunks half a megabyte."""
 _LOOK_EVERY = 100
-_CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted)
+_CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted, e.RunImported)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from kala_es import codec, limits
 from kala_es.actor import Actor, Reply
 from kala_es.clock import Clock
 from kala_es.domain import events as e
-from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, RecordCrash, StartRun, under
+from kala_es.domain.commands import AnswerTicks, Command, EndAttempt, ImportRuns, RecordCrash, StartRun, under
 from kala_es.domain.due import wake_at
 from kala_es.domain.errors import ActorCrashed, LogFull, Refusal
 from kala_es.domain.ids import JobId
@@ -30,6 +30,7 @@ from kala_es.domain.values import replace as change
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import OF_NO_JOB, Folds
 from kala_es.runtime.base import job_at
+from kala_es.runtime.imported_runs import news, recorded
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.timetable import Timetable
 from kala_es.runtime.together import Together
@@ -141,9 +142,11 @@ class JobActor:
         site = self._site
         if isinstance(ask.command, StartRun) and not is_due(site.folds.trees, ask.command):
             return Done(site.folds.position, ())
+        if isinstance(ask.command, ImportRuns):
+            ask = replace(ask, command=news(site.folds, ask.command))
         before = site.folds.jobs.by_id.get(self._job)
         events = site.decide(before, under(ask.command, server_paused=site.folds.server_pause is not None))
-        facts: tuple[e.Event, ...] = (*events, *site.notices(before, events))
+        facts: tuple[e.Event, ...] = (*recorded(ask.command, events), *site.notices(before, events))
         facts = (*facts, *_answer(ask.receipt, before, events))
         position = site.folds.position
         if ask.together is not None:

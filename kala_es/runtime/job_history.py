@@ -87,7 +87,7 @@ class JobHistory:
     async def retried(self, run: RunId) -> tuple[AttemptFailed, ...]:
         """The attempts of a run that were tried again, the first of them."""
         summary, found = self._runs.get(run), list[AttemptFailed]()
-        if summary is None:
+        if summary is None or summary.imported is not None:
             return ()
         most = min(summary.attempts - (summary.retry_at is None), limits.MAX_CAUSES)
         position, stream = summary.position, codec.job_stream(summary.job)

@@ -80,7 +80,7 @@ class Redactor:
         return await self._writer.append([event], by)
 
     async def _digest(self, run: RunSummary) -> bytes:
-        digest, after = blake2b(digest_size=32), run.position
+        digest, after = blake2b(digest_size=32), run.position - 1
         while page := await self._chunks(run.id, after):
             after = page[-1].position
             for record in page:

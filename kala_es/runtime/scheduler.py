@@ -43,6 +43,7 @@ from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
+from kala_es.runtime.run_import import RunImporter
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.tick_reader import read_ticks
 from kala_es.runtime.timetable import Timetable
@@ -102,6 +103,7 @@ class Scheduler:
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.directory)
+        self.importer = RunImporter(parts.folds, parts.registry, parts.clock)
 
     # Commands
 

@@ -62,6 +62,7 @@ class Rubbish:
                 | e.CancelRequested()
                 | e.RunFinished()
                 | e.StatusReported()
+                | e.RunImported()
             ):
                 return self._is_gone(event.run, record.position)
             case e.RunSkipped() | e.TickMissed():

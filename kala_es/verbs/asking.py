@@ -22,6 +22,10 @@ class Failed(Exception):
     """What a verb was to do did not come about, with the sentence that says why."""
 
 
+class TooLarge(Failed):
+    """What was to be read is larger than anything that a verb reads at once."""
+
+
 def add_server(parser: argparse.ArgumentParser) -> None:
     """The flag that names the server."""
     parser.add_argument(
@@ -105,7 +109,7 @@ def read_file(file: str) -> bytes:
 
 
 def bounded(content: bytes, where: str) -> bytes:
-    """The same content, of at most `MAX_BULK_BODY_BYTES`. Raises Failed."""
+    """The same content, of at most `MAX_BULK_BODY_BYTES`. Raises TooLarge."""
     if len(content) > limits.MAX_BULK_BODY_BYTES:
-        raise Failed(f"{where}: more than {limits.MAX_BULK_BODY_BYTES} bytes")
+        raise TooLarge(f"{where}: more than {limits.MAX_BULK_BODY_BYTES} bytes")
     return content

@@ -2,7 +2,7 @@
 
 The latter as often as wanted: the second time changes nothing. Its list is translated (dialects/from_*.py) and applied
 like files of jobs: in one commit, all that can be taken. What is refused, and what of a job could not be carried over,
-is told job by job.
+is told job by job. Then their runs are taken (past_runs.py), where the source has them.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from kala_es.dialects import from_dkron, from_kala
 from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
-from kala_es.verbs import databases, plans
+from kala_es.verbs import databases, past_runs, plans, run_sources
 from kala_es.verbs.archives import add_flags, import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
 
@@ -35,14 +35,15 @@ _PLACES: Final[Mapping[str, str]] = {
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb."""
     about = (
-        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server, "
-        "from its URL, from the PostgreSQL database of a NextKala, or from a file with its list of jobs"
+        "take in an archive that `export` wrote, or with --from the jobs of a NextKala or Dkron server and their runs, "
+        "from its URL or the PostgreSQL database of a NextKala, or the jobs from a file with its list of them"
     )
     parser = verbs.add_parser("import", help="take in an archive, or another scheduler's jobs", description=about)
     parser.set_defaults(verb=_import)
     parser.add_argument("source", metavar="FILE|URL", help="the archive; or the other server, or its list as JSON")
     parser.add_argument("--from", dest="kind", choices=sorted(_SOURCES), help="what it is, if it is no archive")
     parser.add_argument("--dry-run", action="store_true", help="only report")
+    parser.add_argument("--no-runs", action="store_true", help="with --from: leave the jobs' runs behind")
     add_flags(parser)
     add_server(parser)
 
@@ -56,11 +57,25 @@ def _import(arguments: argparse.Namespace) -> int:
         plan = _agree(arguments.server, request, coming)
         if plans.changes(plan) and not arguments.dry_run:
             plan = ask(arguments.server, plans.APPLY, request)
+        _report(plan, coming)
+        refused = 0 if arguments.no_runs else _take_runs(arguments, plan, coming)
     except Failed as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return 1
-    _report(plan, coming)
-    return 1 if coming.refused else 0
+    return 1 if coming.refused or refused else 0
+
+
+def _take_runs(arguments: argparse.Namespace, plan: Mapping[str, Any], coming: Coming) -> int:
+    """Take the runs that the source has of these jobs, and report; how many are refused."""
+    pages = run_sources.runs_of(arguments.kind, arguments.source, coming.jobs)
+    if pages is None:
+        return 0
+    new = {row["id"] for row in plan["plan"] if row["action"] == "create"}
+    to = past_runs.Destination(server=arguments.server, source=arguments.kind, dry_run=arguments.dry_run, new=new)
+    tally = past_runs.take(pages, to)
+    for line in tally.lines(dry_run=arguments.dry_run):
+        print(line)
+    return len(tally.refused)
 
 
 def _read(kind: str, source: str) -> Coming:

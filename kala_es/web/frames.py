@@ -60,6 +60,9 @@ def state_frame(position: int, event: e.Event) -> bytes:
             return frame(position, "state", _facts(event, "status-reported", ("status",)))
         case e.RunFinished():
             return frame(position, "end", _facts(event, "finished", ("attempts", *_END)))
+        case e.RunImported():
+            there = ("source", "started", "ended", "attempts", "outcome", "exit_code", "reason")
+            return frame(position, "end", _facts(event, "imported", there))
         case _:
             return b""
 

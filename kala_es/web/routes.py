@@ -12,17 +12,17 @@ from kala_es.web import (
     meta,
     notices,
     output,
+    run_import,
     runs,
     snapshots,
     stream,
     ticks,
 )
-from kala_es.web.replies import BUSY, DONE, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, WRONG
+from kala_es.web.replies import BUSY, DONE, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, NO_RUN, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
 
-_NO_RUN: Final = Reply(status=404, about="There is no such run.", schema="Error")
 _NOT_REMOTE: Final = Reply(status=403, about="The job is not a remote one.", schema="Error")
 _CHANGE: Final = (BUSY, FULL)
 
@@ -210,7 +210,7 @@ _OF_RUNS: Final = (
         pattern=f"{API}/job/{{id}}/executions/{{run}}/",
         handler=runs.get_run,
         summary="Read a run; the job's id is not looked at",
-        replies=(Reply(status=200, about="The run.", schema="WrappedRun"), _NO_RUN),
+        replies=(Reply(status=200, about="The run.", schema="WrappedRun"), NO_RUN),
     ),
     Row(
         method="PUT",
@@ -218,7 +218,7 @@ _OF_RUNS: Final = (
         handler=runs.report_status,
         summary="Report a run's status, as the other side of a remote job does",
         takes="Status",
-        replies=(DONE, WRONG, _NO_RUN, *_CHANGE),
+        replies=(DONE, WRONG, NO_RUN, *_CHANGE),
     ),
     Row(
         method="DELETE",
@@ -227,12 +227,13 @@ _OF_RUNS: Final = (
         summary="Ask for the end of a run",
         replies=(
             Reply(status=204, about="Asked; the run ends soon."),
-            _NO_RUN,
+            NO_RUN,
             Reply(status=409, about="The run is over.", schema="Error"),
             BUSY,
         ),
     ),
     runs.REDACT,
+    run_import.IMPORT,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/output/",
@@ -246,7 +247,7 @@ _OF_RUNS: Final = (
             Reply(status=200, about="The output.", schema="Bytes", media="application/octet-stream"),
             Reply(status=206, about="A range of it.", schema="Bytes", media="application/octet-stream"),
             WRONG,
-            _NO_RUN,
+            NO_RUN,
             Reply(status=410, about="The run was trimmed: its output is kept no longer.", schema="Error"),
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
         ),
@@ -261,7 +262,7 @@ _OF_RUNS: Final = (
             _STREAM,
             Reply(status=204, about="The run is over, and the reader has seen its end."),
             WRONG,
-            _NO_RUN,
+            NO_RUN,
             BUSY,
         ),
     ),

@@ -219,7 +219,19 @@ _RUN: Final[Schema] = {
     "output_trimmed": {**_FLAG, "description": "The output is kept no longer; its sizes and digest are."},
     "output_digest": {"type": ["string", "null"], "description": "BLAKE2b, 32 bytes, of a trimmed run's output."},
     "redacted": {"anyOf": [_object({"at": _TIME, "reason": _TEXT, "by": _TEXT}), {"type": "null"}]},
+    "imported": {"anyOf": [_object({"source": _TEXT, "id": _TEXT}), {"type": "null"}]},
 }
+_EXECUTION: Final[Schema] = {
+    "id": {**_TEXT, "minLength": 1, "description": "Its id there."},
+    "ran_at": _TIME,
+    "ended_at": _TIME,
+    "outcome": {"enum": [*get_args(Outcome)]},
+    "number_of_retries": _COUNT,
+    "exit_code": _SOME_NUMBER,
+    "reason": _TEXT,
+    "output": _TEXT,
+}
+_MAY_LACK: Final = ("number_of_retries", "exit_code", "reason", "output")
 _STEP: Final[Schema] = {
     "id": _TEXT,
     "action": {"enum": [*get_args(Action)]},
@@ -265,6 +277,22 @@ SCHEMAS: Final[Schema] = {
             "managed_by": {**_TEXT, "description": "Marks the jobs; apply if not given."},
         },
         optional=("prune", "dry_run", "begun", "managed_by"),
+    ),
+    "RunImport": _object(
+        {
+            "source": {**_TEXT, "minLength": 1, "description": "From where they come, such as nextkala."},
+            "executions": _list(_object(_EXECUTION, optional=_MAY_LACK)),
+            "dry_run": {**_FLAG, "description": "Only say what would become of each."},
+        },
+        optional=("dry_run",),
+    ),
+    "ImportReport": _object(
+        {
+            "dry_run": _FLAG,
+            "taken": {**_list(_TEXT), "description": "The ids of those that were not here."},
+            "known": {**_COUNT, "description": "How many are here, or were and are forgotten."},
+            "refused": _list(_object({"id": _TEXT, "field": _TEXT, "reason": _TEXT})),
+        }
     ),
     "Plan": _object(
         {

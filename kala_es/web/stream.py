@@ -117,7 +117,7 @@ class RunSource:
 
     def ends_with(self, event: e.Event) -> bool:
         """The run's end is the last."""
-        return isinstance(event, e.RunFinished)
+        return isinstance(event, e.RunFinished | e.RunImported)
 
     def is_over(self) -> bool:
         """The run has ended."""

@@ -379,7 +379,7 @@ def test_times_come_back(instant: int):
     assert go_json.time(kala.instant_text(Instant(instant)), "") == instant
 
 
-_NOTHING: Final = {"retry_at": None, "redacted": None, "stdout_dropped": 0, "stderr_dropped": 0}
+_NOTHING: Final = {"retry_at": None, "redacted": None, "imported": None, "stdout_dropped": 0, "stderr_dropped": 0}
 
 
 def run(**changes: Any) -> Any:
@@ -418,6 +418,7 @@ def test_a_run_has_the_recorded_keys_first_and_then_ours():
         "output_trimmed": False,
         "output_digest": None,
         "redacted": None,
+        "imported": None,
     }
 
 

@@ -13,6 +13,7 @@ from kala_es.domain import commands as c
 from kala_es.domain import events as e
 from kala_es.domain.errors import Invalid, Overloaded, Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_for_tick
+from kala_es.domain.imported_runs import ImportedRun
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.model import Cause, Counters, Job, JobSpec, MissReason, Outcome, RemoteCall, Run
 from kala_es.domain.values import replace
@@ -113,6 +114,8 @@ TICK_60 = run_for_tick(J, at(0), at(60))
 RUNNING = after(NEW, ticks(60))
 IDLE = after(RUNNING, end(61, TICK_60))
 
+IMPORTED = ImportedRun(id=RunId("i"), execution="x", started=at(1), ended=at(2), outcome="failed")
+
 # ---- every command in every state
 
 STATES: dict[str, Job | None] = {
@@ -139,6 +142,7 @@ COMMANDS: dict[str, c.Command] = {
     "cancel": cancel(150, TICK_60),
     "end": end(150, TICK_60, "failed"),
     "report": c.ReportStatus(job=J, at=at(150), run=TICK_60, status="Running"),
+    "import": c.ImportRuns(job=J, at=at(150), source="nextkala", runs=(IMPORTED,)),
     "crash": c.RecordCrash(job=J, at=at(150), error="KeyError"),
 }
 TABLE = """
@@ -157,6 +161,7 @@ start   NotFound       RunStarted     RunSkipped     RunStarted     RunStarted  
 cancel  Conflict       Conflict       Conflict       CancelRequested -             CancelRequested CancelRequested
 end     -              -              -              failed         failed         failed         failed
 report  StatusReported StatusReported StatusReported StatusReported StatusReported StatusReported StatusReported
+import  NotFound       RunImported    RunImported    RunImported    RunImported    RunImported    NotFound
 crash   ActorCrashed   ActorCrashed   ActorCrashed   ActorCrashed   ActorCrashed   ActorCrashed   ActorCrashed
 """
 MEANS = {"-": "", "updated+run": "JobUpdated RunStarted", "enabled+run": "JobEnabled RunStarted", "failed": FAILED}

@@ -21,6 +21,7 @@ from kala_es.domain import events as e
 from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_for_tick
+from kala_es.domain.imported_runs import ImportedRun
 from kala_es.domain.job import decide, evolve
 from kala_es.domain.lifecycle import (
     ARROWS,
@@ -56,7 +57,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.taken: Counter[Arrow] = Counter()
-        self._run_ends: dict[RunId, e.RunFinished | e.RunSkipped] = {}
+        self._run_ends: dict[RunId, e.RunFinished | e.RunImported | e.RunSkipped] = {}
         self._attempt_ends: dict[tuple[RunId, int], e.AttemptFailed | e.RunFinished] = {}
 
     def phase(self, machine: Machine, subject: Subject, job: Job | None) -> str:
@@ -83,7 +84,7 @@ class Watch:
                 self.taken.update(arrows)
 
     def _note(self, event: e.JobEvent) -> None:
-        if isinstance(event, e.RunFinished | e.RunSkipped):
+        if isinstance(event, e.RunFinished | e.RunImported | e.RunSkipped):
             self._run_ends[event.run] = event
         if isinstance(event, e.AttemptFailed):
             self._attempt_ends[event.run, event.attempt] = event
@@ -203,6 +204,11 @@ def end(seconds: int, outcome: Outcome = "succeeded", run: str = "r", attempt: i
     return c.EndAttempt(job=J, at=at(seconds), run=RunId(run), attempt=attempt, outcome=outcome)
 
 
+def imported(outcome: Outcome) -> c.ImportRuns:
+    run = ImportedRun(id=RunId("i"), execution="x", started=at(-9), ended=at(-8), outcome=outcome)
+    return c.ImportRuns(job=J, at=at(1), source="nextkala", runs=(run,))
+
+
 def at_tick(seconds: int) -> c.AnswerTicks:
     return c.AnswerTicks(job=J, at=at(seconds))
 
@@ -274,6 +280,8 @@ CASES: dict[str, Sequence[c.Command]] = {
     "succeeded by a disabled namesake": [create(0), start(1), DELETE, create(501, disabled=True), end(502)],
     "orphaned": [CHILD, *FORGET],
     **{f"{outcome}": [create(0), start(1), end(2, outcome)] for outcome in OUTCOMES},
+    **{f"imported, {outcome}": [create(0), imported(outcome)] for outcome in OUTCOMES},
+    "imported while disabled": [create(0, disabled=True), imported("failed")],
     **{f"cancelling, {outcome}": [create(0), start(1), cancel(2), end(3, outcome)] for outcome in OUTCOMES},
 }  # fmt: skip
 

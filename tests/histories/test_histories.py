@@ -49,7 +49,7 @@ def state(kept: list[Record]) -> dict[str, Any]:
     """What the folds say after these records, as JSON has it."""
     folds = trio.run(replayed, kept)
     recorded = [Recorded(r.position, codec.decode(r), r.principal) for r in kept]
-    runs = {r.event.run for r in recorded if isinstance(r.event, e.RunStarted)}
+    runs = {r.event.run for r in recorded if isinstance(r.event, e.RunStarted | e.RunImported)}
     keys = [r.event.key for r in recorded if isinstance(r.event, e.RequestAnswered)]
     said = {
         "jobs": [to_plain(job) for job in folds.jobs.after("")],

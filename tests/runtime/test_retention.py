@@ -10,7 +10,8 @@ import trio
 
 from kala_es import limits
 from kala_es.domain import events as e
-from kala_es.domain.ids import SECOND, JobId, Micros, RunId
+from kala_es.domain.ids import SECOND, Instant, JobId, Micros, RunId
+from kala_es.domain.imported_runs import ImportedRun, RunImport
 from kala_es.domain.job import decide
 from kala_es.domain.notify import Notify, Target
 from kala_es.domain.retention import ALL, Kept, Retention, kept_of
@@ -345,6 +346,7 @@ class Story:
             await node.create("q", command="fails", schedule=far, on_failure_job="h", notify=told)
             await node.create("h", command="talks", parents=["p"])
             await node.create("c", command="talks", parents=["p", "h"])
+            await node.scheduler.importer.take(elsewhere("q", 5), "")
             for _ in range(9):
                 await node.run_whole("p")
                 await node.run_whole("q")
@@ -353,6 +355,22 @@ class Story:
         with trio.CancelScope():
             await node.attend(work)
         return node
+
+
+def elsewhere(job: str, count: int) -> RunImport:
+    """Runs that the job had on another server."""
+    runs = [
+        ImportedRun(
+            id=RunId(f"x{n}"),
+            execution=f"x{n}",
+            started=Instant(n * SECOND),
+            ended=Instant(n * SECOND),
+            outcome="succeeded",
+            output=b"there",
+        )
+        for n in range(count)
+    ]
+    return RunImport(job=JobId(job), source="elsewhere", runs=tuple(runs))
 
 
 @pytest.mark.slow
@@ -372,6 +390,7 @@ async def test_the_power_may_fail_at_any_write(part: int, autojump_clock: trio.t
             assert not again.gone.is_set(), again.died
             await check_replay(again)
             assert again.job("c").counters.finished_runs > 3
+            assert len(again.events(e.RunImported)) == 5, "forgotten ones came back"
             assert len(again.events(BaseTaken)) > 1
             await again.leave()
         writes += 4 * (1 if writes < 40 else 5)

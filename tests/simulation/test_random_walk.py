@@ -21,7 +21,8 @@ from kala_es.clock import TrioClock
 from kala_es.domain import events as e
 from kala_es.domain.commands import Command, CreateJob
 from kala_es.domain.errors import ActorCrashed, Refusal
-from kala_es.domain.ids import SECOND, Instant, JobId, RunId
+from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_imported
+from kala_es.domain.imported_runs import ImportedRun, RunImport
 from kala_es.domain.job import decide
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.notify import OCCASIONS, Notify, Target
@@ -156,6 +157,7 @@ class Walk:
             self.kill_agent: 2,
             self.cut_line: 3,
             self.create_some: 2,
+            self.import_runs: 3,
             self.pause: 3,
             self.resume: 4,
             self.stop: 1,
@@ -268,6 +270,13 @@ class Walk:
         assert origin.key is not None
         if key not in self.asking and self.node.scheduler.answered(origin.key) is None:
             self.ask(partial(self.node.run_keyed, job, origin), key)
+
+    async def import_runs(self) -> None:
+        """Some of those that the job had elsewhere, again and again."""
+        job = self.job()
+        runs = tuple(run_elsewhere(job, ago) for ago in self.random.sample(range(1, 9), 3))
+        asked = RunImport(job=job, source="elsewhere", runs=runs)
+        self.ask(partial(done, partial(self.node.scheduler.importer.take, asked, "")))
 
     async def cancel(self) -> None:
         runs = [run.id for _, run in self.node.node.folds.busy]
@@ -405,7 +414,21 @@ class Walk:
         assert busy == self.link.held()
 
 
-async def done(command: Callable[[], Awaitable[None]]) -> Done:
+def run_elsewhere(job: JobId, ago: int) -> ImportedRun:
+    """A run that the job had on another server so many minutes before the walk."""
+    name, start = f"x{ago}", Instant(MONDAY - ago * 60 * SECOND)
+    return ImportedRun(
+        id=run_imported(job, "elsewhere", name),
+        execution=name,
+        started=start,
+        ended=Instant(start + SECOND),
+        outcome="failed" if ago % 3 else "succeeded",
+        attempts=ago % 3 + 1,
+        output=b"there" * (ago % 4),
+    )
+
+
+async def done(command: Callable[[], Awaitable[object]]) -> Done:
     """A command that tells nothing but that it was carried out."""
     await command()
     return Done(0, ())

@@ -3,23 +3,17 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.servers import Server
 from tests.system.databases import postgres
+from tests.system.originals import CONTRACT, dkron, nextkala, served
 
 pytestmark = pytest.mark.system
-CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 
 
 def take(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -29,25 +23,6 @@ def take(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def is_uuid(text: str) -> bool:
     return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def listed(file: Path, directory: Path, path: str) -> Iterator[str]:
-    """A server that has the file at a path, as the original has its list."""
-    place = directory / path.strip("/") / "index.html" if path.endswith("/") else directory / path.strip("/")
-    place.parent.mkdir(parents=True)
-    shutil.copy(file, place)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(directory))) as http:
-        thread = Thread(target=http.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
 
 
 def test_a_list_of_nextkalas_is_taken_from_a_file_and_from_its_server(tmp_path: Path) -> None:
@@ -76,9 +51,10 @@ def test_a_list_of_nextkalas_is_taken_from_a_file_and_from_its_server(tmp_path: 
             jobs[job]["metadata"]["error_count"] for job in taken
         )
         before = server.get("/api/v1/job/").body
-        with listed(file, tmp_path / "web", "/api/v1/job/") as url:
-            again = take(server, "--from", "nextkala", url)
-        assert again.stdout.splitlines()[-1] == f"{len(taken)} unchanged, {len(refused)} refused"
+        with served(nextkala(file.read_bytes(), [])) as original:
+            again = take(server, "--from", "nextkala", original.url)
+        last = [f"{len(taken)} unchanged, {len(refused)} refused", "runs: 0 taken, 0 known"]
+        assert again.stdout.splitlines()[-2:] == last
         assert server.get("/api/v1/job/").body == before
         runs = [server.get(f"/api/v1/job/{job}/executions/").json["job_stats"] for job in taken if job.isascii()]
         assert not any(runs)
@@ -87,11 +63,11 @@ def test_a_list_of_nextkalas_is_taken_from_a_file_and_from_its_server(tmp_path: 
 def test_a_list_of_dkrons_is_taken_from_its_server_and_from_a_file(tmp_path: Path) -> None:
     file = CONTRACT / "dkron-jobs.json"
     with Server.start(tmp_path / "server") as server:
-        with listed(file, tmp_path / "web", "/v1/jobs") as url:
-            first = take(server, "--from", "dkron", url)
+        with served(dkron(file.read_bytes(), [])) as original:
+            first = take(server, "--from", "dkron", original.url)
         assert "create j1\n" in first.stdout
-        assert "note j1: tags: they choose nodes; there is one here; not carried over\n" in first.stdout
-        assert "refused ci: executor: it has none, and never ran\n" in first.stdout
+        assert "note j1: tags: only a server that has them carries the job out; name them by --tag\n" in first.stdout
+        assert "refused ci: executor: a job needs one: shell or http\n" in first.stdout
         taken = server.get("/api/v1/job/").json["jobs"]
         assert list(taken) == ["j1", "kid"]
         assert taken["kid"]["parent_jobs"] == ["j1"]
@@ -118,6 +94,7 @@ def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_
     file.write_text(json.dumps({"jobs": jobs}))
     with postgres() as database, Server.start(tmp_path / "server") as server:
         database.execute("CREATE TABLE jobs (id uuid PRIMARY KEY, job jsonb)")
+        database.execute("CREATE TABLE job_runs (id uuid PRIMARY KEY, job_id uuid NOT NULL, run jsonb)")
         nothing = take(server, "--from", "nextkala", database.url())
         assert (nothing.returncode, server.get("/api/v1/job/").json) == (0, {"jobs": {}}), nothing.stderr
         for job, row in jobs.items():
@@ -125,7 +102,7 @@ def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_
         shown = take(server, "--from", "nextkala", str(file), "--dry-run")
         first = take(server, "--from", "nextkala", database.url())
         assert sorted(first.stdout.splitlines()) == sorted(
-            shown.stdout.replace("to be created", "created").splitlines()
+            [*shown.stdout.replace("to be created", "created").splitlines(), "runs: 0 taken, 0 known"]
         )
         taken = server.get("/api/v1/job/").json["jobs"]
         assert len(taken) > 5

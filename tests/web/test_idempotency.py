@@ -49,6 +49,7 @@ def test_only_what_records_nothing_the_second_time_takes_no_key():
     assert {row.name for row in POSTS} - {*KEYED} == {
         "compact",
         "create_v1_job",
+        "import_runs",
         "leave_v1",
         "pause_v1",
         "post_snapshot",
