@@ -7,6 +7,10 @@ MAX_FILE_VALUES: Final = 5_000_000
 """So many values a file of jobs may have, aliases expanded."""
 MAX_FILE_DEPTH: Final = 32
 """So deep its values may be nested."""
+MAX_FAULTS: Final = 100
+"""Faults in files of jobs that are shown; the others are counted."""
+MAX_FAULT_CHARS: Final = 500
+"""What is said of each of them; of a longer one the middle is left out."""
 VERB_ANSWER_SECONDS: Final = 600
 """A verb waits so long for a server's next byte."""
 

@@ -77,14 +77,14 @@ def _declared(paths: list[Path], start: Instant) -> tuple[list[Job], None]:
     from kala_es.dialects.go_json import dumps
     from kala_es.dialects.kala_declared import parse_apply
     from kala_es.replay.simulation import as_new
-    from kala_es.verbs.job_files import read_all
+    from kala_es.verbs.job_files import read_all, told
 
     files, faults = read_all(paths)
     if not faults:
         declaration = parse_apply(dumps({"jobs": files.jobs}))
         faults = [files.fault(refused.job, refused.field, refused.reason) for refused in declaration.refused]
     if faults:
-        raise Failed("\n".join(faults))
+        raise Failed(told(faults))
     return [as_new(draft, start) for draft in declaration.jobs], None
 
 
