@@ -10,7 +10,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final, cast
 from uuid import uuid4
 
 import cbor2
@@ -33,7 +33,7 @@ class Unfit(LogError):
     """This archive does not fit the log that is here."""
 
 
-def import_into(file: IO[bytes], directory: Path) -> archive.End:
+def import_into(file: archive.Source, directory: Path) -> archive.End:
     """Make an archive the log of a directory, or add it to that log. Raises ArchiveRefused, Unfit, LogError."""
     parts = archive.check(file)
     header, before = next(parts)
