@@ -104,6 +104,8 @@ BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
 # The past
+MISTIMED_POSITIONS: Final = 20_000
+"""A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

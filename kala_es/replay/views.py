@@ -8,15 +8,15 @@ from kala_es.dialects import kala
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import dependents
-from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.event_log import Record
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
-from kala_es.replay.moments import Moment, NotKnown, Source, first_tick
+from kala_es.replay.moments import NotKnown, Source, first_tick, pages
+from kala_es.replay.telling import Tell, nobody
 
-_PAGE: Final = 500
 _ALL: Final = (1 << 63) - 1
 _OUTPUT_BYTES: Final = 1 << 20
 
@@ -54,16 +54,14 @@ def busy(folds: Folds) -> dict[str, Any]:
     return {"busy": runs}
 
 
-def run(source: Source, run_id: str, moment: Moment) -> dict[str, Any]:
-    """A run as it was known at a moment, with the first part of its output. Reads the whole log. Raises NotKnown."""
+def run(source: Source, run_id: str, until: int, *, tell: Tell = nobody) -> dict[str, Any]:
+    """A run as it was known at a position, with the first part of its output. Reads the whole log. Raises NotKnown."""
     catalogue = Folds(MemoryFoldStore())
     catalogue.position = _ALL
-    output, position, wanted = bytearray(), 0, run_id.encode()
-    while page := source.read_now(position, limit=_PAGE):
-        position = page[-1].position
+    output, wanted = bytearray(), run_id.encode()
+    for page in pages(source, 0, until):
+        tell(page[-1].position, until)
         for record in page:
-            if not moment.reaches(record.position, Instant(record.time)):
-                return _run(catalogue, run_id, bytes(output))
             if wanted in record.body:
                 _note(catalogue, record, (RunId(run_id), output))
     return _run(catalogue, run_id, bytes(output))

@@ -11,7 +11,7 @@ import pytest
 from bench.replay import history
 from kala_es import codec
 from kala_es.cli import main
-from kala_es.domain.events import Event
+from kala_es.domain.events import Event, JobCreated, RunStarted
 from kala_es.event_logs.lmdb import open_log
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.verbs import progress
@@ -132,12 +132,24 @@ async def test_each_verb_that_may_take_long_tells(
     await fill(log, events)
     data = ("--data", str(log))
     file = str(tmp_path / "archive")
-    last = f"{len(events):,}"
+    job = next(event.job for event in events if isinstance(event, JobCreated))
+    run = next(event.run for event in events if isinstance(event, RunStarted))
+    last, time = f"{len(events):,}", "2100-01-01T00:00:00Z"
     for verb, whole in (
         (["export", file, *data], f"100% of {last} positions"),
         (["import", file, "--data", str(tmp_path / "copy")], "MiB a second"),
         (["verify", *data], f"of {last} positions"),
         (["verify", file], "MiB a second"),
+        (["restore", *data, "--into", str(tmp_path / "restored"), "--until", time], f"100% of {last} positions"),
+        (["replay", "events", *data], f"100% of {last} positions"),
+        (["replay", "events", *data, "--job", job], f"100% of {last} positions"),
+        (["replay", "show", "jobs", *data, "--at", time], f"100% of {last} positions"),
+        (["replay", "show", "run", run, *data], f"100% of {last} positions"),
+        (["replay", "diff", *data, "--from", "1"], f"100% of {last} positions"),
+        (
+            ["replay", "simulate", *data, "--from", "2030-01-01T00:00:00Z", "--until", "2030-01-03T00:00:00Z"],
+            "of 2.0 days",
+        ),
     ):
         assert main(verb) == 0
         assert whole in capsys.readouterr().err, verb
