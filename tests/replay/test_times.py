@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from kala_es import codec
 from kala_es.domain import events as e
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import JobSpec
+from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import Record
 from kala_es.event_logs.lmdb_reader import LogReader
+from kala_es.event_logs.memory import MemoryEventLog
+from kala_es.projections import snapshot
 from kala_es.replay import times
-from kala_es.replay.moments import Moment, Replay
+from kala_es.replay.moments import Moment, NotKnown, Replay, empty_folds, feed
 from kala_es.replay.times import Place, Search
 from kala_es.runtime.rebuilding import restore
 from tests.replay.logs import opened
@@ -103,6 +107,38 @@ async def test_a_replay_and_a_restored_log_see_through_a_clock_that_was_ahead(tm
         assert folds.jobs.by_id[JobId("a")].spec.name == name
         end = restore(tmp_path / "log", tmp_path / f"{moment}", Moment(time=Instant(moment)))[0]
         assert end == folds.position == [*names.values()].index(name) + 1
+
+
+async def erased_up_to_a_base(edited: int) -> MemoryEventLog:
+    """A job that was created at 10 and edited, a base of 25 for which both are erased, and edits at 30 and 40."""
+    log, job = MemoryEventLog(), JobId("a")
+    spec = JobSpec(name="of the base", command="true")
+    await append(log, e.JobCreated(job=job, at=Instant(10), spec=spec), e.JobEnabled(job=job, at=Instant(edited)))
+    folds = empty_folds()
+    feed(folds, log.read_now(0, limit=2))
+    contents = list(snapshot.freeze(folds, b""))
+    parts = [BasePart(at=Instant(25), base=2, number=i, content=part) for i, part in enumerate(contents, 1)]
+    digest = blake2b(b"".join(contents), digest_size=32).digest()
+    await append(log, *parts, BaseTaken(at=Instant(25), base=2, parts=len(parts), digest=digest, forgotten=0))
+    for moment in (30, 40):
+        await append(log, e.JobUpdated(job=job, at=Instant(moment), spec=JobSpec(name=f"of {moment}", command="true")))
+    await log.trim([1, 2])
+    return log
+
+
+async def append(log: MemoryEventLog, *events: e.Event) -> None:
+    await log.append([codec.encode(event) for event in events])
+
+
+@pytest.mark.parametrize(("edited", "known"), [(20, (20, 24, 25)), (99, (25,))])
+async def test_a_time_of_which_the_facts_are_erased_is_not_known(edited: int, known: tuple[int, ...]) -> None:
+    log = await erased_up_to_a_base(edited)
+    for moment, name in (*((moment, "of the base") for moment in known), (30, "of 30"), (39, "of 30"), (41, "of 40")):
+        folds = Replay(log, Moment(time=Instant(moment))).finish()
+        assert folds.jobs.by_id[JobId("a")].spec.name == name
+    for moment in (9, 10, min(known) - 1):
+        with pytest.raises(NotKnown, match="facts up to position 2 were erased"):
+            Replay(log, Moment(time=Instant(moment))).finish()
 
 
 def test_a_place_covers_what_was_recorded_by_then() -> None:
