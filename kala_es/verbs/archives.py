@@ -65,4 +65,7 @@ def _import_log(file: Counted, arguments: argparse.Namespace) -> None:
 
 def _import_jobs(file: Counted, arguments: argparse.Namespace) -> None:
     dry_run = "&dry_run=true" if arguments.dry_run else ""
-    show(send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file))
+    plan = send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file)
+    show(plan)
+    if plan["counts"]["refused"]:  # only a plan has such jobs: where they are refused nothing is imported
+        raise Failed("nothing would be imported, as it is all or nothing")
