@@ -83,10 +83,10 @@ class Progress:
         if not total:
             return f"kala-es: {self._unit(self._done)}, {said}"
         part = min(self._done / total, 1.0)
-        bar = f"[{'#' * int(part * _BAR):-<{_BAR}}] " if self._is_terminal else ""
+        bar, whole = f"[{'#' * int(part * _BAR):-<{_BAR}}] {part:.0%}", f"{part:.0%} of {self._unit(total)}"
         left = max(total - self._done, 0) / max(rate, 1e-6)
-        until = f", {timedelta(seconds=round(left))} left" if left < _LONGEST else ""
-        return f"kala-es: {bar}{part:.0%} of {self._unit(total)}, {said}{until}"
+        until = f"{timedelta(seconds=round(left))} left, " if left < _LONGEST else ""
+        return f"kala-es: {bar if self._is_terminal else whole}, {until}{said}"
 
     def of(self, file: Source, total: int) -> "Counted":
         """A file of so many bytes, whose reading is the work."""

@@ -49,8 +49,8 @@ def test_a_terminal_gets_a_bar_in_place_that_goes_away(
             clock(moment)
             told(done, 4_000)
     first, second, end = terminal.getvalue().split("\r\x1b[K")[1:]
-    assert first == "kala-es: [#####---------------] 25% of 4,000 positions, 1,000 positions a second,"[:79]
-    assert second.startswith("kala-es: [##########----------] 50% of 4,000 positions")
+    assert first == "kala-es: [#####---------------] 25%, 0:00:03 left, 1,000 positions a second"
+    assert second == "kala-es: [##########----------] 50%, 0:00:02 left, 1,000 positions a second"
     assert end == ""
 
 
@@ -62,8 +62,8 @@ def test_elsewhere_a_line_is_written_now_and_then(
             clock(moment)
             told(moment << 20, 20 << 20)
     assert capsys.readouterr().err.splitlines() == [
-        "kala-es: 25% of 20.0 MiB, 1.0 MiB a second, 0:00:15 left",
-        "kala-es: 50% of 20.0 MiB, 1.0 MiB a second, 0:00:10 left",
+        "kala-es: 25% of 20.0 MiB, 0:00:15 left, 1.0 MiB a second",
+        "kala-es: 50% of 20.0 MiB, 0:00:10 left, 1.0 MiB a second",
     ]
 
 
