@@ -15,6 +15,8 @@ from kala_es import codec, log_tree
 from kala_es.event_logs.lmdb import open_log
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.replay.exporting import export
+from kala_es.replay.moments import Moment
+from kala_es.replay.telling import nobody
 from kala_es.replay.verify import prove_digests, verify
 from kala_es.runtime.rebuilding import import_into, restore
 
@@ -58,10 +60,10 @@ def measure(place: Path, count: int) -> dict[str, float]:
 
     timed("export", write)
     timed("import", read)
-    timed("verify_digests", lambda: prove_digests(source, tell=lambda position: None))
-    timed("verify", lambda: verify(source, tell=lambda position: None))
+    timed("verify_digests", lambda: prove_digests(source, tell=nobody))
+    timed("verify", lambda: verify(source, tell=nobody))
     figures["children_most_mib"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    timed("restore", lambda: restore(source, place / "restored", position=count - 1))
+    timed("restore", lambda: restore(source, place / "restored", Moment(position=count - 1)))
     figures["archive_bytes"] = file.stat().st_size
     return figures
 

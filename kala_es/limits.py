@@ -7,6 +7,10 @@ MAX_FILE_VALUES: Final = 5_000_000
 """So many values a file of jobs may have, aliases expanded."""
 MAX_FILE_DEPTH: Final = 32
 """So deep its values may be nested."""
+MAX_FAULTS: Final = 100
+"""Faults in files of jobs that are shown; the others are counted."""
+MAX_FAULT_CHARS: Final = 500
+"""What is said of each of them; of a longer one the middle is left out."""
 VERB_ANSWER_SECONDS: Final = 600
 """A verb waits so long for a server's next byte."""
 IMPORT_BATCH_BYTES: Final = 1024 * 1024
@@ -108,6 +112,8 @@ BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
 # The past
+MISTIMED_POSITIONS: Final = 20_000
+"""A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

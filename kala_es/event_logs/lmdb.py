@@ -225,9 +225,9 @@ class LmdbEventLog:
         return before < self._index.position < self._head
 
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
-        """The next records after position `after`, at most `limit`; of one stream if named. Raises LogError.
+        """The next records after position `after`, at most `limit`; of one stream if named.
 
-        Empty at the end. Holds those records and one value in memory.
+        Empty at the end. Raises LogError, LogDamaged. Holds those records and one value in memory.
         """
         found: list[Record] = []
         await trio.lowlevel.checkpoint()
@@ -245,10 +245,14 @@ class LmdbEventLog:
         self._check_open()
         while limit > 0 and after < self._head:
             try:
-                page, after = self._page(after, limit, stream)
+                page, last = self._page(after, limit, stream)
             except lmdb.Error as error:
                 raise LogError(f"The log in {self._directory} cannot be read: {error}.") from error
-            limit -= len(page)
+            if last == after:
+                raise LogDamaged(
+                    f"The log in {self._directory} is damaged: its file ends at position {last}, before {self._head}."
+                )
+            after, limit = last, limit - len(page)
             yield page
             self._check_open()
 

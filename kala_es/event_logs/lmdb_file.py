@@ -113,12 +113,14 @@ class LogFile:
         return found, last
 
     def fetch(self, positions: Iterable[int]) -> list[Record]:
-        """The records at these positions, those that are not erased."""
+        """The records at these positions, those that are not erased. Raises LogDamaged when the file ends before."""
         found: list[Record] = []
         with self._env.begin(db=self._records) as txn:
             for position in positions:
-                records = next(self._batches(txn, position)).after(position - 1, 1)
-                found += [record for record in records if record.position == position]
+                batch = next(self._batches(txn, position), None)
+                if batch is None:
+                    raise LogDamaged(f"The log in {self._env.path()} is damaged: it ends before position {position}.")
+                found += [record for record in batch.after(position - 1, 1) if record.position == position]
         return found
 
     def _batches(self, txn: "lmdb.Transaction[bytes]", position: int) -> Iterator[Batch]:

@@ -33,14 +33,24 @@ class LogReader:
     def __init__(self, directory: Path, folds: FoldStore | None = None) -> None:
         self._directory = directory
         self._file, self._places = self._open()
-        head, self._index = self.head, None
+        head, self._folds, self._index = self.head, None, None
         if folds is not None and StreamIndex.fits(folds, self.log_id, head):
-            self._index = StreamIndex(folds, self.log_id, head)
+            self._folds, self._index = folds, StreamIndex(folds, self.log_id, head)
 
     @property
     def head(self) -> int:
         """The last position that is durable by now."""
         return self._read(LogFile.head)
+
+    @property
+    def indexed(self) -> int:
+        """The position up to which `of_stream` finds a stream's records; 0 without folds."""
+        return 0 if self._index is None else self._index.position
+
+    @property
+    def folds(self) -> FoldStore | None:
+        """The folds, if they are of this log."""
+        return self._folds
 
     @property
     def log_id(self) -> bytes:
@@ -56,6 +66,15 @@ class LogReader:
             if last == after:
                 break
             after = last
+        return found
+
+    def of_stream(self, stream: str, after: int, *, limit: int) -> list[Record]:
+        """The next records of a stream after `after` and up to `indexed`, at most `limit`. Empty at the end."""
+        found: list[Record] = []
+        while len(found) < limit and after < self.indexed:
+            read = partial(self._page, after=after, limit=limit - len(found), stream=stream)
+            page, after = self._read(read)
+            found += page
         return found
 
     def _page(self, file: LogFile, *, after: int, limit: int, stream: str | None) -> tuple[list[Record], int]:

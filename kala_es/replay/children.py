@@ -1,7 +1,7 @@
 """Checks in processes of their own: a page of a file that is missing is met as a signal, which no `except` catches.
 
-Such a process prints `at POSITION` now and then, and at last what it proved, or the sentence that says what is wrong,
-and exits 1.
+Such a process prints `at POSITION LAST` now and then, and at last what it proved, or the sentence that says what is
+wrong, and exits 1.
 """
 
 import os
@@ -16,11 +16,11 @@ import lmdb
 import msgspec
 
 from kala_es.event_log import LogDamaged, LogError
+from kala_es.replay.telling import Tell
 
 _AT: Final = "at "
 _SAY_EVERY: Final = 10_000
 """Positions between two words of how far it is."""
-Tell = Callable[[int], None]
 Result = TypeVar("Result", bound=msgspec.Struct)
 
 
@@ -29,12 +29,12 @@ def say(check: Callable[[Tell], msgspec.Struct]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a signal is an expected answer here, not one to keep
     here = said = 0
 
-    def tell(position: int) -> None:
+    def tell(position: int, last: int) -> None:
         nonlocal here, said
         here = position
         if position - said >= _SAY_EVERY:
             said = position
-            print(f"{_AT}{position}", flush=True)
+            print(f"{_AT}{position} {last}", flush=True)
 
     try:
         proved = check(tell)
@@ -65,18 +65,18 @@ class Child:
     def finish(self, kind: type[Result], tell: Tell) -> Result:
         """What it proved, once it has. Raises LogDamaged, LogError."""
         assert self._process.stdout is not None
-        last, sentence = 0, ""
+        position, sentence = 0, ""
         for line in self._process.stdout:
             if line.startswith(_AT):
-                last = int(line.removeprefix(_AT))
-                tell(last)
+                position, last = map(int, line.removeprefix(_AT).split())
+                tell(position, last)
             else:
                 sentence = line.strip()
         _, complaints = self._process.communicate()
         code = self._process.returncode
         if code < 0:
             name = signal.Signals(-code).name
-            raise LogDamaged(f"The log is damaged after position {last}: its check died by {name}.")
+            raise LogDamaged(f"The log is damaged after position {position}: its check died by {name}.")
         if code:
             raise LogError(sentence or (complaints.strip().splitlines() or ["the check said nothing"])[-1])
         return msgspec.json.decode(sentence, type=kind)

@@ -11,14 +11,16 @@ from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Job, JobDraft
 from kala_es.event_log import Record
 from kala_es.projections.folds import Folds
-from kala_es.replay.moments import Moment, Replay
+from kala_es.replay.moments import Replay
+from kala_es.replay.telling import Tell, nobody
 
 
-def difference(replay: Replay, until: Moment) -> Iterator[dict[str, Any]]:
-    """Take a replay from where it stands to a later moment; an object for each job that is not as it was, by its id."""
+def difference(replay: Replay, until: int, *, tell: Tell = nobody) -> Iterator[dict[str, Any]]:
+    """Take a replay to a later position; an object for each job that is not as it was, by its id."""
     before = dict(replay.folds.jobs.by_id)
     by: dict[str, list[dict[str, Any]]] = {}
     for record in replay.go_on(until):
+        tell(record.position, until)
         if record.type in CHANGE_NAMES:
             event = codec.decode(record)
             assert isinstance(event, CHANGES)

@@ -16,6 +16,7 @@ from kala_es import archive
 from kala_es.event_log import LogError, LogIsFull
 from kala_es.limits import ARCHIVE_BLOCK_BYTES
 from kala_es.replay.log_file import Moment, NoSuchPosition, items_of, open_moment, since
+from kala_es.replay.telling import Tell, nobody
 
 Write = Callable[[bytes], object]
 OUTPUT: Final = "OutputChunk"
@@ -24,10 +25,10 @@ NO_ROOM_EXIT: Final = 3
 NO_POSITION_EXIT: Final = 4
 
 
-def export(directory: Path, write: Write, *, after: int = 0, output: bool = True) -> archive.End:
+def export(directory: Path, write: Write, *, after: int = 0, output: bool = True, tell: Tell = nobody) -> archive.End:
     """Write an archive of what a log has after a position; what it ends with. Raises LogError.
 
-    Without `output`, records of the output of runs become holes.
+    Without `output`, records of the output of runs become holes. `tell` is told the position as far as is written.
     """
     with open_moment(directory) as moment:
         writer = archive.Writer()
@@ -38,6 +39,7 @@ def export(directory: Path, write: Write, *, after: int = 0, output: bool = True
         for block in _blocks(moment, after, output=output):
             records += archive.rows_in(block.items)
             write(writer.block(block))
+            tell(block.last, moment.position)
         erased = moment.position - after - records
         end = archive.End(position=moment.position, digest=moment.digest(), records=records, erased=erased)
         write(writer.end(end))

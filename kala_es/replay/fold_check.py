@@ -28,8 +28,9 @@ from kala_es.fold_stores.lmdb import is_trusted, open_folds
 from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
-from kala_es.replay.children import Tell, say
+from kala_es.replay.children import say
 from kala_es.replay.log_file import Moment, open_moment
+from kala_es.replay.telling import Tell
 
 _BASE: Final = BaseTaken.__name__.encode()
 _PAGE: Final = 10_000
@@ -71,7 +72,7 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
                 kept.check(store, position)
             if saved is not None and position == saved[0]:
                 saved = _check_saved(saved, folds, page)
-            tell(position)
+            tell(position, moment.position)
         return Compared(events=events, folds=stored, snapshot=saved[0] if saved else None)
 
 

@@ -1,4 +1,8 @@
-"""Records as JSON lines, for `jq` and for people: everything that is in them, and nothing else."""
+"""Records as JSON lines, for `jq` and for people: everything that is in them, and nothing else.
+
+All records of a job are found by the log's index of streams, if it has one. From a position on, all are looked through:
+runs that were in flight there are found nowhere else.
+"""
 
 import base64
 import json
@@ -8,44 +12,58 @@ from typing import Any, Final, Literal
 
 import cbor2
 
+from kala_es import codec
 from kala_es.dialects.go_json import instant_text
-from kala_es.domain.events import OutputChunk
-from kala_es.domain.ids import Instant
+from kala_es.domain.events import OutputChunk, RunStarted
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.event_log import Record
-from kala_es.replay.moments import Moment, Source
+from kala_es.replay.moments import pages
+from kala_es.replay.streams import Indexed, Streams
 
 OutputForm = Literal["text", "base64", "none"]
-_PAGE: Final = 500
+Range = tuple[int, int]
+"""After a position, up to another."""
 _CHUNK: Final = OutputChunk.__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which records: of a job (its output too), of a type, after `after`, up to `until`. None is all."""
+    """Which records: of a job (its output too), of a type. None is all."""
 
     job: str | None = None
     type: str | None = None
-    after: Moment | None = None
-    until: Moment | None = None
     output: OutputForm = "text"
 
 
-def records(source: Source, wanted: Wanted, position: int = 0) -> Iterator[tuple[int, dict[str, Any] | None]]:
+def records(source: Indexed, wanted: Wanted, within: Range) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Each position that is read, and its record if it is wanted, in the log's order."""
-    while page := source.read_now(position, limit=_PAGE):
+    after, until = within
+    if wanted.job is not None and not after:
+        after = min(source.indexed, until)
+        for record in _of_job(source, JobId(wanted.job), after):
+            yield record.position, _shown(record, wanted)
+    for page in pages(source, after, until):
         for record in page:
-            position = record.position
-            if wanted.until is not None and not wanted.until.reaches(position, Instant(record.time)):
-                return
-            yield position, as_json(record, wanted.output) if _is_wanted(record, wanted) else None
+            yield record.position, _shown(record, wanted)
 
 
-def _is_wanted(record: Record, wanted: Wanted) -> bool:
-    if wanted.type is not None and record.type != wanted.type:
-        return False
-    if wanted.after is not None and wanted.after.reaches(record.position, Instant(record.time)):
-        return False
-    return wanted.job is None or cbor2.loads(record.body).get("job") == wanted.job
+def _of_job(source: Indexed, job: JobId, until: int) -> Iterator[Record]:
+    """The records of all streams that have some of a job, up to a position that is indexed."""
+    streams, own = Streams(source), codec.job_stream(job)
+    for stream in (own, codec.NOTICES_STREAM, codec.HISTORY_STREAM, codec.REDACTIONS_STREAM):
+        streams.add(stream, after=0, until=until)
+    for record in streams:
+        if record.stream == own and record.type == RunStarted.__name__:
+            run = RunId(cbor2.loads(record.body)["run"])
+            streams.add(codec.run_stream(run), after=record.position, until=until)
+        yield record
+
+
+def _shown(record: Record, wanted: Wanted) -> dict[str, Any] | None:
+    is_wanted = wanted.type in (None, record.type) and (
+        wanted.job is None or cbor2.loads(record.body).get("job") == wanted.job
+    )
+    return as_json(record, wanted.output) if is_wanted else None
 
 
 def as_json(record: Record, output: OutputForm = "text") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The state of all jobs at a moment of the past: folded from the nearest snapshot, or base, before it.
 
-1. A moment is a position, or a time. At a time the log is known up to just before its first event that is later: what
-   was recorded by then. (An event's time may lie before that of an earlier one: an end of a run is known late.)
+1. A moment is a position, or a time: then it is the position up to which all was recorded by then (times.py).
 2. Facts up to the newest base may be erased, so an earlier moment can be shown only where a snapshot was kept of it.
 3. Output is not read: it changes no job. What lives in the fold store (runs that are over) is not here either.
 """
@@ -9,25 +8,26 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from kala_es import codec
+from kala_es.dialects.kala_ticks import parse_moment
 from kala_es.domain import events as e
 from kala_es.domain.due import wake_at
+from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import Record
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import OF_NO_JOB, Folds
+from kala_es.replay.times import NEVER, Place, Search
 
 _PAGE: Final = 500
 _UNREAD: Final = frozenset(kind.__name__ for kind in OF_NO_JOB if not issubclass(kind, e.ServerEvent))
 """What changes nothing that can be read of jobs."""
 _ALL: Final = (1 << 63) - 1
-_NEVER: Final = Instant(0)
 
 
 class NotKnown(Exception):
@@ -50,11 +50,61 @@ class Moment:
     """After the record at `position`, or, if that is None, as of `time`."""
 
     position: int | None = None
-    time: Instant = _NEVER
+    time: Instant = NEVER
 
-    def reaches(self, position: int, time: Instant) -> bool:
-        """Whether the record at a position, of that time, had been written by then."""
-        return time <= self.time if self.position is None else position <= self.position
+
+def moment_of(text: str, field: str) -> Moment:
+    """The moment that a text says: TIME, as RFC 3339 has it, or POSITION. Raises Invalid."""
+    if not (text.isascii() and text.isdecimal()):
+        try:
+            return Moment(time=parse_moment(text, field))
+        except Invalid as error:
+            raise Invalid(field, f"is neither a position nor a time: {error.reason}") from None
+    if len(text) > len(str(_ALL)) or int(text) > _ALL:
+        raise Invalid(field, f"is no position: the last one that can be is {_ALL}")
+    return Moment(position=int(text))
+
+
+class Snapshots:
+    """Those that are kept of a log. The one that was read last is at hand: it serves to search and then to fold."""
+
+    def __init__(self, source: Source, directory: Path | None) -> None:
+        self._source = source
+        self.newest_first = past.kept(directory)[::-1] if directory else []
+        self._read: tuple[past.Kept, bytes] | None = None
+
+    def body(self, kept: past.Kept) -> bytes:
+        """What it says; nothing when it is damaged, or of another log, whose record at its position is another."""
+        if self._read is None or self._read[0] != kept:
+            content, last = kept.content(), self._source.read_now(kept.position - 1, limit=1)
+            anchor = [(r.position, snapshot.anchor_of(r.body)) for r in last]
+            whole = snapshot.checked(content) if anchor == [snapshot.place_in(BytesIO(content))] else b""
+            self._read = kept, whole
+        return self._read[1]
+
+
+class Placing:
+    """Looks for the place of a moment, which `place` is when all `steps` are taken."""
+
+    def __init__(self, source: Source, moment: Moment, snapshots: Snapshots) -> None:
+        self._source = source
+        self._moment = moment
+        self._snapshots = snapshots
+        self.place = Place(moment.position or 0, moment.position or 0)
+
+    def steps(self) -> Iterator[int]:
+        """Look through a page and tell its last position."""
+        if self._moment.position is not None:
+            return
+        earlier = (kept for kept in self._snapshots.newest_first if kept.time <= self._moment.time)
+        position = next((kept.position for kept in earlier if self._snapshots.body(kept)), 0)
+        search = Search(self._moment.time, position)
+        while page := self._source.read_now(position, limit=_PAGE):
+            is_found, position = search.look(page), page[-1].position
+            yield position
+            if is_found:
+                break
+        self.place = search.place
 
 
 class Replay:
@@ -65,71 +115,65 @@ class Replay:
             raise NotKnown(f"the log ends at position {source.head}")
         self._source = source
         self._moment = moment
-        self._snapshots = snapshots
+        self._snapshots = Snapshots(source, snapshots)
         self.folds = empty_folds()
         self.begun_at = 0
         """From where the log itself is read."""
 
-    def _begin(self) -> Iterator[None]:
-        """Fill the folds from the nearest snapshot before the moment, or from the base. Raises NotKnown."""
+    def _begin(self, place: Place) -> Iterator[None]:
+        """Fill the folds from the nearest snapshot before a place, or from the base. Raises NotKnown."""
         base = newest_base(self._source)
         first = base.base if base else 0
-        for kept in reversed(past.kept(self._snapshots) if self._snapshots else []):
-            if self._moment.reaches(kept.position, kept.time) and self._may_begin(kept.position, first):
-                for done in snapshot.filling(self.folds, self._body(kept), kept.position):
+        for kept in self._snapshots.newest_first:
+            if place.covers(kept.position, kept.time) and (kept.position >= first or kept.position == place.position):
+                for done in snapshot.filling(self.folds, self._snapshots.body(kept), kept.position):
                     yield
                     if done:
                         return
         if base is None:
             return
-        if self._moment.position is not None and self._moment.position < first:
-            raise self._erased(first)
-        yield from filling_from_base(self._source, base, self.folds)
-        if not self._moment.reaches(first, self.folds.latest):
-            raise self._erased(first)
-
-    def _body(self, kept: past.Kept) -> bytes:
-        """The snapshot; nothing when it is damaged, or of another log, whose record at its position is another."""
-        content, last = kept.content(), self._source.read_now(kept.position - 1, limit=1)
-        anchor = [(r.position, snapshot.anchor_of(r.body)) for r in last]
-        return snapshot.checked(content) if anchor == [snapshot.place_in(BytesIO(content))] else b""
-
-    def _may_begin(self, position: int, base: int) -> bool:
-        return position >= base or position == self._moment.position
-
-    def _erased(self, base: int) -> NotKnown:
-        return NotKnown(
-            f"facts up to position {base} were erased by retention: the first moment that can be shown is that position"
-        )
+        if place.position >= first:
+            yield from filling_from_base(self._source, base, self.folds)
+        if not place.covers(first, self.folds.latest):
+            raise NotKnown(
+                f"facts up to position {first} were erased by retention: "
+                "the first moment that can be shown is that position"
+            )
 
     def steps(self) -> Iterator[int]:
-        """Fold a page and tell the position, until the moment is reached. Raises NotKnown, LogDamaged."""
-        for _ in self._begin():
+        """Read or fold a page and tell its position, until the moment is reached. Raises NotKnown, LogDamaged."""
+        placing = Placing(self._source, self._moment, self._snapshots)
+        yield from placing.steps()
+        for _ in self._begin(placing.place):
             yield self.folds.position
         self.begun_at = self.folds.position
-        while page := self._source.read_now(self.folds.position, limit=_PAGE):
-            wanted = list(takewhile(lambda r: self._moment.reaches(r.position, Instant(r.time)), page))
-            feed(self.folds, wanted)
+        for page in pages(self._source, self.folds.position, placing.place.position):
+            feed(self.folds, page)
             yield self.folds.position
-            if len(wanted) < len(page):
-                return
 
-    def go_on(self, moment: Moment) -> Iterator[Record]:
-        """Go to a later moment; each record on the way. They are folded a page at a time. Raises NotKnown."""
-        if not moment.reaches(self.folds.position, self.folds.latest):
+    def go_on(self, until: int) -> Iterator[Record]:
+        """Go to a later position; each record on the way. They are folded a page at a time. Raises NotKnown."""
+        if until < self.folds.position:
             raise NotKnown("the second moment lies before the first")
-        while page := self._source.read_now(self.folds.position, limit=_PAGE):
-            wanted = list(takewhile(lambda r: moment.reaches(r.position, Instant(r.time)), page))
-            yield from wanted
-            feed(self.folds, wanted)
-            if len(wanted) < len(page):
-                return
+        for page in pages(self._source, self.folds.position, until):
+            yield from page
+            feed(self.folds, page)
 
     def finish(self) -> Folds:
         """All steps at once."""
         for _ in self.steps():
             pass
         return self.folds
+
+
+def pages(source: Source, after: int, until: int) -> Iterator[list[Record]]:
+    """The records after one position up to another, some at a time."""
+    while after < until:
+        page = [record for record in source.read_now(after, limit=_PAGE) if record.position <= until]
+        if not page:
+            return
+        yield page
+        after = page[-1].position
 
 
 def feed(folds: Folds, records: Sequence[Record]) -> None:

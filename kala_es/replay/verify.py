@@ -19,9 +19,10 @@ import msgspec
 
 from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError, Record
-from kala_es.replay.children import Child, Tell, say
+from kala_es.replay.children import Child, say
 from kala_es.replay.fold_check import Compared, decoded
 from kala_es.replay.log_file import items_of, open_moment, rows_of
+from kala_es.replay.telling import Tell
 
 _AGAINST: Final = re.compile(r"(?:(\d{1,19}):)?([0-9a-f]{64})")
 
@@ -114,7 +115,7 @@ def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell
                 watch.look(tree, items_of(batch, value))
             batch.extend(tree, rows_of(batch, value))
             records += len(batch.rows)
-            tell(tree.end)
+            tell(tree.end, moment.position)
         if (tree.end, tree.root()) != (moment.position, moment.digest()):
             raise LogDamaged(f"The log in {directory} is damaged: it says that it ends at position {moment.position}.")
     watch.end(tree)
@@ -145,12 +146,12 @@ def _decode_all(block: archive.Block) -> None:
 
 
 def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tuple[Proved, Compared]:
-    """Prove the log in a directory. `tell` is told how far that is. Raises LogError."""
+    """Prove the log in a directory. `tell` is told how far the digests are, then how far the folds. Raises LogError."""
     with (
         Child("kala_es.replay.fold_check", os.fspath(directory)) as folding,
         Child("kala_es.replay.verify", os.fspath(directory), *([str(against)] if against else [])) as digesting,
     ):
-        proved = digesting.finish(Proved, lambda position: None)
+        proved = digesting.finish(Proved, tell)
         return proved, folding.finish(Compared, tell)
 
 

@@ -1,6 +1,7 @@
 """What `show` shows: jobs, a run, the counters and the runs in flight at a moment, in the API's own JSON."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from kala_es import codec
@@ -8,15 +9,17 @@ from kala_es.dialects import kala
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import dependents
-from kala_es.domain.ids import Instant, JobId, RunId
+from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.event_log import Record
 from kala_es.fold_stores.memory import MemoryFoldStore
-from kala_es.projections.folds import Folds
+from kala_es.projections.folds import Folds, stored_position
 from kala_es.projections.recorded import Recorded
-from kala_es.replay.moments import Moment, NotKnown, Source, first_tick
+from kala_es.projections.runs import Runs, RunSummary
+from kala_es.replay.moments import NotKnown, first_tick, pages
+from kala_es.replay.streams import Indexed, Streams
+from kala_es.replay.telling import Tell, nobody
 
-_PAGE: Final = 500
 _ALL: Final = (1 << 63) - 1
 _OUTPUT_BYTES: Final = 1 << 20
 
@@ -54,19 +57,43 @@ def busy(folds: Folds) -> dict[str, Any]:
     return {"busy": runs}
 
 
-def run(source: Source, run_id: str, moment: Moment) -> dict[str, Any]:
-    """A run as it was known at a moment, with the first part of its output. Reads the whole log. Raises NotKnown."""
+def run(source: Indexed, run_id: str, until: int, *, tell: Tell = nobody) -> dict[str, Any]:
+    """A run as it was known at a position, with the first part of its output. Raises NotKnown.
+
+    A run that the folds know is read by the log's index; for any other one the whole log is looked through.
+    """
     catalogue = Folds(MemoryFoldStore())
     catalogue.position = _ALL
-    output, position, wanted = bytearray(), 0, run_id.encode()
-    while page := source.read_now(position, limit=_PAGE):
-        position = page[-1].position
-        for record in page:
-            if not moment.reaches(record.position, Instant(record.time)):
-                return _run(catalogue, run_id, bytes(output))
-            if wanted in record.body:
-                _note(catalogue, record, (RunId(run_id), output))
+    output, wanted = bytearray(), run_id.encode()
+    for record in _records(source, RunId(run_id), until):
+        tell(record.position, until)
+        if wanted in record.body:
+            _note(catalogue, record, (RunId(run_id), output))
     return _run(catalogue, run_id, bytes(output))
+
+
+def _records(source: Indexed, run_id: RunId, until: int) -> Iterator[Record]:
+    """What may tell of a run, up to a position."""
+    folded = (source.folds and stored_position(source.folds.get)) or 0
+    found = Runs(source.folds, {}).get(run_id) if source.folds is not None and folded else None
+    first = min(folded, source.indexed, until) if found else 0
+    if found is not None:
+        yield from _of_run(source, found, first)
+    for page in pages(source, first, until):
+        yield from page
+
+
+def _of_run(source: Indexed, found: RunSummary, until: int) -> Iterator[Record]:
+    """The same, by the index, up to a position up to which the run is folded."""
+    is_over = bool(found.end_position) and found.reported is None
+    streams = Streams(source)
+    end = min(found.end_position, until) if is_over else until
+    streams.add(codec.job_stream(found.job), after=found.position - 1, until=end)
+    streams.add(codec.run_stream(found.id), after=found.position, until=until)
+    if found.trimmed:
+        for stream in (codec.HISTORY_STREAM, codec.REDACTIONS_STREAM):
+            streams.add(stream, after=found.position, until=until)
+    yield from streams
 
 
 def _note(catalogue: Folds, record: Record, about: tuple[RunId, bytearray]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from kala_es import codec, limits
 from kala_es.domain.changes import CHANGE_NAMES, CHANGES, Change, Link, definition_after
 from kala_es.domain.errors import Invalid, NotFound
-from kala_es.domain.events import AttemptFailed, RunSkipped
+from kala_es.domain.events import AttemptFailed, JobCreated, JobDeleted, JobUpdated, RunSkipped
 from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import JobDraft
 from kala_es.event_log import EventLog
@@ -16,6 +16,8 @@ from kala_es.projections.runs import Runs, RunSummary
 _PAGE: Final = 64
 """Of the largest definitions this is tens of megabytes."""
 _SLICE: Final = 32
+_WHOLE: Final = frozenset(kind.__name__ for kind in (JobCreated, JobUpdated, JobDeleted))
+"""After these the definition is known, whatever it was before."""
 
 
 class JobHistory:
@@ -25,10 +27,9 @@ class JobHistory:
         self._log = log
         self._runs = runs
 
-    async def changes(self, job: JobId) -> AsyncGenerator[Change, None]:
-        """All changes of a job and of its namesakes before it, oldest first."""
-        draft: JobDraft | None = None
-        position = 0
+    async def changes(self, job: JobId, *, after: int = 0) -> AsyncGenerator[Change, None]:
+        """All changes of a job and of its namesakes before it, oldest first; those after a position at least."""
+        draft, position = await self._known_at(job, after)
         while page := await self._log.read(position, limit=_PAGE, stream=codec.job_stream(job)):
             for record in page:
                 if record.type in CHANGE_NAMES:
@@ -40,6 +41,15 @@ class JobHistory:
                     )
             position = page[-1].position
 
+    async def _known_at(self, job: JobId, after: int) -> tuple[JobDraft | None, int]:
+        """The definition at a position if its record says all of it, and the position; else nothing, and the start."""
+        for record in await self._log.read(max(after - 1, 0), limit=1, stream=codec.job_stream(job)):
+            if record.position == after and record.type in _WHOLE:
+                event = codec.decode(record)
+                assert isinstance(event, CHANGES)
+                return definition_after(None, event), after
+        return None, 0
+
     async def check(self, job: JobId) -> None:
         """Raise NotFound when there never was such a job."""
         if not await self._log.read(0, limit=1, stream=codec.job_stream(job)):
@@ -48,7 +58,7 @@ class JobHistory:
     async def slices(self, job: JobId, *, after: int) -> AsyncGenerator[list[Change], None]:
         """The changes after a position, some at a time."""
         found: list[Change] = []
-        async with aclosing(self.changes(job)) as changes:
+        async with aclosing(self.changes(job, after=after)) as changes:
             async for change in changes:
                 if change.position > after:
                     found.append(change)

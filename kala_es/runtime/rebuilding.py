@@ -10,7 +10,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final, cast
 from uuid import uuid4
 
 import cbor2
@@ -21,19 +21,20 @@ from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
 from kala_es.event_logs.check import data_file
+from kala_es.replay import moments
 from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, until
+from kala_es.replay.telling import Tell, nobody
+from kala_es.replay.times import Search
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
-_TIME: Final = 3
-"""The place of the time in a row."""
 
 
 class Unfit(LogError):
     """This archive does not fit the log that is here."""
 
 
-def import_into(file: IO[bytes], directory: Path) -> archive.End:
+def import_into(file: archive.Source, directory: Path) -> archive.End:
     """Make an archive the log of a directory, or add it to that log. Raises ArchiveRefused, Unfit, LogError."""
     parts = archive.check(file)
     header, before = next(parts)
@@ -83,35 +84,44 @@ def _is_unused(directory: Path) -> bool:
     return {path.name for path in directory.iterdir()} <= _OURS
 
 
-def restore(source: Path, into: Path, *, position: int | None = None, time: Instant | None = None) -> tuple[int, bytes]:
-    """A log in the unused directory `into` that is `source` up to a position, or up to what is later than a time.
+def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobody) -> tuple[int, bytes]:
+    """A log in the unused directory `into` that is `source` up to a moment.
 
-    Gives its last position and its digest, which is that of the source there. Raises LogError.
+    Gives its last position and its digest, which is that of the source there. `tell` is told the position as far as is
+    read, twice if the moment is a time. Raises LogError.
     """
     if into.exists() and not _is_unused(into):
         raise LogError(f"{into} is not empty.")
     with open_moment(source) as moment:
-        if position is not None and not 0 <= position <= moment.position:
+        last = _place(moment, end.time, tell) if end.position is None else end.position
+        if last > moment.position:
             raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
         tree = log_tree.Span()
         with build(into) as building:
-            for batch, value in _up_to(moment, position, time):
+            for batch, value in _up_to(moment, last):
                 batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
+                tell(batch.last, last)
             building.finish(uuid4().bytes, tree)
     return tree.end, tree.root()
 
 
-def _up_to(moment: Moment, position: int | None, time: Instant | None) -> Iterator[tuple[Batch, bytes]]:
+def _place(moment: Moment, time: Instant, tell: Tell) -> int:
+    """Up to where all was recorded by a time."""
+    search = Search(time)
+    for batch, _ in moment.batches():
+        if search.look(batch.after(0, len(batch.rows))):
+            break
+        tell(batch.last, moment.position)
+    return search.place.position
+
+
+def _up_to(moment: Moment, position: int) -> Iterator[tuple[Batch, bytes]]:
     """The values of a log's beginning; the last without its bytes, if it is cut."""
     for batch, value in moment.batches():
-        last = batch.last if position is None else min(position, batch.last)
-        if time is not None:
-            later = (p for p, row in zip(batch.positions, batch.rows, strict=True) if row[_TIME] > time)
-            last = min(last, next(later, last + 1) - 1)
-        if last >= batch.first:
-            yield (batch, value) if last == batch.last else (until(batch, last), b"")
-        if last < batch.last:
+        if batch.first <= position:
+            yield (batch, value) if batch.last <= position else (until(batch, position), b"")
+        if position <= batch.last:
             return
 
 

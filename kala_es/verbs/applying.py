@@ -46,7 +46,9 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 
 def _refuse(faults: list[str]) -> int:
-    print("\n".join(faults), file=sys.stderr)
+    from kala_es.verbs.job_files import told
+
+    print(told(faults), file=sys.stderr)
     print(f"kala-es: nothing was applied: {len(faults)} fault{'s' if len(faults) > 1 else ''}", file=sys.stderr)
     return _FAILED
 

@@ -10,6 +10,7 @@ from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
 from kala_es.verbs.applying import show
 from kala_es.verbs.asking import Failed, send
+from kala_es.verbs.progress import Counted, Progress, bytes_of, size
 
 _SNAPSHOT = "/api/v1/snapshot/"
 
@@ -33,8 +34,8 @@ def import_archive(arguments: argparse.Namespace) -> int:
         print("kala-es: --dry-run is for jobs; `kala-es verify` checks an archive", file=sys.stderr)
         return 2
     try:
-        with _opened(arguments.source) as file:
-            _import_log(file, arguments) if arguments.data else _import_jobs(file, arguments)
+        with _opened(arguments.source) as file, Progress(size) as progress:
+            (_import_log if arguments.data else _import_jobs)(progress.of(file, bytes_of(file)), arguments)
     except ArchiveRefused as error:
         print(f"kala-es: {arguments.source}: {error}", file=sys.stderr)
         return 1
@@ -53,7 +54,7 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _import_log(file: IO[bytes], arguments: argparse.Namespace) -> None:
+def _import_log(file: Counted, arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from kala_es.runtime.rebuilding import import_into
@@ -62,6 +63,9 @@ def _import_log(file: IO[bytes], arguments: argparse.Namespace) -> None:
     print(f"kala-es: {end.records} records; the log is at {end.position}:{end.digest.hex()}")
 
 
-def _import_jobs(file: IO[bytes], arguments: argparse.Namespace) -> None:
+def _import_jobs(file: Counted, arguments: argparse.Namespace) -> None:
     dry_run = "&dry_run=true" if arguments.dry_run else ""
-    show(send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file))
+    plan = send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file)
+    show(plan)
+    if plan["counts"]["refused"]:  # only a plan has such jobs: where they are refused nothing is imported
+        raise Failed("nothing would be imported, as it is all or nothing")

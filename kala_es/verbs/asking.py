@@ -7,13 +7,15 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kala_es import limits
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
     from urllib.error import HTTPError
+
+    from _typeshed import SupportsRead
 
 USUAL_SERVER: Final = "http://127.0.0.1:8000"
 
@@ -38,12 +40,12 @@ def ask(server: str, path: str, value: object = None) -> Any:
     return _asked(server, path, None if value is None else json.dumps(value).encode())
 
 
-def send(server: str, path: str, file: IO[bytes]) -> Any:
+def send(server: str, path: str, file: "SupportsRead[bytes]") -> Any:
     """The answer to a POST of a file. Raises Failed."""
     return _asked(server, path, file)
 
 
-def _asked(server: str, path: str, body: bytes | IO[bytes] | None) -> Any:
+def _asked(server: str, path: str, body: "bytes | SupportsRead[bytes] | None") -> Any:
     import http.client
     import urllib.error
     import urllib.request

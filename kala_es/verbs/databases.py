@@ -1,18 +1,19 @@
 """The jobs and runs of a NextKala server that keeps them in PostgreSQL, read by `psql`: nothing is written there.
 
-The program comes with every PostgreSQL and knows all that a URL may say, so no driver is needed for two queries. A
-password in the URL is in no argument and no message.
+The program comes with every PostgreSQL and knows all that a URL may say, so no driver is needed for two queries. What is
+secret in a URL goes to it by its environment, or in a file of ours: it is in no argument, and nothing prints it.
 """
 
 import json
 import os
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from kala_es import limits
 from kala_es.verbs.asking import Failed, bounded
@@ -23,6 +24,11 @@ _RUNS: Final = "SELECT json_build_array(job_id, run) FROM job_runs ORDER BY job_
 _ROWS_AT_ONCE: Final = 100
 """So many runs psql holds at a time."""
 _CONNECT_SECONDS: Final = 10
+_USER: Final = re.compile(r"([^@/]*)@")
+"""What stands before the host, as libpq finds it: a password may hold any letter but these."""
+_SECRETS: Final = {"password": re.compile("\0"), "sslpassword": re.compile(r"[\0\r\n]|\s$")}
+"""Passwords in a query, and what psql cannot be given in one."""
+_SERVICE: Final = "kala_es"
 
 
 def nextkala_jobs(url: str) -> tuple[str, bytes]:
@@ -72,13 +78,13 @@ class _Answer:
 @contextmanager
 def _asked(url: str, query: str) -> Iterator[_Answer]:
     """The answer to a query, as it comes. psql is ended when it is not read to its end."""
-    shown, password = _without_password(url)
+    shown, secrets = _without_secrets(url)
     options = ["--no-psqlrc", "--no-password", "-qAt", "-v", "ON_ERROR_STOP=1", "-v", f"FETCH_COUNT={_ROWS_AT_ONCE}"]
     command = ["psql", *options, "-c", query, shown]
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as complaints, _environment(shown, secrets) as environment:
         try:
             psql = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=_environment(password)
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
             )
         except OSError as error:
             raise Failed(f"{shown}: psql, which reads it, cannot be started: {error.strerror}") from None
@@ -94,19 +100,45 @@ def _asked(url: str, query: str) -> Iterator[_Answer]:
             raise Failed(f"{shown}: {complaints.read(limits.MAX_REASON_CHARS).decode(errors='replace').strip()}")
 
 
-def _without_password(url: str) -> tuple[str, str | None]:
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError as error:
-        raise Failed(f"the URL of the database: {error}") from None
-    if password is None:
-        return url, None
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}@{host}").geturl(), unquote(password)
+def _without_secrets(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without its passwords, and these by their names. One in the query counts before one at the user."""
+    scheme, _, rest = url.partition("://")
+    user, secrets = "", dict[str, str]()
+    if found := _USER.match(rest):
+        user, _, password = found[1].partition(":")
+        user, rest, secrets = f"{user}@", rest[found.end() :], {"password": password} if password else {}
+    place, _, query = rest.partition("?")
+    kept: list[str] = []
+    for parameter in query.split("&"):
+        key, _, value = parameter.partition("=")
+        if unquote(key) in _SECRETS:
+            secrets[unquote(key)] = value
+        else:
+            kept.append(parameter)
+    query = "?" * any(kept) + "&".join(kept)
+    return f"{scheme}://{user}{place}{query}", {name: _plain(name, value) for name, value in secrets.items()}
 
 
-def _environment(password: str | None) -> dict[str, str]:
+def _plain(name: str, value: str) -> str:
+    plain = unquote(value, errors="surrogateescape")
+    if _SECRETS[name].search(plain):
+        raise Failed(f"the URL of the database: {name}: holds a character that psql cannot be given")
+    return plain
+
+
+@contextmanager
+def _environment(shown: str, secrets: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """psql's own. No variable takes the password of a client's key, so that is in a file as long as it is needed."""
     options = f"-c default_transaction_read_only=on -c statement_timeout={limits.VERB_ANSWER_SECONDS * 1_000}"
     environment = {**os.environ, "PGOPTIONS": options, "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS)}
-    return environment if password is None else {**environment, "PGPASSWORD": password}
+    if "password" in secrets:
+        environment["PGPASSWORD"] = secrets["password"]
+    if "sslpassword" not in secrets:
+        yield environment
+        return
+    if "PGSERVICE" in environment or re.search("[?&]service=", shown):
+        raise Failed(f"{shown}: a sslpassword beside a service: write it into the service")
+    with tempfile.NamedTemporaryFile(prefix="kala-es-") as file:
+        file.write(os.fsencode(f"[{_SERVICE}]\nsslpassword={secrets['sslpassword']}\n"))
+        file.flush()
+        yield {**environment, "PGSERVICEFILE": file.name, "PGSERVICE": _SERVICE}

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from kala_es import archive
 from kala_es.event_log import LogError
 from kala_es.verbs.asking import Failed, download
+from kala_es.verbs.progress import Progress, size
 
 Produce = Callable[[IO[bytes]], archive.End]
 
@@ -41,12 +42,24 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _produce(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
     if arguments.data:
-        from kala_es.replay.exporting import export
+        return _of_directory(arguments, file)
+    return _of_server(arguments, file)
 
-        return export(arguments.data, file.write, after=arguments.since, output=not arguments.no_output)
+
+def _of_directory(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
+    from kala_es.replay.exporting import export
+
+    with Progress() as progress:
+        output = not arguments.no_output
+        return export(arguments.data, file.write, after=arguments.since, output=output, tell=progress)
+
+
+def _of_server(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
     output = "none" if arguments.no_output else "all"
-    with download(f"{arguments.server.rstrip('/')}/api/v1/snapshot/?since={arguments.since}&output={output}") as body:
-        *_, end = archive.read(_Copying(body, file))
+    url = f"{arguments.server.rstrip('/')}/api/v1/snapshot/?since={arguments.since}&output={output}"
+    with download(url) as body, Progress(size) as progress:
+        whole = int(body.headers["Content-Length"] or 0)
+        *_, end = archive.read(_Copying(progress.of(body, whole), file))
     assert isinstance(end, archive.End)
     return end
 
@@ -54,13 +67,13 @@ def _produce(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
 class _Copying:
     """A file that is read, and written elsewhere as far as it was read."""
 
-    def __init__(self, source: Any, target: IO[bytes]) -> None:
+    def __init__(self, source: archive.Source, target: IO[bytes]) -> None:
         self._source = source
         self._target = target
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """The next bytes."""
-        content: bytes = self._source.read(size)
+        content = self._source.read(size)
         self._target.write(content)
         return content
 

@@ -1,6 +1,7 @@
 """Files that declare jobs: `jobs:`, a map from id to definition, in YAML, JSON or TOML; one file, or a folder of them.
 
-All files are read as one. What is wrong is said with file, line, column, job and key, all of it at once.
+All files are read as one. What is wrong is said with file, line, column, job and key, all of it at once: at most
+`MAX_FAULTS`, none of them longer than `MAX_FAULT_CHARS` after its place.
 """
 
 import re
@@ -32,11 +33,26 @@ class JobFiles:
         """A line for what is wrong about a job's key, such as `remote_properties.url` or `notify[0].to`."""
         where = f"jobs.{job}.{key}".rstrip(".")
         if job not in self.sources:
-            return f"{where}: {reason}"
+            return _bounded(f"{where}: {reason}")
         file, placed = self.sources[job]
         steps = [int(step) if step.isdecimal() else step for step in _STEP.findall(key)]
-        line, column = placed.spot(("jobs", job, *steps))
-        return f"{file}:{line}:{column}: {where}: {reason}"
+        return _line(file, placed.spot(("jobs", job, *steps)), f"{where}: {reason}")
+
+
+def told(faults: Sequence[str]) -> str:
+    """The faults as lines, as many as are shown."""
+    more = len(faults) - limits.MAX_FAULTS
+    return "\n".join([*faults[: limits.MAX_FAULTS], *([f"... and {more} more"] if more > 0 else [])])
+
+
+def _line(file: Path, spot: Spot, what: str) -> str:
+    return f"{file}:{spot[0]}:{spot[1]}: {_bounded(what)}"
+
+
+def _bounded(what: str) -> str:
+    """A reason may hold all of a value: how it begins and how it ends says enough."""
+    half = limits.MAX_FAULT_CHARS // 2
+    return what if len(what) <= 2 * half else f"{what[:half]} ... {what[-half:]}"
 
 
 def read_all(paths: Sequence[Path]) -> tuple[JobFiles, list[str]]:
@@ -51,9 +67,9 @@ def read_all(paths: Sequence[Path]) -> tuple[JobFiles, list[str]]:
         try:
             placed = read(content.decode(), FORMS[file.suffix.lower()])
         except UnicodeDecodeError:
-            faults.append(f"{file}:1:1: not UTF-8")
+            faults.append(_line(file, (1, 1), "not UTF-8"))
         except Unreadable as error:
-            faults.append(f"{file}:{error.spot[0]}:{error.spot[1]}: {error}")
+            faults.append(_line(file, error.spot, str(error)))
         else:
             wrong = list(_faults(file, placed, validator))
             faults += wrong or _take(found, file, placed)
@@ -75,10 +91,10 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _faults(file: Path, placed: Placed, validator: Draft202012Validator) -> Iterator[str]:
     """In the order in which they stand."""
-    told = [fault for error in validator.iter_errors(placed.value) for fault in _told(error, placed)]
-    for (line, column), path, reason in sorted(told, key=lambda fault: fault[0]):
+    found = [fault for error in validator.iter_errors(placed.value) for fault in _told(error, placed)]
+    for spot, path, reason in sorted(found, key=lambda fault: fault[0]):
         where = ".".join(map(str, path))
-        yield f"{file}:{line}:{column}: {where}: {reason}" if where else f"{file}:{line}:{column}: {reason}"
+        yield _line(file, spot, f"{where}: {reason}" if where else reason)
 
 
 def _told(error: ValidationError, placed: Placed) -> Iterator[tuple[Spot, Trail, str]]:
@@ -96,7 +112,7 @@ def _take(found: JobFiles, file: Path, placed: Placed) -> list[str]:
     faults: list[str] = []
     for job, value in placed.value["jobs"].items():
         if job in found.sources:
-            line, column = placed.key_spot(("jobs", job))
-            faults.append(f"{file}:{line}:{column}: jobs.{job}: is in {found.sources[job][0]} already")
+            spot = placed.key_spot(("jobs", job))
+            faults.append(_line(file, spot, f"jobs.{job}: is in {found.sources[job][0]} already"))
         found.jobs[job], found.sources[job] = value, (file, placed)
     return faults

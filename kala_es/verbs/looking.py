@@ -1,5 +1,6 @@
-"""What verbs share that look into a log: how it is opened, and what happens when nobody reads on."""
+"""What verbs share that look into a log: how it is opened, which moment is meant, and when nobody reads on."""
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator
@@ -7,8 +8,11 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from kala_es.domain.errors import Invalid
 from kala_es.event_logs.lmdb_reader import LogReader
 from kala_es.fold_stores.lmdb_reader import read_folds
+from kala_es.replay.moments import Moment, Placing, Replay, Snapshots, moment_of
+from kala_es.replay.telling import Tell
 from kala_es.settings import Settings
 
 USUAL_DATA: Final = Settings().data
@@ -23,6 +27,38 @@ def log_in(directory: Path) -> Iterator[LogReader]:
         if index is not None:
             opened.enter_context(closing(index))
         yield opened.enter_context(closing(LogReader(directory, index)))
+
+
+def moment(text: str) -> Moment:
+    """The TIME or POSITION of an argument."""
+    try:
+        return moment_of(text, "")
+    except Invalid as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error.reason}") from None
+
+
+class Look:
+    """At the log of a directory. `tell` is told how far it is."""
+
+    def __init__(self, reader: LogReader, directory: Path, tell: Tell) -> None:
+        self._reader = reader
+        self._snapshots = directory / "snapshots"
+        self._tell = tell
+        self.head = reader.head
+
+    def position_of(self, moment: Moment | None) -> int:
+        """The position that a moment is; the log's end if that is None."""
+        placing = Placing(self._reader, moment or Moment(position=self.head), Snapshots(self._reader, self._snapshots))
+        for position in placing.steps():
+            self._tell(position, self.head)
+        return placing.place.position
+
+    def replay(self, moment: Moment | None) -> Replay:
+        """A replay that has come to a moment; to the log's end if that is None. Raises NotKnown."""
+        replay = Replay(self._reader, moment or Moment(position=self.head), self._snapshots)
+        for position in replay.steps():
+            self._tell(position, self.head)
+        return replay
 
 
 def nobody_reads() -> None:

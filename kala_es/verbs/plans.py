@@ -9,8 +9,10 @@ _DONE: Final = {"create": "created", "change": "changed", "delete": "deleted", "
 
 
 def lines(plan: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each job that does not stay as it is, and one for each of its fields that differs."""
+    """A line for each job that does not stay as it is, or is refused, and one for each of its fields that differs."""
     for step in plan["plan"]:
+        if step["action"] == "refused":
+            yield f"refused {step['id']}: {step['field']}: {step['reason']}".replace(": : ", ": ")
         if step["action"] in ("create", "change", "delete"):
             yield f"{step['action']} {step['id']}"
         for key, (before, after) in step.get("fields", {}).items():

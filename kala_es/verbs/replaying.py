@@ -6,23 +6,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from kala_es.dialects.kala_ticks import parse_moment
-from kala_es.domain.errors import Invalid
 from kala_es.event_log import LogError
 from kala_es.event_logs.lmdb_reader import LogReader
 from kala_es.fold_store import FoldsError
 from kala_es.replay import listing, views
 from kala_es.replay.difference import difference
-from kala_es.replay.moments import Moment, NotKnown, Replay
+from kala_es.replay.moments import NotKnown
 from kala_es.verbs import restoring, simulating, verifying
-from kala_es.verbs.looking import USUAL_DATA, log_in, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, log_in, moment, nobody_reads
+from kala_es.verbs.progress import Progress
 
 _FAILED: Final = 1
 _FOLLOW_SECONDS: Final = 0.25
-_TELL_EVERY_SECONDS: Final = 1.0
-_TELL_PLAINLY_SECONDS: Final = 10.0
+_ALL: Final = (1 << 63) - 1
 _VIEWS: Final = ("jobs", "job", "run", "stats", "busy")
 
 
@@ -33,19 +31,19 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     events = _look(looks, "events", _events, about="the log's records, as JSON lines")
     events.add_argument("--job", metavar="ID", help="only of this job")
     events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
-    events.add_argument("--since", type=_moment, metavar="MOMENT", help="only what was recorded after it")
+    events.add_argument("--since", type=moment, metavar="MOMENT", help="only what was recorded after it")
     events.add_argument("--after", type=_position, default=0, metavar="POSITION", help="only what stands after it")
     end = events.add_mutually_exclusive_group()
-    end.add_argument("--until", type=_moment, metavar="MOMENT", help="only what was recorded up to it")
+    end.add_argument("--until", type=moment, metavar="MOMENT", help="only what was recorded up to it")
     end.add_argument("--follow", action="store_true", help="go on with what is recorded from now on")
     events.add_argument("--output", choices=("text", "base64", "none"), default="text", help="how output is shown")
     show = _look(looks, "show", _show, about="what was known at a moment, as JSON")
-    show.add_argument("--at", type=_moment, metavar="MOMENT", help="a time or a position; else the log's end")
+    show.add_argument("--at", type=moment, metavar="MOMENT", help="a time or a position; else the log's end")
     show.add_argument("what", choices=_VIEWS, metavar="WHAT", help=" | ".join(_VIEWS))
     show.add_argument("id", nargs="?", metavar="ID", help="of the job or run")
     diff = _look(looks, "diff", _diff, about="what changed in the jobs between two moments, as JSON lines")
-    diff.add_argument("--from", dest="since", type=_moment, required=True, metavar="MOMENT", help="a time or position")
-    diff.add_argument("--to", dest="until", type=_moment, metavar="MOMENT", help="another; else the log's end")
+    diff.add_argument("--from", dest="since", type=moment, required=True, metavar="MOMENT", help="a time or position")
+    diff.add_argument("--to", dest="until", type=moment, metavar="MOMENT", help="another; else the log's end")
     for look in (simulating, verifying, restoring):
         look.add(looks)
 
@@ -59,19 +57,10 @@ def _look(
     return parser
 
 
-def _moment(text: str) -> Moment:
-    if text.isdecimal():
-        return Moment(position=int(text))
-    try:
-        return Moment(time=parse_moment(text, "moment"))
-    except Invalid as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a position nor a time: {error.reason}") from None
-
-
 def _position(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
-    return int(text)
+    if text.isdecimal() and (position := moment(text).position) is not None:
+        return position
+    raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
 
 
 def _with_log(arguments: argparse.Namespace) -> int:
@@ -91,72 +80,61 @@ def _with_log(arguments: argparse.Namespace) -> int:
 
 
 def _events(arguments: argparse.Namespace, reader: LogReader) -> int:
-    wanted = listing.Wanted(
-        job=arguments.job,
-        type=arguments.type,
-        after=arguments.since,
-        until=arguments.until,
-        output=arguments.output,
-    )
-    last = max(arguments.after, (arguments.since and arguments.since.position) or 0)
+    wanted = listing.Wanted(job=arguments.job, type=arguments.type, output=arguments.output)
+    with Progress(beside=True) as progress:
+        look = Look(reader, arguments.data, progress)
+        after = max(arguments.after, look.position_of(arguments.since) if arguments.since else 0)
+        until = look.position_of(arguments.until) if arguments.until else look.head
+        for last, found in listing.records(reader, wanted, (after, until)):
+            progress(last, until)
+            if found is not None:
+                print(listing.line(found))
+    if arguments.follow:
+        _follow(reader, wanted, max(after, until))
+    return 0
+
+
+def _follow(reader: LogReader, wanted: listing.Wanted, last: int) -> NoReturn:
     while True:
-        for position, found in listing.records(reader, wanted, last):
+        for position, found in listing.records(reader, wanted, (last, _ALL)):
             last = position
             if found is not None:
-                print(listing.line(found), flush=arguments.follow)
-        if not arguments.follow:
-            return 0
+                print(listing.line(found), flush=True)
+        sys.stdout.flush()
         time.sleep(_FOLLOW_SECONDS)
 
 
 def _show(arguments: argparse.Namespace, reader: LogReader) -> int:
-    moment = arguments.at or Moment(position=reader.head)
     if (arguments.what in ("job", "run")) != (arguments.id is not None):
         print("kala-es: `show job` and `show run` take an ID, the others do not", file=sys.stderr)
         return 2
+    with Progress() as progress:
+        shown = _shown(arguments, reader, progress)
+    print(json.dumps(shown, ensure_ascii=False, indent=2))
+    return 0
+
+
+def _shown(arguments: argparse.Namespace, reader: LogReader, progress: Progress) -> dict[str, Any]:
+    look = Look(reader, arguments.data, progress)
     if arguments.what == "run":
-        _print(views.run(reader, arguments.id, moment))
-        return 0
-    replay = Replay(reader, moment, arguments.data / "snapshots")
-    _go(replay, reader.head)
+        return views.run(reader, arguments.id, look.position_of(arguments.at), tell=progress)
+    folds = look.replay(arguments.at).folds
     match arguments.what:
         case "job":
-            _print(views.job(replay.folds, arguments.id))
+            return views.job(folds, arguments.id)
         case "jobs":
-            _print(views.jobs(replay.folds))
+            return views.jobs(folds)
         case "stats":
-            _print(views.stats(replay.folds))
+            return views.stats(folds)
         case _:
-            _print(views.busy(replay.folds))
-    return 0
+            return views.busy(folds)
 
 
 def _diff(arguments: argparse.Namespace, reader: LogReader) -> int:
-    replay = Replay(reader, arguments.since, arguments.data / "snapshots")
-    _go(replay, reader.head)
-    until = arguments.until or Moment(position=reader.head)
-    for change in difference(replay, until):
+    with Progress() as progress:
+        look = Look(reader, arguments.data, progress)
+        replay = look.replay(arguments.since)
+        changes = list(difference(replay, look.position_of(arguments.until), tell=progress))
+    for change in changes:
         print(listing.line(change))
     return 0
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _go(replay: Replay, head: int) -> None:
-    """Take all steps of a replay. Long work is told of on stderr: in place on a terminal, else a line now and then."""
-    is_terminal = sys.stderr.isatty()
-    every = _TELL_EVERY_SECONDS if is_terminal else _TELL_PLAINLY_SECONDS
-    begun = last = time.monotonic()
-    for position in replay.steps():
-        now = time.monotonic()
-        if now - last < every:
-            continue
-        last, rate = now, max(1.0, (position - replay.begun_at) / (now - begun))
-        line = (
-            f"kala-es: position {position} of {head}, {rate:,.0f} a second, {(head - position) / rate:.0f} s to its end"
-        )
-        print(f"\r\x1b[K{line}" if is_terminal else line, end="" if is_terminal else "\n", file=sys.stderr, flush=True)
-    if is_terminal and last > begun:
-        print("\r\x1b[K", end="", file=sys.stderr)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant
@@ -13,8 +13,13 @@ from kala_es.domain.model import Job
 from kala_es.domain.tick_policy import Pause
 from kala_es.event_log import LogError
 from kala_es.fold_store import FoldsError
+from kala_es.replay.telling import Tell
 from kala_es.verbs.asking import Failed
-from kala_es.verbs.looking import USUAL_DATA, log_in, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, log_in, nobody_reads
+from kala_es.verbs.progress import Progress, days
+
+if TYPE_CHECKING:
+    from kala_es.replay.simulation import Coming, Range
 
 _FAILED: Final = 1
 _TICKS_AT_A_TIME: Final = 1_000
@@ -46,7 +51,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
         if within[1] < within[0]:
             raise Invalid("--until", "must not come before --from")
         jobs, pause = _declared(arguments.files, within[0]) if arguments.files else _kept(arguments.data)
-        _print(map(simulation.line, simulation.coming(jobs, within, pause)))
+        with Progress(days, beside=True) as progress:
+            ticks = _told(simulation.coming(jobs, within, pause), within, progress)
+            _print(map(simulation.line, ticks))
     except Invalid as error:
         print(f"kala-es: {error.field}: {error.reason}", file=sys.stderr)
         return _FAILED
@@ -54,6 +61,13 @@ def _simulate(arguments: argparse.Namespace) -> int:
         print(f"kala-es: {error}", file=sys.stderr)
         return _FAILED
     return 0
+
+
+def _told(ticks: "Iterator[Coming]", within: "Range", tell: Tell) -> "Iterator[Coming]":
+    """The ticks; how far they are is told in simulated time."""
+    for tick in ticks:
+        tell(tick.due - within[0], within[1] - within[0])
+        yield tick
 
 
 def _moment(text: str, flag: str) -> Instant:
@@ -64,11 +78,9 @@ def _moment(text: str, flag: str) -> Instant:
 
 def _kept(directory: Path | None) -> tuple[list[Job], Pause | None]:
     """The jobs that a log has at its end, and the server's pause."""
-    from kala_es.replay.moments import Moment, Replay
-
     directory = directory or USUAL_DATA
-    with log_in(directory) as log:
-        folds = Replay(log, Moment(position=log.head), directory / "snapshots").finish()
+    with log_in(directory) as log, Progress() as progress:
+        folds = Look(log, directory, progress).replay(None).folds
     return list(folds.jobs.after("")), folds.server_pause
 
 
@@ -77,14 +89,14 @@ def _declared(paths: list[Path], start: Instant) -> tuple[list[Job], None]:
     from kala_es.dialects.go_json import dumps
     from kala_es.dialects.kala_declared import parse_apply
     from kala_es.replay.simulation import as_new
-    from kala_es.verbs.job_files import read_all
+    from kala_es.verbs.job_files import read_all, told
 
     files, faults = read_all(paths)
     if not faults:
         declaration = parse_apply(dumps({"jobs": files.jobs}))
         faults = [files.fault(refused.job, refused.field, refused.reason) for refused in declaration.refused]
     if faults:
-        raise Failed("\n".join(faults))
+        raise Failed(told(faults))
     return [as_new(draft, start) for draft in declaration.jobs], None
 
 

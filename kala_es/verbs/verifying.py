@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
+from kala_es.verbs.progress import Progress, bytes_of, size
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,10 +36,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     try:
         if arguments.data:
-            proved, compared = verify.verify(arguments.data, against, tell=lambda position: None)
+            with Progress() as progress:
+                proved, compared = verify.verify(arguments.data, against, tell=progress)
         else:
-            with open(arguments.file, "rb") as file:
-                proved, compared = verify.prove_archive(file, against), None
+            with open(arguments.file, "rb") as file, Progress(size) as progress:
+                proved, compared = verify.prove_archive(progress.of(file, bytes_of(file)), against), None
     except ArchiveRefused as error:
         print(f"kala-es: {arguments.file}: {error}", file=sys.stderr)
         return 1

@@ -1,9 +1,8 @@
 """`?at=`: what is asked of the jobs, as it was known at a moment of the past."""
 
-from kala_es.dialects import kala_ticks
 from kala_es.domain.errors import Invalid
 from kala_es.projections.folds import Folds
-from kala_es.replay.moments import Moment, NotKnown
+from kala_es.replay.moments import NotKnown, moment_of
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request
 
@@ -14,14 +13,6 @@ async def folds_of(request: Request, site: Site) -> Folds:
     if not text:
         return site.scheduler.folds
     try:
-        return await site.scheduler.past(_moment(text))
+        return await site.scheduler.past(moment_of(text.replace(" ", "+"), "at"))
     except NotKnown as error:
         raise Invalid("at", str(error)) from None
-
-
-def _moment(text: str) -> Moment:
-    if text.isdecimal():
-        if len(text) > len(str(1 << 63)):
-            raise Invalid("at", "is no position")
-        return Moment(position=int(text))
-    return Moment(time=kala_ticks.parse_moment(text.replace(" ", "+"), "at"))

@@ -17,6 +17,7 @@ from typing import Any
 
 import lmdb
 import pytest
+import trio
 
 from kala_es.event_log import LogDamaged, LogError, LogInUse, LogIsFull, LogIsNewer, NewRecord
 from kala_es.event_logs.check import was_machine_crash
@@ -394,6 +395,26 @@ async def test_a_file_that_was_cut_off_is_damaged(tmp_path: Path, part: float) -
     data = tmp_path / "log" / "data.mdb"
     os.truncate(data, int(data.stat().st_size * part) // 4096 * 4096)
     assert "damaged" in refused_as_damaged(tmp_path)
+
+
+CUT = """
+import lmdb
+env = lmdb.open(str(directory / "log"), max_dbs=4)
+with env.begin(write=True, db=env.open_db(b"records")) as txn, txn.cursor() as cursor:
+    assert cursor.last() and cursor.delete()
+print("true")
+"""
+
+
+@pytest.mark.parametrize("stream", [None, "job 2"])
+async def test_a_file_that_ends_before_its_head_is_damaged(tmp_path: Path, stream: str | None) -> None:
+    await fill(tmp_path, appends=3)
+    log = open_log(tmp_path, MemoryFoldStore())
+    assert answer(CUT, tmp_path)
+    assert [record.position for record in await log.read(0, limit=20)] == [*range(1, 21)]
+    with pytest.raises(LogDamaged, match="is damaged: "), trio.fail_after(5):
+        await log.read(0, limit=100, stream=stream)
+    await log.close()
 
 
 async def test_a_check_that_a_signal_ends_is_a_finding(tmp_path: Path) -> None:

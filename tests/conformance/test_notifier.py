@@ -3,8 +3,6 @@
 A `World` is an adapter with somebody to tell, who can be made to take things, to fail, or to say nothing.
 """
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ from kala_es.notifier import Message, Notifier, Sent
 from kala_es.notifiers.smtp import Mailer, SmtpNotifier, mailer_of
 from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.settings import Settings
+from tests.programs import needs
 from tests.receivers import FAILED, Hook, Post, Received, ScriptedNotifier, free_port, hook, post
 
 PATIENCE: Final = 30.0
@@ -241,12 +240,10 @@ async def test_a_server_without_tls_is_not_spoken_to(mailbox: Post) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A key and its certificate for 127.0.0.1 in one file."""
-    if shutil.which("openssl") is None:
-        assert "CI" not in os.environ, "CI needs openssl (Debian: openssl)"
-        pytest.skip("there is no openssl to make a certificate with")
+    openssl = needs("openssl", "openssl")
     pem = tmp_path / "server.pem"
     wish = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
-    made = ["openssl", "req", "-x509", *wish, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "-", "-out", "-"]
+    made = [openssl, "req", "-x509", *wish, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "-", "-out", "-"]
     pem.write_bytes(subprocess.run(made, check=True, capture_output=True, cwd=tmp_path).stdout)
     return pem
 

@@ -14,6 +14,7 @@ from kala_es.domain.ids import Instant
 from kala_es.event_log import LogError, LogInUse
 from kala_es.event_logs.check import check, data_file
 from kala_es.replay.exporting import export
+from kala_es.replay.moments import Moment
 from kala_es.runtime.rebuilding import Unfit, import_into, restore
 from tests.replay.logs import contents, fill, new, opened
 
@@ -132,23 +133,23 @@ async def test_a_restored_log_is_the_beginning_of_its_source(tmp_path: Path) -> 
     records = (await contents(source))[2]
     digests = {}
     for position in (1, 2, 14, 16, 19, 30, 39, 40):
-        end, digests[position] = restore(source, tmp_path / f"{position}", position=position)
+        end, digests[position] = restore(source, tmp_path / f"{position}", Moment(position=position))
         got = await contents(tmp_path / f"{position}")
         assert end == position
         assert got == (position, digests[position], [r for r in records if r.position <= position])  # type: ignore[attr-defined]
         assert check(tmp_path / f"{position}") == position
     assert digests[40] == (await contents(source))[1]
     with pytest.raises(LogError, match="within erased"):
-        restore(source, tmp_path / "hole", position=10)
+        restore(source, tmp_path / "hole", Moment(position=10))
     with pytest.raises(LogError, match="is not empty"):
-        restore(source, tmp_path / "1", position=1)
+        restore(source, tmp_path / "1", Moment(position=1))
     with pytest.raises(LogError, match="ends at position 40"):
-        restore(source, tmp_path / "more", position=41)
+        restore(source, tmp_path / "more", Moment(position=41))
 
 
 async def test_a_log_is_restored_up_to_a_time(tmp_path: Path) -> None:
     await fill(tmp_path / "source", 40)
-    assert restore(tmp_path / "source", tmp_path / "some", time=Instant(new(12).time))[0] == 13
-    assert restore(tmp_path / "source", tmp_path / "none", time=Instant(new(0).time - 1))[0] == 0
-    assert restore(tmp_path / "source", tmp_path / "all", time=Instant(new(99).time))[0] == 40
+    assert restore(tmp_path / "source", tmp_path / "some", Moment(time=Instant(new(12).time)))[0] == 13
+    assert restore(tmp_path / "source", tmp_path / "none", Moment(time=Instant(new(0).time - 1)))[0] == 0
+    assert restore(tmp_path / "source", tmp_path / "all", Moment(time=Instant(new(99).time)))[0] == 40
     assert (await fill(tmp_path / "none", 3))[0] == 3

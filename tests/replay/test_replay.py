@@ -31,7 +31,7 @@ async def test_what_changed_is_told_field_by_field_with_who_did_it(autojump_cloc
         await node.scheduler.start(JobId("kept"), node.scheduler.new_run_id(JobId("kept")), Origin())
         replay = Replay(node.storage.source, Moment(position=position))
         replay.finish()
-        found = list(difference(replay, Moment(position=node.node.folds.position)))
+        found = list(difference(replay, node.node.folds.position))
         assert [(each["id"], each["change"]) for each in found] == [
             ("deleted", "deleted"),
             ("edited", "changed"),

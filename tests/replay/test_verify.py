@@ -17,15 +17,12 @@ from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.replay.exporting import export
 from kala_es.replay.fold_check import Compared
+from kala_es.replay.telling import nobody
 from kala_es.replay.verify import Proved, Unproved, against_of, prove_archive, prove_digests, verify
 from kala_es.runtime.recovery import replay
 from tests.replay.logs import contents, fill, opened
 
 HOLES = [*range(3, 9), 11, 12]
-
-
-def nowhere(position: int) -> None:
-    """Nobody is told."""
 
 
 async def kept(directory: Path, count: int = 700) -> None:
@@ -49,7 +46,7 @@ async def kept(directory: Path, count: int = 700) -> None:
 async def test_a_log_is_proved_with_its_folds_and_its_snapshot(tmp_path: Path) -> None:
     await kept(tmp_path)
     head, digest, _ = await contents(tmp_path)
-    proved, compared = verify(tmp_path, tell=nowhere)
+    proved, compared = verify(tmp_path, tell=nobody)
     assert proved == Proved(position=head, digest=digest, records=head, erased=0)
     assert compared == Compared(events=head, folds=700, snapshot=700)
 
@@ -75,7 +72,7 @@ async def test_what_differs_is_named(tmp_path: Path, change: str) -> None:
         "record": "Position 1001 holds a JobDisabled",
     }
     with pytest.raises(LogError, match=named[change]):
-        verify(tmp_path, tell=nowhere)
+        verify(tmp_path, tell=nobody)
 
 
 async def test_a_record_that_was_changed_with_its_checksum_is_named(tmp_path: Path) -> None:
@@ -87,7 +84,7 @@ async def test_a_record_that_was_changed_with_its_checksum_is_named(tmp_path: Pa
             value = cursor.value()[:-4].replace(b"RunStarted", b"RunSpoiled")
             cursor.put(cursor.key(), value + zlib.crc32(value).to_bytes(4, "big"))
     with pytest.raises(LogDamaged, match="positions 10 to 18, or earlier ones, were changed"):
-        prove_digests(tmp_path, tell=nowhere)
+        prove_digests(tmp_path, tell=nobody)
 
 
 async def test_a_log_goes_on_from_one_that_was_seen(tmp_path: Path) -> None:
@@ -95,7 +92,7 @@ async def test_a_log_goes_on_from_one_that_was_seen(tmp_path: Path) -> None:
     end = await fill(tmp_path, 20, erase=HOLES)
 
     def check(against: str) -> Proved:
-        return prove_digests(tmp_path, against_of(against), tell=nowhere)
+        return prove_digests(tmp_path, against_of(against), tell=nobody)
 
     for position, digest in (seen, end):
         assert check(f"{position}:{digest.hex()}").digest == end[1]
@@ -117,7 +114,7 @@ def test_what_is_no_digest_is_refused() -> None:
 
 async def test_an_archive_is_proved(tmp_path: Path) -> None:
     await kept(tmp_path, 40)
-    seen = prove_digests(tmp_path, tell=nowhere)
+    seen = prove_digests(tmp_path, tell=nobody)
     log = opened(tmp_path)
     await log.append([codec.encode(event) for event in history(100)])
     await log.close()

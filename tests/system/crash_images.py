@@ -16,7 +16,6 @@ The machine's boot is renamed in what was written, so that each image is that of
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from kala_es.event_logs.check import boot_id
+from tests.programs import needs
 
 ROOT: Final = Path(__file__).parents[2]
 LOG: Final = "log/data.mdb"
@@ -82,16 +82,12 @@ class Told:
 Step = Write | Sync | Rename | Told
 
 
-def strace() -> str | None:
-    """Where strace is."""
-    return shutil.which("strace")
-
-
 def capture(directory: Path, seed: int) -> list[Step]:
     """Let a child append the workload of this seed to a new log in `directory`; what it wrote, synced and told."""
     trace = directory.with_suffix(".trace")
     calls = "trace=openat,write,writev,pwrite64,pwritev,lseek,ftruncate,fsync,fdatasync,msync,/^rename"
-    command = [str(strace()), "-f", "-y", "-xx", "-s", "16777216", "-e", calls, "-e", "signal=none", "-o", str(trace)]
+    strace = needs("strace", "strace")
+    command = [strace, "-f", "-y", "-xx", "-s", "16777216", "-e", calls, "-e", "signal=none", "-o", str(trace)]
     child = [sys.executable, "-m", "tests.system.crash_workload", str(directory), str(seed)]
     subprocess.run([*command, *child], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     return captured(directory)

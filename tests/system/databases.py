@@ -11,19 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.programs import needs
 from tests.receivers import free_port
 
+_PACKAGE = "postgresql"
 _PATIENCE_SECONDS = 30
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
-    if found is None:
-        assert "CI" not in os.environ, f"CI needs {name} (Debian: postgresql)"
-        pytest.skip(f"PostgreSQL is not installed: there is no {name}")
-    return found
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,7 @@ class Postgres:
     def execute(self, sql: str) -> str:
         """What psql says to this."""
         command = [
-            _program("psql"),
+            needs("psql", _PACKAGE),
             "-X",
             "-qAt",
             "-v",
@@ -56,7 +48,7 @@ class Postgres:
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """Start it, and wait until it answers. It refuses to be root's, so then it is nobody's."""
-    initdb, program = _program("initdb"), _program("postgres")
+    initdb, program = needs("initdb", _PACKAGE), needs("postgres", _PACKAGE)
     directory = Path(tempfile.mkdtemp(prefix="kala-postgres-"))
     user = None
     if os.geteuid() == 0:

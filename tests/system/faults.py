@@ -1,8 +1,6 @@
 """Faults from outside for a running server: calls that fail or take long (strace), limits, a small disk (tmpfs)."""
 
-import os
 import resource
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -11,14 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import lacks, needs
 from tests.servers import eventually
-
-
-def needs_strace() -> None:
-    """Skip the test where there is no strace; in CI there must be one."""
-    if shutil.which("strace") is None:
-        assert "CI" not in os.environ, "CI needs strace (Debian: strace)"
-        pytest.skip("needs strace, which is not installed")
 
 
 def family(pid: int) -> list[int]:
@@ -34,8 +26,7 @@ def family(pid: int) -> list[int]:
 @contextmanager
 def inject(pid: int, *faults: str, path: Path | None = None) -> Iterator[None]:
     """Let calls of a process and its descendants fail, as strace's `-e inject=` says; of one file only, if named."""
-    needs_strace()
-    command = ["strace", "-f", "-o", "/dev/null", *(["-P", str(path)] if path else [])]
+    command = [needs("strace", "strace"), "-f", "-o", "/dev/null", *(["-P", str(path)] if path else [])]
     calls = ",".join(fault.partition(":")[0] for fault in faults)
     command += ["-e", f"trace={calls}", *(word for fault in faults for word in ("-e", f"inject={fault}"))]
     processes = family(pid)
@@ -45,8 +36,7 @@ def inject(pid: int, *faults: str, path: Path | None = None) -> Iterator[None]:
     try:
         eventually(lambda: tracer.poll() is not None or all(_traced_by(process, tracer.pid) for process in processes))
         if tracer.poll() is not None:
-            assert "CI" not in os.environ, "CI needs the right to trace"
-            pytest.skip("strace may not trace here")
+            lacks("the right to trace")
         yield
     finally:
         tracer.send_signal(signal.SIGTERM)

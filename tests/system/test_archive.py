@@ -114,6 +114,12 @@ def test_the_jobs_of_an_archive_are_taken_in_by_a_server_that_runs(tmp_path: Pat
         assert (other.job(job)["command"], other.runs(job)) == ("echo so it was", [])
         refused = kala_es("import", file, *where)
         assert (refused.returncode, f"there is a job {job!r} already" in refused.stderr) == (1, True)
+        planned = kala_es("import", file, *where, "--dry-run")
+        assert (planned.returncode, planned.stdout) == (
+            1,
+            f"refused {job}: id: there is a job {job!r} already\n1 to be refused, 0 unchanged\n",
+        )
+        assert "nothing would be imported" in planned.stderr
         assert "1 unchanged" in kala_es("import", file, *where[:3], "skip").stdout
     assert kala_es("import", file).returncode == 2
     assert kala_es("import", file, "--data", str(tmp_path), "--dry-run").returncode == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import needs
 from tests.servers import Server
 from tests.system.databases import postgres
 from tests.system.originals import CONTRACT, dkron, nextkala, served
@@ -106,20 +107,55 @@ def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_
         )
         taken = server.get("/api/v1/job/").json["jobs"]
         assert len(taken) > 5
-        take(server, "--from", "nextkala", database.url())
+        place = f"127.0.0.1:{database.port}/postgres"
+        take(server, "--from", "nextkala", f"postgresql://{place}?user=kala&password=se%20cret%2F%40")
         assert server.get("/api/v1/job/").json["jobs"] == taken
-        wrong = take(server, "--from", "nextkala", database.url("wr%6Fng"))
-        assert (wrong.returncode, "password authentication failed" in wrong.stderr) == (1, True), wrong.stderr
-        assert "wrong" not in wrong.stderr
-        assert f"postgresql://kala@127.0.0.1:{database.port}/postgres: " in wrong.stderr
+        for url, named in (
+            (database.url("wr%6Fng"), f"postgresql://kala@{place}"),
+            (f"postgres://kala@{place}?password=wr%6Fng", f"postgres://kala@{place}"),
+        ):
+            wrong = take(server, "--from", "nextkala", url)
+            assert (wrong.returncode, "password authentication failed" in wrong.stderr) == (1, True), wrong.stderr
+            assert (f"{named}: " in wrong.stderr, "wrong" in wrong.stderr, "%6F" in wrong.stderr) == (
+                True,
+                False,
+                False,
+            )
+
+
+TELLING_PSQL = """#!/bin/sh
+{ echo "$@"; echo "$PGPASSWORD"; /bin/cat "$PGSERVICEFILE"; echo "$PGSERVICEFILE"; } > "$0.told"
+echo '{"jobs": {}}'
+"""
+
+
+def test_passwords_go_to_psql_where_nobody_else_reads_them(tmp_path: Path) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text(TELLING_PSQL)
+    psql.chmod(0o755)
+    command = [sys.executable, "-m", "kala_es", "import", "--dry-run", "--from", "nextkala"]
+    url = "postgresql://a:old@h/x?password=o%70en&sslmode=require&sslpassword=sesame%20%23"
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    with Server.start(tmp_path / "server") as server:
+        subprocess.run([*command, url, "--server", server.url], check=True, env=environment)
+    arguments, password, *service, file = (tmp_path / "psql.told").read_text().splitlines()
+    assert arguments.endswith(" postgresql://a@h/x?sslmode=require")
+    assert (password, service) == ("open", ["[kala_es]", "sslpassword=sesame #"])
+    assert not Path(file).exists()
 
 
 def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    needs("psql", "postgresql")
     command = [sys.executable, "-m", "kala_es", "import", "--from", "nextkala"]
+    query = "postgresql://127.0.0.1:9/x?user=a"
     for url, path, reason in (
         ("postgresql://127.0.0.1:9/", str(tmp_path), "psql, which reads it, cannot be started: No such file"),
-        ("postgres://a:b@[::1/", os.environ["PATH"], "the URL of the database: "),
+        ("postgres://a:sesame@[::1/", os.environ["PATH"], "postgres://a@[::1/: "),
         ("postgresql://a:sesame@127.0.0.1:9/x", os.environ["PATH"], "postgresql://a@127.0.0.1:9/x: "),
+        ("postgresql://a:#sesame?@127.0.0.1:9/x", os.environ["PATH"], "postgresql://a@127.0.0.1:9/x: "),
+        (f"{query}&password=sesame&sslpassword=sesame", os.environ["PATH"], f"{query}: "),
+        (f"{query}&sslpassw%6Frd=sesame%0A", os.environ["PATH"], "sslpassword: holds a character"),
+        (f"{query}&sslpassword=sesame&service=s", os.environ["PATH"], f"{query}&service=s: a sslpassword beside"),
     ):
         environment = {**os.environ, "PATH": path}
         done = subprocess.run([*command, url], capture_output=True, text=True, check=False, env=environment)
