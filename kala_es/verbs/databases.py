@@ -1,6 +1,6 @@
 """The jobs and runs of a NextKala server that keeps them in PostgreSQL, read by `psql`: nothing is written there.
 
-The program comes with every PostgreSQL and knows all that a URL may say, so no driver is needed for two queries. What is
+The program comes with every PostgreSQL and knows all that a URL may say: no driver is needed for two queries. What is
 secret in a URL goes to it by its environment, or in a file of ours: it is in no argument, and nothing prints it.
 """
 

@@ -133,7 +133,7 @@ def test_passwords_go_to_psql_where_nobody_else_reads_them(tmp_path: Path) -> No
     psql = tmp_path / "psql"
     psql.write_text(TELLING_PSQL)
     psql.chmod(0o755)
-    command = [sys.executable, "-m", "kala_es", "import", "--dry-run", "--from", "nextkala"]
+    command = [sys.executable, "-m", "kala_es", "import", "--dry-run", "--no-runs", "--from", "nextkala"]
     url = "postgresql://a:old@h/x?password=o%70en&sslmode=require&sslpassword=sesame%20%23"
     environment = {**os.environ, "PATH": str(tmp_path)}
     with Server.start(tmp_path / "server") as server:
