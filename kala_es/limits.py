@@ -102,6 +102,8 @@ BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
 # The past
+DAYS_COUNTED: Final = 366
+"""Days of which it is known how their runs ended."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64
