@@ -40,6 +40,7 @@ from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
+from kala_es.runtime.meters import Meters
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
@@ -81,6 +82,7 @@ class Parts:
     broadcaster: Broadcaster
     timetable: Timetable
     pause: ServerPause
+    meters: Meters
     validate: Validate
     check_account: CheckAccount
     rules: Rules
@@ -99,6 +101,7 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self.meters = parts.meters
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.directory)
