@@ -114,6 +114,8 @@ BASE_RUNS: Final = 10_000
 # The past
 MISTIMED_POSITIONS: Final = 20_000
 """A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
+DAYS_COUNTED: Final = 366
+"""Days of which it is known how their runs ended."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

@@ -53,6 +53,7 @@ from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.meters import Meters
 from kala_es.runtime.notices import Notices, default_targets
 from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
@@ -109,7 +110,14 @@ class Node:
             broadcaster=self.broadcaster,
             react=lambda reaction: self.registry.react(reaction),
         )
-        self.writer = LogWriter(storage.log, self._take)
+        self.meters = Meters(
+            self.folds,
+            clock,
+            waiting=lambda: self.writer.waiting,
+            log_bytes=storage.log_bytes,
+            keeps_time=lambda: not self.registry.stopping,
+        )
+        self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.redactor = Redactor(self.folds, clock=clock, log=storage.log, writer=self.writer, compact=storage.compact)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
@@ -151,6 +159,7 @@ class Node:
             broadcaster=self.broadcaster,
             timetable=self.timetable,
             pause=self.pause,
+            meters=self.meters,
             validate=self._validate,
             check_account=self.outside.check_account,
             rules=rules,
@@ -179,6 +188,7 @@ class Node:
     def _take(self, batch: Sequence[Recorded]) -> None:
         self.projector.take(batch)
         self.janitor.note(batch)
+        self.meters.follow(batch)
 
     def _graph(self) -> Graph:
         return self.folds.jobs.graph
@@ -190,7 +200,7 @@ class Node:
             clock=self.outside.clock,
             writer=self.writer,
             notifiers={"mailto": self.outside.mail, "http": web, "https": web},
-            output=lambda run, start: self.scheduler.output(run, start=start),
+            output=lambda run, start: self.scheduler.reader.output(run, start=start),
             complain=self.outside.complain,
         )
         notices = Notices(parts, rules.notify)
@@ -208,6 +218,7 @@ class Node:
         """Read the log, answer what the last stop left open, and begin to keep time."""
         await replay(self.storage.log, self.folds, head=self.storage.head(), snapshot_path=self.storage.snapshot)
         self.broadcaster.begin(self.folds.position)
+        self.meters.begin()
         nursery.start_soon(self.writer.run)
         await self.notices.start(nursery)
         repeated = unanswered(self.folds, self.outside.clock.now())

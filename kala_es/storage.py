@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from kala_es.event_log import EventLog, LogInUse, Record
+from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.fold_store import FoldsInUse, FoldStore
@@ -37,6 +38,10 @@ class Storage:
     def record(self, position: int) -> Record:
         """The record at a position."""
         return self.source.read_now(position - 1, limit=1)[0]
+
+    def log_bytes(self) -> int | None:
+        """What the log's file takes; None when it is in memory."""
+        return data_file(self.directory).stat().st_size if self.directory else None
 
     @property
     def snapshots(self) -> Path | None:

@@ -466,6 +466,7 @@ def _in_memory(folds: Folds) -> dict[str, Any]:
         "ids": list(folds.jobs.ids()),
         "graph": folds.jobs.graph.dump(),
         "stats": folds.stats,
+        "days": folds.days.dump(),
         "busy": list(folds.busy),
         "trees": folds.trees,
         "watch": folds.watch,

@@ -27,6 +27,7 @@ from kala_es.domain.trimming import (
 )
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.projections.busy import Busy
+from kala_es.projections.days import Days
 from kala_es.projections.history import History
 from kala_es.projections.jobs import Jobs
 from kala_es.projections.notices import Notices
@@ -67,6 +68,7 @@ class Folds:
         self.stored = int.from_bytes(stored[len(_FORM) :], "big")
         self.jobs = Jobs()
         self.stats = Stats()
+        self.days = Days()
         self.busy = Busy()
         self.trees = Trees()
         self.server_pause: Pause | None = None
@@ -156,6 +158,7 @@ class Folds:
             return None
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
+        self.days.apply(event)
         self.busy.apply(before, after)
         return after
 

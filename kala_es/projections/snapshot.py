@@ -1,8 +1,8 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "time" (the latest of an event), "anchor", "jobs" (how many), "graph",
-"trees", "joins", "attempted", "busy", "failing", "notices", "pause"}, lists of jobs, and the BLAKE2b digest of all
-that.
+"trees", "joins", "attempted", "busy", "failing", "notices", "pause", "days"}, lists of jobs, and the BLAKE2b digest of
+all that. One without "days" is older than they are: it shows a moment of the past, or is a base, and counts none.
 """
 
 import os
@@ -53,6 +53,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "failing": sorted(folds.watch.failing),
         "notices": {notice: to_plain(waiting) for notice, waiting in folds.watch.waiting.items()},
         "pause": to_plain(folds.server_pause) if folds.server_pause else None,
+        "days": folds.days.dump(),
     }
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
@@ -125,9 +126,18 @@ def job_in(body: bytes, job: JobId) -> Job | None:
 
 
 def load(path: Path, folds: Folds, head: int) -> bool:
-    """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged or of another log."""
+    """Fill empty folds from the file. False, and they stay empty, when it is missing, damaged, of another log, or too
+    old to have all of them."""
     with suppress(OSError):
-        return fill(folds, checked(path.read_bytes()), head)
+        body = checked(path.read_bytes())
+        return has_all(body) and fill(folds, body, head)
+    return False
+
+
+def has_all(body: bytes) -> bool:
+    """Whether all folds of memory are in what `freeze` gave, as this version has them: a start goes on from that."""
+    with suppress(ValueError, TypeError, cbor2.CBORDecodeError):
+        return "days" in cbor2.CBORDecoder(BytesIO(body)).decode()
     return False
 
 
@@ -149,6 +159,7 @@ def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
     failing = {JobId(job) for job in top.get("failing", ())}
     notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
+    folds.days.load(top.get("days", {}))
     for i in range(0, len(jobs), _SLICE):
         for job in jobs[i : i + _SLICE]:
             folds.jobs.put(job.id, None, job)

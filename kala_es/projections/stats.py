@@ -8,10 +8,12 @@ from kala_es.domain.model import Job
 
 @dataclass(slots=True)
 class Stats:
-    """The fold. `jobs` counts all, `disabled_jobs` those of them that are disabled."""
+    """The fold. `jobs` counts all, `disabled_jobs` those of them that are disabled, `scheduled_jobs` those that are not
+    and have a tick to come."""
 
     jobs: int = 0
     disabled_jobs: int = 0
+    scheduled_jobs: int = 0
     error_count: int = 0
     success_count: int = 0
     last_attempted_run: Instant | None = None
@@ -29,5 +31,6 @@ class Stats:
             return
         self.jobs += sign
         self.disabled_jobs += sign * job.disabled
+        self.scheduled_jobs += sign * (job.next_tick is not None and not job.disabled)
         self.error_count += sign * job.counters.error_count
         self.success_count += sign * job.counters.success_count

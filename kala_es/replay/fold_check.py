@@ -173,7 +173,7 @@ def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
     except FileNotFoundError:
         return None
     body = snapshot.checked(content)
-    place = snapshot.place_in(BytesIO(body))
+    place = snapshot.place_in(BytesIO(body)) if snapshot.has_all(body) else None
     if place is None or place[0] < max(base, 1):
         return None
     _check_end(place[0], moment, "snapshot")

@@ -9,6 +9,7 @@ clients ask) is, at once; the rest (ends, output) waits until there is room. Any
 appender gets Unavailable and the node stops.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,11 +48,19 @@ class _Ticket:
 
 
 class LogWriter:
-    """Group commit. `fold` is called with each durable batch, before its appenders are told."""
+    """Group commit. `fold` is called with each durable batch, before its appenders are told; `timed` with how many
+    seconds each commit took."""
 
-    def __init__(self, log: EventLog, fold: Callable[[Sequence[Recorded]], None]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        fold: Callable[[Sequence[Recorded]], None],
+        *,
+        timed: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._log = log
         self._fold = fold
+        self._timed = timed
         self._waiting: deque[_Ticket] = deque()
         self._count = 0
         self._arrived = trio.Event()
@@ -64,6 +73,11 @@ class LogWriter:
     def full(self) -> bool:
         """Whether new work was refused for want of room, a short while ago and none was taken since."""
         return trio.current_time() - self._refused_at < _FULL_SECONDS
+
+    @property
+    def waiting(self) -> int:
+        """How many records are on their way to the log."""
+        return self._count
 
     async def append(
         self, events: Sequence[Event], principal: str = "", *, needs_reserve: bool = False, may_wait: bool = True
@@ -200,7 +214,9 @@ class LogWriter:
             return
         records = [record for ticket in batch for record in ticket.records]
         reserve = limits.DISK_RESERVE_BYTES if any(t.needs_reserve for t in batch) else 0
+        begun = time.perf_counter()
         last = await self._log.append(records, reserve=reserve)
+        self._timed(time.perf_counter() - begun)
         position = last - len(records)
         durable: list[Recorded] = []
         for ticket in batch:

@@ -3,7 +3,7 @@
 Commands go to the jobs' actors; readings are frozen values from the folds, and output comes from the log.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import trio
 
-from kala_es import codec, limits
+from kala_es import limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.declared import Declaration, Refused, Step, command_for
-from kala_es.domain.errors import Forbidden, Gone, Invalid, NotFound, Overloaded
-from kala_es.domain.events import OutputChunk, RequestAnswered, ServerPaused, ServerResumed
+from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded
+from kala_es.domain.events import RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.labels import Labels
 from kala_es.domain.model import Job, JobDraft, JobSpec
@@ -29,7 +29,6 @@ from kala_es.domain.tick_list import TickList, TickOutcome
 from kala_es.domain.tick_policy import PauseDraft
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
-from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.replay.moments import Moment, Replay
 from kala_es.runtime.archives import Archives
@@ -40,6 +39,8 @@ from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
+from kala_es.runtime.log_reader import LogReader
+from kala_es.runtime.meters import Meters
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
@@ -48,8 +49,6 @@ from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.tick_reader import read_ticks
 from kala_es.runtime.timetable import Timetable
 
-_READ_PAGE = 256
-OUTPUT_GONE = "the output of this run is kept no longer; its summary has its sizes and its digest"
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
 
@@ -82,6 +81,7 @@ class Parts:
     broadcaster: Broadcaster
     timetable: Timetable
     pause: ServerPause
+    meters: Meters
     validate: Validate
     check_account: CheckAccount
     rules: Rules
@@ -100,9 +100,11 @@ class Scheduler:
         self.folds = parts.folds
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
+        self.meters = parts.meters
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.directory)
+        self.reader = LogReader(parts.log, parts.folds)
         self.importer = RunImporter(parts.folds, parts.registry, parts.clock)
 
     # Commands
@@ -363,37 +365,3 @@ class Scheduler:
     def first_tick(self) -> Instant | None:
         """When the next run or attempt of all is due."""
         return self._parts.timetable.first()
-
-    async def output(
-        self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """A run's output bytes [start, stop), of one channel or of both as they came, piece by piece.
-
-        Raises Gone when the run is trimmed meanwhile.
-        """
-        for piece in self.folds.output.pieces(run, start=start, channel=channel):
-            begins = piece.offset if channel else piece.total
-            if stop is not None and begins >= stop:
-                return
-            records = await self._parts.log.read(piece.position - 1, limit=1)
-            if not records or records[0].position != piece.position:
-                raise Gone(OUTPUT_GONE)
-            chunk = codec.decode(records[0])
-            assert isinstance(chunk, OutputChunk)
-            end = None if stop is None else max(stop - begins, 0)
-            yield chunk.content[max(start - begins, 0) : end]
-
-    async def events(self, after: int, *, run: RunSummary | None = None, limit: int = _READ_PAGE) -> list[Recorded]:
-        """The next durable events after a position: of all jobs, or of one run (its output, and its job's events)."""
-        if run is None:
-            return await self._read(after, limit=limit, stream=None)
-        after = max(after, run.position - 1)
-        output = await self._read(after, limit=limit, stream=codec.run_stream(run.id))
-        facts = await self._read(after, limit=limit, stream=codec.job_stream(run.job))
-        last = min([page[-1].position for page in (output, facts) if len(page) == limit], default=None)
-        merged = sorted((*output, *facts), key=lambda r: r.position)
-        return [r for r in merged if last is None or r.position <= last]
-
-    async def _read(self, after: int, *, limit: int, stream: str | None) -> list[Recorded]:
-        records = await self._parts.log.read(after, limit=limit, stream=stream)
-        return [Recorded(r.position, codec.decode(r), r.principal) for r in records]

@@ -60,7 +60,7 @@ def _begun(run: RunSummary, attempt: int, started: Instant) -> Execution:
 async def _facts(site: Site, run: RunSummary) -> AsyncGenerator[e.Event, None]:
     """What the log has of the run, up to its end."""
     position = run.position - 1
-    while page := await site.scheduler.events(position, run=run, limit=_PAGE):
+    while page := await site.scheduler.reader.events(position, run=run, limit=_PAGE):
         for recorded in page:
             position = recorded.position
             if getattr(recorded.event, "run", None) == run.id:

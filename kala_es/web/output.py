@@ -6,7 +6,7 @@ from typing import Final
 from kala_es.domain.errors import Gone
 from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
-from kala_es.runtime.scheduler import OUTPUT_GONE
+from kala_es.runtime.log_reader import OUTPUT_GONE
 from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse

@@ -6,10 +6,12 @@ from kala_es import limits
 from kala_es.web import (
     declared,
     dkron_routes,
+    dkron_stats,
     history,
     job_list,
     jobs,
     meta,
+    metrics,
     notices,
     output,
     run_import,
@@ -289,6 +291,7 @@ _OF_THE_SERVER: Final = (
         ),
     ),
     *snapshots.ROWS,
+    *metrics.ROWS,
     Row(
         method="GET",
         pattern=f"{API}/notices/",
@@ -349,4 +352,5 @@ ROUTES: Final = (
     *_OF_RUNS,
     *_OF_THE_SERVER,
     *dkron_routes.ROWS,
+    *dkron_stats.ROWS,
 )

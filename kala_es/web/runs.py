@@ -37,7 +37,7 @@ def as_now(site: Site, run: RunSummary) -> RunSummary:
 
 def read_output(site: Site, run: RunSummary, *, channel: str | None, within: tuple[int, int]) -> Parts:
     """Bytes [start, stop) of a run's output, a chunk at a time."""
-    return site.scheduler.output(run.id, channel=channel, start=within[0], stop=within[1])
+    return site.scheduler.reader.output(run.id, channel=channel, start=within[0], stop=within[1])
 
 
 async def list_runs(request: Request, site: Site) -> Response:

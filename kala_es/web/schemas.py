@@ -253,6 +253,18 @@ _STATS: Final[Schema] = {
     "last_attempted_run": _TIME,
     "created": _TIME,
 }
+_DAY: Final[Schema] = {
+    "date": {**_TEXT, "format": "date"},
+    "success_count": _COUNT,
+    "failed_count": {**_COUNT, "description": "Runs that ended otherwise."},
+}
+_VARS: Final[Schema] = {
+    "cmdline": {**_list(_TEXT), "description": "Texts that may be secret are left out."},
+    "cron_entries": {**_COUNT, "description": "Jobs that have a tick to come."},
+    "memstats": _object({"Alloc": _COUNT, "Sys": _COUNT, "NumGC": _COUNT}),
+    "node": _TEXT,
+    "scheduler_started": {"enum": [0, 1]},
+}
 _LEGACY_RUN: Final[Schema] = {
     "job_id": _TEXT,
     "ran_at": _TIME,
@@ -310,6 +322,9 @@ SCHEMAS: Final[Schema] = {
     "WrappedRun": _object({"job_run": _ref("Run")}),
     "LegacyStats": _object({"job_stats": _list(_object(_LEGACY_RUN))}),
     "Stats": _object({"Stats": _object(_STATS)}),
+    "DayStats": _object({"stats": _list(_object(_DAY))}),
+    "DebugVars": _object(_VARS),
+    "Metrics": {**_TEXT, "description": "Prometheus' text format, version 0.0.4."},
     "Notices": _object({"notices": _list(_object(_NOTICE))}),
     "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
     "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),

@@ -78,7 +78,7 @@ class RunSource:
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events of the run and its job."""
-        return await self._scheduler.events(after, run=self._run, limit=_RUN_PAGE)
+        return await self._scheduler.reader.events(after, run=self._run, limit=_RUN_PAGE)
 
     def wants(self, event: e.Event) -> bool:
         """All that is about this run; its output only while that is kept, though it may not be erased yet."""
@@ -137,7 +137,7 @@ class AllSource:
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events."""
-        return await self._scheduler.events(after, limit=_PAGE)
+        return await self._scheduler.reader.events(after, limit=_PAGE)
 
     def wants(self, event: e.Event) -> bool:
         """What the filters let through."""

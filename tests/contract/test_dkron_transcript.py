@@ -35,6 +35,8 @@ EXCEPTIONS: Final[dict[str, tuple[int, str]]] = {
     "GET /v1/jobs/minimal/executions": (404, NO_SUCH_JOB),
     "POST /v1/jobs/minimal": (404, NO_SUCH_JOB),
     'PATCH /v1/jobs {"name":"minimal","schedule":"@every 5m"}': (400, NO_EXECUTOR),
+    "GET /v1/stats": (200, LATER),
+    "GET /metrics": (200, LATER),
     "PUT /v1/jobs/j1 {}": (400, f"{LATER}, and the body lacks an executor"),
 }
 

@@ -74,6 +74,7 @@ EXCEPTIONS: Final[dict[str, Ours]] = {
     "cors.preflight": Ours(reason=ORIGIN, status=403),
     "cors.get_with_origin": Ours(reason=ORIGIN, status=403),
     "health_path": Ours(reason=DKRON, status=200),
+    "metrics_path": Ours(reason="there are metrics here", status=200),
     "webui.root": Ours(reason=UI, status=404),
     "webui.index": Ours(reason=UI, status=404),
     "webui.js": Ours(reason=UI, status=404),

@@ -117,6 +117,7 @@ def everything(folds: Folds, store: MemoryFoldStore, log: Log) -> dict[str, Any]
         "trees": list(folds.trees.open.items()),
         "joins": [(job, list(seen.items())) for job, seen in folds.trees.joins.items()],
         "stats": folds.stats,
+        "days": folds.days.dump(),
         "busy": list(folds.busy),
         "runs": [folds.runs.get(run) for run in runs],
         "sizes": [folds.output.sizes(run) for run in runs],
@@ -263,6 +264,7 @@ def test_the_sums_are_those_of_the_jobs(steps: list[Step], spice: list[int]) -> 
     assert folds.stats.disabled_jobs == sum(job.disabled for job in jobs)
     assert folds.stats.error_count == sum(job.counters.error_count for job in jobs)
     assert folds.stats.success_count == sum(job.counters.success_count for job in jobs)
+    assert folds.stats.scheduled_jobs == sum(not job.disabled and job.next_tick is not None for job in jobs)
     attempts = [r.event.at for r in log if isinstance(r.event, e.RunStarted | e.RunSkipped)]
     assert folds.stats.last_attempted_run == max(attempts, default=None)
     begun = [r.event.run for r in log if isinstance(r.event, e.RunStarted)]

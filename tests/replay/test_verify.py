@@ -20,6 +20,7 @@ from kala_es.replay.fold_check import Compared
 from kala_es.replay.telling import nobody
 from kala_es.replay.verify import Proved, Unproved, against_of, prove_archive, prove_digests, verify
 from kala_es.runtime.recovery import replay
+from tests.projections.test_days import without_days
 from tests.replay.logs import contents, fill, opened
 
 HOLES = [*range(3, 9), 11, 12]
@@ -49,6 +50,14 @@ async def test_a_log_is_proved_with_its_folds_and_its_snapshot(tmp_path: Path) -
     proved, compared = verify(tmp_path, tell=nobody)
     assert proved == Proved(position=head, digest=digest, records=head, erased=0)
     assert compared == Compared(events=head, folds=700, snapshot=700)
+
+
+async def test_a_snapshot_that_a_start_would_not_use_is_not_compared(tmp_path: Path) -> None:
+    await kept(tmp_path)
+    path = tmp_path / "snapshot.cbor"
+    snapshot.write(path, snapshot.sealed([without_days(path.read_bytes()[:-32])]))
+    _, compared = verify(tmp_path, tell=nobody)
+    assert (compared.folds, compared.snapshot) == (700, None)
 
 
 @pytest.mark.parametrize("change", ["fold", "snapshot", "record"])

@@ -43,7 +43,7 @@ async def take(node: RunningNode, runs: Sequence[ImportedRun], *, dry_run: bool 
 
 
 async def text(node: RunningNode, run: RunId) -> bytes:
-    return b"".join([piece async for piece in node.scheduler.output(run)])
+    return b"".join([piece async for piece in node.scheduler.reader.output(run)])
 
 
 async def test_the_second_time_changes_nothing(autojump_clock: trio.testing.MockClock) -> None:

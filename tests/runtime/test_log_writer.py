@@ -75,10 +75,12 @@ def ignore(_: object) -> None:
 
 @asynccontextmanager
 async def running(
-    log: ScriptedLog, fold: Callable[[Sequence[Recorded]], None] = ignore
+    log: ScriptedLog,
+    fold: Callable[[Sequence[Recorded]], None] = ignore,
+    timed: Callable[[float], None] = ignore,
 ) -> AsyncIterator[tuple[LogWriter, trio.Nursery]]:
     """A writer, and a nursery for those who append; the writer is cancelled at the end."""
-    writer = LogWriter(log, fold)
+    writer = LogWriter(log, fold, timed=timed)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         yield writer, nursery
@@ -418,3 +420,22 @@ async def test_a_disk_that_has_room_again_is_noticed_without_new_work(autojump_c
         log.room = float("inf")
         await trio.sleep(600)
         assert not writer.full
+
+
+async def test_each_commit_is_timed_and_one_that_failed_is_not(autojump_clock):
+    times: list[float] = []
+    folded: list[int] = []
+    gate = trio.Event()
+    log = ScriptedLog(gate, FULL)
+    fold: Callable[[Sequence[Recorded]], None] = lambda batch: folded.append(len(times))  # noqa: E731
+    async with running(log, fold, times.append) as (writer, nursery):
+        answers: dict[str, int | Refusal] = {}
+        for text in ("first", "second", "third"):
+            nursery.start_soon(append_into, answers, text, writer)
+            await trio.testing.wait_all_tasks_blocked()
+        assert (writer.waiting, times) == (3, [])
+        gate.set()
+        await trio.sleep(60)
+    assert (log.sizes, len(times), folded, writer.waiting) == ([1, 2], 2, [1, 2], 0)
+    assert all(seconds > 0 for seconds in times)
+    assert set(answers) == {"first", "second", "third"}

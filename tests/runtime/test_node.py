@@ -193,7 +193,7 @@ async def test_a_failed_attempt_is_retried_at_once_as_often_as_allowed(autojump_
         assert [f.retrying for f in node.events(e.AttemptFailed, job="b")] == [True, True, False]
         assert bad.at == after(15)
         assert node.job("a").counters.error_count == 2
-        assert [piece async for piece in node.scheduler.output(good.run)] == [b"no", b"no", b"yes"]
+        assert [piece async for piece in node.scheduler.reader.output(good.run)] == [b"no", b"no", b"yes"]
         assert [dict(o.identity)["KALA_CAUSE"] for o in shell.orders if o.run == bad.run] == ["schedule"] + [
             "retry"
         ] * 2
@@ -594,7 +594,7 @@ async def test_on_a_full_disk_what_runs_ends_in_the_log_when_there_is_room(autoj
         node.log.room = "enough"
         (end,) = await node.ends("a")
         assert end.outcome == "succeeded"
-        assert b"".join([p async for p in node.scheduler.output(end.run)]) == b"012345678"
+        assert b"".join([p async for p in node.scheduler.reader.output(end.run)]) == b"012345678"
         await node.ends("ticks")
         await node.create("new")
         check_ticks(node, Instant(node.clock.now() - SECOND))

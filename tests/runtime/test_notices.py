@@ -70,7 +70,7 @@ async def test_output_that_is_trimmed_meanwhile_is_no_fault(autojump_clock, monk
     notifier = scripted()
     shell = ScriptedShell({"fails": Script(output=(("stdout", b"the first and the last"),), exit_code=1)})
     async with running_node(shell=shell, notifier=notifier) as node:
-        monkeypatch.setattr(node.scheduler, "output", gone)
+        monkeypatch.setattr(node.scheduler.reader, "output", gone)
         await node.create("a", command="fails", schedule=LATER, notify=notify("failure"))
         await node.run_whole("a")
         await attempts(node)

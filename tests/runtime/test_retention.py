@@ -221,6 +221,8 @@ async def test_facts_are_erased_once_a_base_stands_for_them(autojump_clock: trio
         assert kinds(node).count("BaseTaken") == 1
         assert node.job("j").counters.success_count == 48
         assert node.node.folds.history.of(JobId("j")).forgotten == 45
+        ((_, today),) = node.node.folds.days.until(node.clock.now(), 1)
+        assert today.succeeded == 48
 
 
 async def test_a_restart_begins_at_the_base_and_an_actor_rereads_from_there(

@@ -400,6 +400,7 @@ class Walk:
         check_notices(node)
         self.check_agent()
         assert node.node.folds.stats == recount(node)
+        assert node.node.folds.days.dump() == ends_by_day(node)
         first: dict[e.Event, int] = {}
         for recorded in node.history():
             first.setdefault(recorded.event, recorded.position)
@@ -445,8 +446,18 @@ def before_end(node: RunningNode, head: int) -> set[RunId]:
     return runs
 
 
+def ends_by_day(node: RunningNode) -> dict[int, dict[str, int]]:
+    """How the runs of each day ended, from the events alone."""
+    days: dict[int, dict[str, int]] = {}
+    for event in node.events(e.RunFinished, e.RunSkipped):
+        how = event.outcome if isinstance(event, e.RunFinished) else "skipped"
+        day = days.setdefault(event.at // (86_400 * SECOND), {})
+        day[how] = day.get(how, 0) + 1
+    return days
+
+
 def recount(node: RunningNode) -> Stats:
-    """The counters, from the events alone."""
+    """The counters, from the events alone but for the ticks to come."""
     jobs: dict[JobId, dict[str, int]] = {}
     last: Instant | None = None
     for recorded in node.history():
@@ -467,7 +478,9 @@ def recount(node: RunningNode) -> Stats:
                 job["errors"] = job.get("errors", 0) + 1
             case e.RunFinished(outcome="succeeded"):
                 job["successes"] = job.get("successes", 0) + 1
+    scheduled = [job for job in node.scheduler.jobs() if job.next_tick is not None and not job.disabled]
     return Stats(
+        scheduled_jobs=len(scheduled),
         jobs=len(jobs),
         disabled_jobs=sum(job["disabled"] for job in jobs.values()),
         error_count=sum(job["errors"] for job in jobs.values()),

@@ -62,8 +62,13 @@ async def test_answers_are_as_the_schemas_say():
             ("/job/?limit=x", "Error"),
         ):
             check((await site.http.get(API + path)).content, schema)
-        for path in ("/healthz", "/readyz"):
-            check((await site.http.get(path)).content, "Health")
+        for path, schema in (
+            ("/healthz", "Health"),
+            ("/readyz", "Health"),
+            ("/v1/stats", "DayStats"),
+            ("/debug/vars", "DebugVars"),
+        ):
+            check((await site.http.get(path)).content, schema)
 
 
 @pytest.mark.parametrize("name", ["Job", "Run", "Stats", "Error"])
