@@ -113,10 +113,10 @@ class Scheduler:
         """A fresh id; with a key the same one each time, so that a repetition makes no second job."""
         return job_for_key(key.key, index) if key else JobId(str(uuid4()))
 
-    async def create(self, draft: JobDraft, origin: Origin) -> Done:
-        """Create the job, or replace the one that has its id."""
+    async def create(self, draft: JobDraft, origin: Origin, *, unasked: bool = False) -> Done:
+        """Create the job, or replace the one that has its id. If `unasked`, a remote job's other side is not asked."""
         assert draft.id is not None
-        await self._admit(draft.id, draft.spec)
+        await (self._admit_edit(draft) if unasked else self._admit(draft.id, draft.spec))
         command = c.CreateJob(
             job=draft.id, at=self.clock.now(), spec=draft.spec, disabled=draft.disabled, counters=draft.counters
         )

@@ -132,7 +132,7 @@ async def _put(request: Request, site: Site, read: dict[str, Any], *, status: in
         raise NotFound("specified parent job not found")
     draft = dkron.draft_of(read, jobs, default_owner=site.edge.default_owner)
     assert draft.id is not None
-    await site.scheduler.create(draft, request.origin())
+    await site.scheduler.create(draft, request.origin(), unasked=True)  # Dkron's know no /validate
     fields = fields_of(site, site.scheduler.job(draft.id))
     if "runoncreate" in request.query and not draft.disabled:
         run = site.scheduler.new_run_id(draft.id)

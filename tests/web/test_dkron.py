@@ -7,7 +7,7 @@ import pytest
 from kala_es import limits
 from kala_es.domain.events import JobDeleted, RunStarted, ServerPaused
 from kala_es.domain.ids import RunId
-from tests.nodes import FAILS, HANGS
+from tests.nodes import FAILS, HANGS, ScriptedShell
 from tests.web.edges import Site, frames, serving, writes
 
 pytestmark = pytest.mark.trio
@@ -21,6 +21,11 @@ def shell(name: str, command: str = "succeeds", **fields):
         "executor_config": {"command": command},
         **fields,
     }
+
+
+class Unwilling(ScriptedShell):
+    async def validate(self, remote):
+        return "no"
 
 
 async def make(site: Site, name: str, command: str = "succeeds", **fields):
@@ -108,6 +113,15 @@ async def test_a_refusal_names_dkrons_key(changes, status, field):
         assert answer.json().get("field") == field
         assert answer.json()["error"]
         assert await get(site, "/v1/jobs") == []
+
+
+async def test_the_other_side_of_a_request_is_not_asked():
+    async with serving(shell=Unwilling()) as site:
+        config = {"url": "http://127.0.0.1:9/", "method": "GET"}
+        body = shell("j", executor="http", executor_config=config)
+        assert (await site.http.post("/v1/jobs", json=body)).status_code == 201
+        remote = {"name": "k", "type": 1, "remote_properties": {"url": "http://127.0.0.1:9/"}}
+        assert (await site.http.post("/api/v1/job/", json=remote)).status_code == 403
 
 
 async def test_put_is_for_the_job_of_the_path():
