@@ -5,7 +5,8 @@ processors, metadata) is noted.
 
 - `@every` has a phase there, which `next` tells; here it is part of the schedule, so the same list gives the same job.
 - `@daily` and its like are at UTC here; there they are at the server's own zone, whatever the job's.
-- Cron texts are handed on as they are: whether they can be followed is the server's to say.
+- Cron texts are handed on as they are: whether they can be followed is the server's to say. A job's name there is its
+  id here, so a plain `~` stays at the same time.
 """
 
 import base64
@@ -33,6 +34,7 @@ _NAMED: Final[Mapping[str, str]] = {
 }
 _UNITS: Final = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1, "ns": 0.001}
 _PIECE: Final = re.compile(r"([0-9]*\.?[0-9]+)(h|ms|m|s|us|µs|ns)")
+_CHOICE_OF_ITS_OWN: Final = re.compile(r"~[^\s,]|[^\s,]~")
 _MEMORY: Final = re.compile(r"([0-9]+)\s*([KMG]?)B?", re.IGNORECASE)
 _NOT_CARRIED: Final = {
     "tags": "they choose nodes; there is one here",
@@ -131,6 +133,8 @@ def _schedule(coming: Coming, name: str, job: dict[str, Any]) -> str:
         return ""
     if not text or text.startswith("@"):
         raise Invalid("schedule", f"{text!r} has no counterpart")
+    if _CHOICE_OF_ITS_OWN.search(text):
+        coming.note(name, "schedule", "there ~ is one number wherever it stands; here a~b lies between, ~/15 spreads")
     if not text_of(job, "timezone"):
         coming.note(name, "schedule", "is at UTC here; there it was at the server's own zone")
     return text

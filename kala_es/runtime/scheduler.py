@@ -332,7 +332,7 @@ class Scheduler:
     def next_ticks(self, job: JobId, count: int) -> list[Instant]:
         """The job's next ticks, at most `count`. Raises NotFound."""
         state = self.job(job)
-        schedule = schedule_of(state.spec, state.planned)
+        schedule = schedule_of(state.spec, state.planned, state.id)
         ticks: list[Instant] = []
         tick = state.next_tick
         while schedule and tick is not None and len(ticks) < count:

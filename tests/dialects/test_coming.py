@@ -262,6 +262,7 @@ def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], field: str) 
         ({"schedule": "@daily"}, "schedule"),
         ({"schedule": "@manually"}, "schedule"),
         ({"schedule": "0 0 9 * * *"}, "schedule"),
+        ({"schedule": "0 ~/15 * * * *", "timezone": "UTC"}, "schedule"),
         ({"executor_config": {"command": "x", "debug": "true"}}, "executor_config.debug"),
         ({"executor": "http", "executor_config": {"url": "http://127.0.0.1/"}}, "executor_config.expectCode"),
     ],
