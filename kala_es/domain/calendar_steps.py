@@ -112,7 +112,6 @@ def shift(steps: Repeating, step: int) -> tuple[bool, int]:
 def parse_steps(text: str, timezone: str, on_change: OnChange) -> Schedule:
     """The schedule `R[n]/start/interval`, as `parse_schedule` reads it, under `on_change`."""
     steps = parse_schedule(text, timezone)
-    calendar = steps.interval.months or steps.interval.days
-    if on_change == USUAL or steps.zone is None or not calendar:
+    if on_change == USUAL or steps.zone is None or not (steps.interval.months or steps.interval.days):
         return steps
     return CalendarSteps(steps=steps, on_change=on_change)

@@ -126,25 +126,15 @@ def parse_cron(text: str, timezone: str, planned: Instant, *, job: str = "", on_
     `job` is the id of the job whose schedule it is. Raises `Invalid` for the field "schedule" or "timezone", with the
     column. A passed `@at` is no error here.
     """
-    read = _read(_Asked(text, timezone, job if CHOICE in text else "", on_change))
+    read = _read(text, timezone, job=job if CHOICE in text else "", on_change=on_change)
     if isinstance(read, int):
         return every(read, Instant(planned // SECOND * SECOND + read))
     return read
 
 
-class _Asked(NamedTuple):
-    """What an expression's meaning depends on."""
-
-    text: str
-    timezone: str
-    job: str
-    on_change: OnChange
-
-
 @lru_cache(maxsize=4096)
-def _read(asked: _Asked) -> Cron | Once | Never | Micros:
+def _read(text: str, timezone: str, *, job: str, on_change: OnChange) -> Cron | Once | Never | Micros:
     """The schedule, or the interval of one that is counted from when it was planned."""
-    text, timezone = asked.text, asked.timezone
     if len(text) > MAX_SCHEDULE_CHARS:
         raise Invalid("schedule", f"the schedule has {len(text)} characters, more than {MAX_SCHEDULE_CHARS}")
     words = words_of(text)
@@ -159,12 +149,25 @@ def _read(asked: _Asked) -> Cron | Once | Never | Micros:
         case ["@at", _]:
             return _once(words[1])
         case [word] if word in _WORDS:
-            return _expression(words_of(_WORDS[word]), zone, asked)
+            return _expression(words_of(_WORDS[word]), job).on(zone, on_change)
         case [word, *_] if word.startswith("@"):
             said = " ".join(each.text for each in words)
             raise Invalid("schedule", f"{said!r} is none of {_forms()}", words[0].column)
         case _:
-            return _expression(words, zone, asked)
+            _check_number(words, len(text) + 1)
+            return _expression(words, job).on(zone, on_change)
+
+
+class _Times(NamedTuple):
+    """What the fields name, and whether these are times of day."""
+
+    pattern: WallPattern
+    fixed: bool
+
+    def on(self, zone: ZoneInfo | None, on_change: OnChange) -> Cron:
+        """The ticks on a zone's clock."""
+        on_change = on_change if self.fixed else AS_SHOWN
+        return Cron(pattern=self.pattern, zone=zone, fixed=self.fixed, on_change=on_change)
 
 
 def _forms() -> str:
@@ -212,11 +215,15 @@ def _interval(word: Word) -> Micros:
     return Micros(max(0 if text[0] == "-" else nanos // _NANOS_A_SECOND, 1) * SECOND)
 
 
-def _expression(words: list[Word], zone: ZoneInfo | None, asked: _Asked) -> Cron:
+def _check_number(words: list[Word], end: int) -> None:
+    """Raise Invalid unless an expression has so many fields as it should."""
     if len(words) not in (5, 6):
         said = f"a cron expression has 5 fields, or 6 with seconds first, this one has {len(words)}"
-        raise Invalid("schedule", said, words[6].column if len(words) > 6 else len(asked.text) + 1)
-    fields = read_fields(words, asked.job)
+        raise Invalid("schedule", said, words[6].column if len(words) > 6 else end)
+
+
+def _expression(words: list[Word], job: str) -> _Times:
+    fields = read_fields(words, job)
     try:
         days = _days(*fields[3:])
     except Invalid as error:
@@ -224,8 +231,7 @@ def _expression(words: list[Word], zone: ZoneInfo | None, asked: _Asked) -> Cron
     pattern = WallPattern(
         days=days, hours=fields.hour.values, minutes=fields.minute.values, seconds=fields.second.values
     )
-    fixed = not (fields.minute.running or fields.hour.running)
-    return Cron(pattern=pattern, zone=zone, fixed=fixed, on_change=asked.on_change if fixed else AS_SHOWN)
+    return _Times(pattern, fixed=not (fields.minute.running or fields.hour.running))
 
 
 @lru_cache(maxsize=4096)

@@ -37,26 +37,31 @@ def _unbounded(spec: JobSpec, planned: Instant, job: JobId) -> Schedule | None:
         return Once(at=planned)
     if SEPARATOR in spec.schedule:
         return together(schedule for _, schedule in parts_of(spec, planned, job))
-    return _part(spec, planned, (job, Word(spec.schedule, 1)))
+    return _part(spec.schedule, spec, (planned, job))
 
 
 def parts_of(spec: JobSpec, planned: Instant, job: JobId) -> list[tuple[str, Schedule]]:
     """The schedules that the text names, one by one, each with its own text. Raises Invalid."""
-    return [(word.text, _part(spec, planned, (job, word))) for word in split(spec.schedule)]
+    return [(word.text, _placed(word, spec, (planned, job))) for word in split(spec.schedule)]
 
 
-def _part(spec: JobSpec, planned: Instant, asked: tuple[JobId, Word]) -> Schedule:
-    """One of a job's schedules, and where it begins in their text."""
-    job, (text, column) = asked
-    on_change = on_change_of(spec.ticks)
+def _placed(word: Word, spec: JobSpec, asked: tuple[Instant, JobId]) -> Schedule:
+    """One of several; an error says where it is in the text of all."""
     try:
-        if is_cron(text):
-            return parse_cron(text, spec.timezone, planned, job=job, on_change=on_change)
-        return parse_steps(text, spec.timezone, on_change)
+        return _part(word.text, spec, asked)
     except Invalid as error:
-        if column == 1 or error.field != "schedule":
+        if word.column == 1 or error.field != "schedule":
             raise
-        raise Invalid(error.field, error.reason, column + (error.column or 1) - 1) from None
+        raise Invalid(error.field, error.reason, word.column + (error.column or 1) - 1) from None
+
+
+def _part(text: str, spec: JobSpec, asked: tuple[Instant, JobId]) -> Schedule:
+    """One of the schedules of the job that was planned at a moment, and has this id."""
+    on_change = on_change_of(spec.ticks)
+    if is_cron(text):
+        planned, job = asked
+        return parse_cron(text, spec.timezone, planned, job=job, on_change=on_change)
+    return parse_steps(text, spec.timezone, on_change)
 
 
 def epsilon_of(spec: JobSpec) -> Micros | None:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from kala_es import limits
-from kala_es.domain.clock_changes import Fold, Gap, OnChange
+from kala_es.domain.clock_changes import USUAL, Fold, Gap, OnChange
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, JobId, Micros
 from kala_es.domain.iso8601 import parse_duration
@@ -72,7 +72,8 @@ def offset_of(policy: TickPolicy, job: JobId) -> Micros:
 
 def on_change_of(policy: TickPolicy) -> OnChange:
     """What is done about its times of day when clocks change."""
-    return OnChange(policy.dst_gap, policy.dst_fold)
+    gap, fold = policy.dst_gap, policy.dst_fold
+    return USUAL if (gap, fold) == USUAL else OnChange(gap, fold)
 
 
 def window_of(policy: TickPolicy) -> Micros | None:
