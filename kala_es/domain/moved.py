@@ -5,6 +5,7 @@ Only times of day are spoken of: what goes on and on, or is a length of time, go
 
 from typing import Final
 
+from kala_es.domain.bounds import Bounded
 from kala_es.domain.calendar_steps import CalendarSteps, shift
 from kala_es.domain.cron import Cron
 from kala_es.domain.ids import SECOND, Instant
@@ -20,6 +21,8 @@ _TIMES: Final = ("the first time", "the second time")
 def moved(schedule: Schedule | None, tick: Instant) -> str:
     """Why a tick of the schedule is at another moment than usual, or which of two it is; "" when it is as ever."""
     match schedule:
+        case Bounded(schedule=whole):
+            return moved(whole, tick)
         case Several(parts=parts):
             return next((why for part in parts if names(part, tick) and (why := moved(part, tick))), "")
         case Cron(fixed=True):
@@ -51,17 +54,13 @@ def _of_step(steps: Repeating, tick: Instant) -> str:
         return ""
     gap, apart = shift(steps, step)
     base = (tick - step * steps.interval.rest) // SECOND
-    wall = steps.wall_at(step).replace(tzinfo=None)
-    shown = _seconds_of_day(wall.hour, wall.minute, wall.second)
+    wall = steps.wall_at(step)
+    shown = (wall.hour * 60 + wall.minute) * 60 + wall.second
     for stretch, _, _ in stretches(steps.zone, base, base + 1):
         if gap:
             return _skipped(shown, base + stretch.ahead, str(steps.zone))
         return _twice(stretch, base + stretch.ahead, str(steps.zone)) if apart else ""
     return ""
-
-
-def _seconds_of_day(hour: int, minute: int, second: int) -> int:
-    return hour * 3600 + minute * 60 + second
 
 
 def _skipped(wall: int, until: int, zone: str) -> str:

@@ -7,6 +7,7 @@ same words. What a job chose by `~` is said as it fell out.
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
+from kala_es.domain.bounds import Bounds
 from kala_es.domain.calendar_steps import CalendarSteps
 from kala_es.domain.cron import Cron, is_cron
 from kala_es.domain.cron_words import counted, english_list, pattern_words
@@ -38,7 +39,8 @@ def explain(spec: JobSpec, planned: Instant, job: JobId) -> Explained:
     if not spec.schedule:
         return Explained("now", "once, now")
     parts = [_explain(text, schedule) for text, schedule in parts_of(spec, planned, job)]
-    return parts[0] if len(parts) == 1 else Explained("several", "; and ".join(part.words for part in parts))
+    kind: Kind = parts[0].kind if len(parts) == 1 else "several"
+    return Explained(kind, "; and ".join(part.words for part in parts) + _bounds_words(spec.bounds))
 
 
 def _explain(text: str, schedule: Schedule) -> Explained:
@@ -46,7 +48,7 @@ def _explain(text: str, schedule: Schedule) -> Explained:
         case Cron(pattern=WallPattern() as pattern, zone=zone):
             return Explained("cron", f"{pattern_words(pattern)}, {zone or 'UTC'}")
         case Once(at=at):
-            return Explained("at", f"once, at {_moment(_EPOCH + timedelta(microseconds=at))}, UTC")
+            return Explained("at", f"once, at {_moment(_wall(at))}, UTC")
         case Repeating(length=length) if is_cron(text):
             return Explained("every", f"every {_single(_span(length))}, counted from when the schedule was set")
         case Repeating() | CalendarSteps():
@@ -90,9 +92,19 @@ def _span(length: Micros) -> list[str]:
     return found
 
 
+def _bounds_words(bounds: Bounds) -> str:
+    """What is said of a schedule that counts for a while only."""
+    ends = (("not before", bounds.starts_at), ("not after", bounds.expires_at))
+    return "".join(f"; {when} {_moment(_wall(at))}, UTC" for when, at in ends if at is not None)
+
+
 def _single(units: list[str]) -> str:
     """What comes after "every": `day`, `2 days`, `1 hour and 30 minutes`."""
     return units[0].removeprefix("1 ") if len(units) == 1 else english_list(units)
+
+
+def _wall(at: Instant) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def _moment(wall: datetime) -> str:

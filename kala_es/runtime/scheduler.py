@@ -129,7 +129,7 @@ class Scheduler:
             try:
                 await self._admit(draft.id, draft.spec)
             except Invalid as error:
-                raise Invalid(f"[{i}].{error.field}", error.reason) from None
+                raise Invalid(f"[{i}].{error.field}", error.reason, error.column) from None
             commands.append(
                 c.CreateJob(job=draft.id, at=now, spec=draft.spec, disabled=draft.disabled, counters=draft.counters)
             )

@@ -52,9 +52,9 @@ async def create_job(request: Request, site: Site) -> Response:
     """POST /job/."""
     draft = kala.parse_job(request.body, default_owner=site.edge.default_owner)
     job = draft.id or site.scheduler.new_job_id(request.key)
-    told = b"{" + kala.id_json(job)[1:-1] + explained_if_asked(request, site, replace(draft, id=job)) + b"}"
-    granted = answer_json(told, 201)
-    await site.scheduler.create(replace(draft, id=job), request.origin(granted))
+    draft = replace(draft, id=job)
+    granted = answer_json(kala.id_json(job)[:-1] + explained_if_asked(request, site, draft) + b"}", 201)
+    await site.scheduler.create(draft, request.origin(granted))
     return granted
 
 

@@ -18,7 +18,7 @@ from kala_es.domain.tick_policy import TickPolicy
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.parameters import flag, whole
-from kala_es.web.replies import WRONG
+from kala_es.web.replies import NO_JOB, WRONG
 from kala_es.web.table import Parameter, Reply, Row
 
 _API: Final = "/api/v1"
@@ -88,7 +88,7 @@ NEXT: Final = Row(
     replies=(
         Reply(status=200, about="The next times.", schema="Next"),
         WRONG,
-        Reply(status=404, about="There is no such job.", schema="Error"),
+        NO_JOB,
     ),
 )
 

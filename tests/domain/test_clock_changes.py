@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kala_es.domain.bounds import Bounds, within
 from kala_es.domain.calendar_steps import CalendarSteps, parse_steps
 from kala_es.domain.clock_changes import AS_SHOWN, USUAL, Fold, Gap, OnChange
 from kala_es.domain.cron import parse_cron
@@ -241,6 +242,11 @@ def test_a_moved_tick_of_cron_says_why(text: str, zone: str, rule: OnChange, aft
 )  # fmt: skip
 def test_a_moved_step_says_why(text: str, zone: str, rule: OnChange, after: str, why: str) -> None:
     says(parse_steps(text, zone, rule), at(after), why)
+
+
+def test_a_moved_tick_within_bounds_says_why_too() -> None:
+    bounds = Bounds(starts_at=at("2024-03-31T00:00:00"))
+    says(within(parse_cron("30 2 * * *", BERLIN, FIRST), bounds), FIRST, SKIPPED)
 
 
 def says(schedule: Schedule, after: Instant, why: str) -> None:

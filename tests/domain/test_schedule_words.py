@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kala_es.domain.bounds import Bounds
 from kala_es.domain.cron import is_cron
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import JobId
@@ -143,6 +144,13 @@ def test_what_is_done_about_clock_changes_changes_no_words() -> None:
         name="n", schedule=f"R/{START}/P1D", timezone="Europe/Berlin", ticks=TickPolicy(dst_gap="skip", dst_fold="both")
     )
     assert explain(spec, NOW, JOB).words == "every day from 2099-01-01 01:00:00, Europe/Berlin"
+
+
+def test_bounds_are_said_after_all() -> None:
+    bounds = Bounds(starts_at=at("2030-01-01T00:00:00"), expires_at=at("2031-01-01T12:00:00"))
+    found = explain(JobSpec(name="n", schedule="@daily | @hourly", bounds=bounds), NOW, JOB)
+    assert found.words.endswith("; not before 2030-01-01 00:00:00, UTC; not after 2031-01-01 12:00:00, UTC")
+    assert explain(JobSpec(name="n", schedule="@daily", bounds=bounds), NOW, JOB).kind == "cron"
 
 
 def test_a_child_comes_after_its_parents() -> None:

@@ -104,6 +104,12 @@ async def test_a_job_that_is_refused_says_the_column_too():
             assert "must be one of" in answer.json()["error"]
 
 
+async def test_one_of_many_that_is_refused_says_the_column_too():
+    async with serving() as site:
+        answer = await site.http.post(f"{API}/job/bulk/", json=[draft(), draft(schedule="0 25 * * *")])
+        assert (answer.status_code, answer.json()["field"], answer.json()["column"]) == (400, "[1].schedule", 3)
+
+
 async def test_an_array_of_schedules_is_one_text():
     async with serving() as site:
         await site.create("j", schedule=["0 9 * * *", "R0/2099-01-01T00:00:00Z/"])
