@@ -147,6 +147,9 @@ MAX_SCHEDULE_CHARS: Final = 1_000
 """Of a schedule's or a duration's text; bounds what is kept of parsed ones."""
 MIN_INTERVAL_SECONDS: Final = 0.1
 """A schedule whose ticks are closer is refused (400)."""
+MAX_SCHEDULES_A_JOB: Final = 8
+MIN_INTERVAL_BESIDE_SECONDS: Final = 300
+"""Of a job's schedules on different clocks, those beside the fastest have ticks so far apart, on average of a year."""
 MAX_RUNS_IN_FLIGHT: Final = 1_000
 """Runs of one job at a time; a further tick is skipped, a further ask refused (503)."""
 MAX_TIMEOUT_SECONDS: Final = 366 * 24 * 3600

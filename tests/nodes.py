@@ -502,6 +502,10 @@ def check_ticks(node: RunningNode, now: Instant) -> None:
         assert plan.disabled or may_wait or due is None or due > now, f"{job}: {iso(due)} has no answer"
 
 
+def _planned_by(spec: JobSpec) -> tuple[object, ...]:
+    return spec.schedule, spec.timezone, not spec.parents, spec.ticks.dst_gap, spec.ticks.dst_fold
+
+
 class _Plan:
     """The ticks that a job's definition promises, and how far they are answered."""
 
@@ -509,7 +513,7 @@ class _Plan:
         self.disabled = event.disabled
         self._job = event.job
         self._spec = event.spec
-        self._schedule = schedule_of(event.spec, event.at)
+        self._schedule = schedule_of(event.spec, event.at, event.job)
         self._last = Instant(event.at - 1)
         self._skipped: list[Instant] = []
         """The ticks that pauses skipped and nothing made up."""
@@ -527,9 +531,9 @@ class _Plan:
     def update(self, event: e.JobUpdated) -> None:
         """A new schedule begins when the old one has been answered up to now."""
         old, new, self._spec, self.disabled = self._spec, event.spec, event.spec, event.disabled
-        if (old.schedule, old.timezone, not old.parents) != (new.schedule, new.timezone, not new.parents):
+        if _planned_by(old) != _planned_by(new):
             due, self._last = self.next, event.at if self._last == event.at else Instant(event.at - 1)
-            self._schedule = schedule_of(new, Instant(self._last + 1))
+            self._schedule = schedule_of(new, Instant(self._last + 1), event.job)
             self._skipped.clear()
             left = due is not None and due <= event.at and due != self.next
             assert not left, f"the edit of {event.job} left the tick {iso(due or 0)} unanswered"

@@ -262,6 +262,7 @@ def test_an_answer_that_is_not_described_is_noticed() -> None:
     text = pages(*API_PAGES)
     assert list(answer_faults(text.replace("416", "417").replace("`count`", "`number`"))) == [
         "GET /api/v1/job/{id}/next/: count is not described",
+        "GET /api/v1/schedule/: count is not described",
         "GET /api/v1/job/{id}/executions/{run}/output/: 416 is not described",
     ]
 

@@ -5,7 +5,8 @@ note.
 
 - `@every` has a phase there, which `next` tells; here it becomes part of the schedule, so that it goes on where it was.
 - A wall clock without a `timezone` is UTC's here; there it is the server's own, for `@daily` and its like in any case.
-- Cron texts are handed on as they are: whether they can be followed is the server's to say.
+- Cron texts are handed on as they are: whether they can be followed is the server's to say. A job's name there is its
+  id here, so a plain `~` stays at the same time.
 """
 
 import re
@@ -22,6 +23,7 @@ from kala_es.domain.ids import SECOND, Instant
 
 _ANCHOR: Final = Instant(1_577_836_800 * SECOND)
 """2020-01-01T00:00:00Z, from which the phase of an interval is counted."""
+_CHOICE_OF_ITS_OWN: Final = re.compile(r"~[^\s,]|[^\s,]~")
 _EVERY: Final = re.compile(r"@every\s+(.*)", re.DOTALL)
 _NOTES: Final[Mapping[str, str]] = {
     "tags": "only a server that has them carries the job out; name them by --tag",
@@ -87,6 +89,8 @@ def _schedule(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:
     if text.startswith("@"):
         coming.note(name, "schedule", f"{text} is at UTC here; there it was at the server's own zone")
         return {"schedule": text, "timezone": ""}
+    if _CHOICE_OF_ITS_OWN.search(text):
+        coming.note(name, "schedule", "there ~ is one number wherever it stands; here a~b lies between, ~/15 spreads")
     if not zone:
         coming.note(name, "schedule", "is at UTC here; there it was at the server's own zone")
     return {"schedule": text, "timezone": zone}

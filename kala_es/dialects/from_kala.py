@@ -14,7 +14,7 @@ from kala_es.dialects.coming import Coming
 from kala_es.dialects.go_json import Malformed, instant_text
 from kala_es.dialects.kala_declared import without_children
 from kala_es.domain.errors import Invalid
-from kala_es.domain.ids import SECOND, Instant
+from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.plan import schedule_of
 
 KEYS: Final = frozenset(
@@ -100,9 +100,9 @@ def _job(coming: Coming, declared: dict[str, Any], fields: Mapping[str, Any], *,
     if draft.spec.parents:
         return job
     there = go_json.time(fields.get("next_run_at") or go_json.NEVER, "next_run_at")
-    plan = schedule_of(draft.spec, now) if draft.spec.schedule else None
-    here = plan.next_after(now) if plan else None
     name = str(fields["id"])
+    plan = schedule_of(draft.spec, now, JobId(name)) if draft.spec.schedule else None
+    here = plan.next_after(now) if plan else None
     if fields.get("is_done"):
         if here is not None and not draft.disabled:
             job["disabled"] = True

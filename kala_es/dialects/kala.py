@@ -116,7 +116,7 @@ _JOB: Final = struct(
     ("dependent_jobs", "dependents", go_json.texts),
     ("parent_jobs", "parents", go_json.texts),
     ("on_failure_job", "on_failure_job", go_json.text),
-    ("schedule", "schedule", go_json.text),
+    ("schedule", "schedule", kala_ticks.read_schedule),
     ("retries", "retries", go_json.unsigned),
     ("epsilon", "epsilon", go_json.text),
     ("next_run_at", _CHECKED_ONLY, go_json.time),
@@ -363,14 +363,16 @@ def error_json(error: Exception, *, initializing: bool = False) -> bytes:
 
     Then a refusal by the rules begins as the original's does; one of bad JSON or types does not, there as here.
     """
-    field, reason = "", "an error of the server's own; its log has the details"
+    said: dict[str, Any] = {}
+    reason = "an error of the server's own; its log has the details"
     if isinstance(error, errors.Refusal):
         reason = error.reason
     elif isinstance(error, errors.ActorCrashed):
         reason = f"the job met a bug and was read from the log again: {error}"
     if isinstance(error, Invalid) and error.field:
         field = error.field.replace("template_delimiters", "TemplateDelimiters")  # the domain's name, and the key
-        reason = f"{field}: {reason}"
+        reason, said = f"{field}: {reason}", {"field": field}
+        said |= {} if error.column is None else {"column": error.column}
     if initializing and status_of(error) == 400 and not isinstance(error, Malformed):
         reason = f"{INIT_PREFIX}: {reason}"
-    return dumps({"error": reason, "field": field} if field else {"error": reason})
+    return dumps({"error": reason, **said})

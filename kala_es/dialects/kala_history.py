@@ -51,12 +51,13 @@ def _change(change: Change) -> dict[str, Any]:
 
 class Known(NamedTuple):
     """What is known around a tick: the definition that held, why it has no answer if it has none, the change that
-    brought its answer about, its runs."""
+    brought its answer about, its runs, and why it is at another moment than usual."""
 
     draft: JobDraft | None
     lack: tuple[Lack, str] | None
     change: Change | None
     chain: Sequence[Link]
+    moved: str = ""
 
 
 def why_tick_json(tick: Instant, found: TickOutcome | None, known: Known) -> bytes:
@@ -75,6 +76,7 @@ def why_tick_json(tick: Instant, found: TickOutcome | None, known: Known) -> byt
             "timezone": draft.spec.timezone if draft else None,
             "change": _change(known.change) if known.change else None,
             "chain": [_link(link) for link in known.chain],
+            **({"moved": known.moved} if known.moved else {}),
         }
     )
 

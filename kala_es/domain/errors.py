@@ -22,11 +22,13 @@ class Refusal(Exception):
 
 
 class Invalid(Refusal):
-    """`field` (a domain field's name, "" for the whole) is wrong for `reason`."""
+    """`field` (a domain field's name, "" for the whole) is wrong for `reason`, from its character `column` on (the
+    first is 1) if that is known."""
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, column: int | None = None) -> None:
         super().__init__(reason)
         self.field = field
+        self.column = column
 
 
 class NotFound(Refusal):

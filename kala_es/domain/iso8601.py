@@ -86,27 +86,27 @@ class Repeating:
 
     def next_after(self, moment: Instant) -> Instant | None:
         """The first tick later than `moment`, or None when there is none."""
-        index = self._passed(moment)
-        return self._tick(index) if index < self.count else None
+        index = self.passed(moment)
+        return self.tick(index) if index < self.count else None
 
     def walk(self, moment: Instant) -> Iterator[Instant]:
         """The ticks later than `moment`, one after another, each as `next_after` gives it for less work."""
         last = moment
-        for index in range(self._passed(moment), self.count):
-            tick = self._tick(index)
+        for index in range(self.passed(moment), self.count):
+            tick = self.tick(index)
             if tick > last:
                 yield tick
             last = tick
 
     def between(self, after: Instant, until: Instant) -> Ticks | None:
         """The ticks t with after < t <= until, or None; never walks them one by one."""
-        begin, end = self._passed(after), self._passed(until)
+        begin, end = self.passed(after), self.passed(until)
         if begin >= end:
             return None
         twice = sum(begin <= step < end for step in self.doubled)
-        return Ticks(first=self._tick(begin), last=self._tick(end - 1), count=end - begin - twice)
+        return Ticks(first=self.tick(begin), last=self.tick(end - 1), count=end - begin - twice)
 
-    def _passed(self, moment: Instant) -> int:
+    def passed(self, moment: Instant) -> int:
         """How many steps are due at `moment` or before."""
         past = moment - self.start
         if past < 0:
@@ -116,17 +116,22 @@ class Repeating:
         # The mean length leaves only a few candidates; the search looks at the logarithm of those.
         high = min((past + self.slack) // self.length + 1, self.count)
         low = min(max((past - self.slack) // self.length, 1), high)
-        return low + bisect_right(range(low, high), moment, key=self._tick)
+        return low + bisect_right(range(low, high), moment, key=self.tick)
 
-    def _tick(self, step: int) -> Instant:
+    def tick(self, step: int) -> Instant:
+        """The moment of a step."""
         if not self.slack or step == 0:  # step 0 not from the wall clock, which forgets which of two equal times it was
             return Instant(self.start + step * self.length)
         try:
-            wall = _moved(self.wall, step * self.interval.months, step * self.interval.days)
+            wall = self.wall_at(step)
         except (OverflowError, ValueError):
             return _BEYOND
         utc = _utc(wall, self.zone) if self.zone else _micros(wall) - self.offset
         return Instant(min(utc + step * self.interval.rest, _BEYOND))
+
+    def wall_at(self, step: int) -> datetime:
+        """What the wall clock is to show at a step, before its hours, minutes and seconds are added."""
+        return _moved(self.wall, step * self.interval.months, step * self.interval.days)
 
 
 @lru_cache(maxsize=4096)
@@ -150,7 +155,7 @@ def parse_schedule(text: str, timezone: str) -> Repeating:
     ticks = Repeating(
         start=start, count=count, interval=interval, length=length, slack=slack, wall=wall, zone=zone, offset=offset
     )
-    return replace(ticks, count=ticks._passed(Instant(_LAST)), doubled=_doubled(ticks))
+    return replace(ticks, count=ticks.passed(Instant(_LAST)), doubled=_doubled(ticks))
 
 
 def parse_duration(text: str, field: str) -> Micros:
@@ -315,7 +320,7 @@ def _doubled(ticks: Repeating) -> tuple[int, ...]:
         if _ahead(middle.replace(year=year + 1)) - _ahead(middle) > _DAY * 5 // 6:
             first = max((middle.replace(tzinfo=None) - ticks.wall).days, 0)
             nearby = range(first, min(first + 367, ticks.count - 1))
-            steps += [step for step in nearby if ticks._tick(step) == ticks._tick(step + 1)]
+            steps += [step for step in nearby if ticks.tick(step) == ticks.tick(step + 1)]
     return tuple(steps)
 
 

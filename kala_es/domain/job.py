@@ -19,7 +19,7 @@ from kala_es.domain.ids import Instant, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, Run
 from kala_es.domain.plan import check, check_start, schedule_of
 from kala_es.domain.retry import may_retry, retry_at
-from kala_es.domain.tick_policy import Pause
+from kala_es.domain.tick_policy import Pause, on_change_of
 from kala_es.domain.values import replace
 from kala_es.domain.waiting import begin_due, give_all_up, give_up
 
@@ -87,9 +87,9 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
         update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
         update = replace(update, server_paused=command.server_paused, begun=command.answered is not None)
         return _update(job, replace(update, pause=command.pause))
-    check(command.spec)
+    check(command.spec, command.job)
     if command.answered is None:
-        check_start(command.spec, command.at)
+        check_start(command.spec, command.at, command.job)
     return (
         e.JobCreated(
             job=command.job,
@@ -104,15 +104,15 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
 
 
 def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
-    check(command.spec)
+    check(command.spec, command.job)
     paused = _paused_by(job, command)
     counters = command.counters or job.counters
     if (command.spec, command.disabled, counters) == (job.spec, job.disabled, job.counters):
         return paused
     edited: tuple[e.JobEvent, ...] = ()
     if replans(job.spec, command.spec):
-        if not command.begun:
-            check_start(command.spec, command.at)
+        if not command.begun and _reschedules(job.spec, command.spec):
+            check_start(command.spec, command.at, command.job)
         edited = _leave_plan(job, command)
     updated = e.JobUpdated(
         job=job.id, at=command.at, spec=command.spec, disabled=command.disabled, counters=command.counters
@@ -138,14 +138,19 @@ def is_paused_so(job: Job, pause: Pause) -> bool:
 
 def _leave_plan(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
     """What is due by the old plan starts nothing; a tick at this very instant is the new plan's, if it has one."""
-    schedule = schedule_of(command.spec, command.at)
+    schedule = schedule_of(command.spec, command.at, job.id)
     before = Instant(command.at - 1)
     own = schedule is not None and schedule.next_after(before) == command.at
     return ticks.miss(job, before if own else command.at, reason="the job was edited", now=command.at)
 
 
 def replans(old: JobSpec, new: JobSpec) -> bool:
-    """Whether an edit sets another schedule, which is then planned anew."""
+    """Whether an edit sets other ticks, which are then planned anew."""
+    return _reschedules(old, new) or on_change_of(old.ticks) != on_change_of(new.ticks)
+
+
+def _reschedules(old: JobSpec, new: JobSpec) -> bool:
+    """Whether an edit sets another schedule, whose start then must not have passed."""
     return _plan(old) != _plan(new)
 
 
@@ -301,7 +306,7 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
 
 def _created(job: Job | None, event: e.JobCreated) -> Job:
     """The runs of a deleted namesake end under the new job's eyes."""
-    schedule = schedule_of(event.spec, event.at)
+    schedule = schedule_of(event.spec, event.at, event.job)
     answered = Instant(event.at - 1) if event.answered is None else event.answered
     return Job(
         id=event.job,
@@ -323,7 +328,7 @@ def _updated(job: Job, event: e.JobUpdated) -> Job:
         return replace(job, spec=event.spec, disabled=event.disabled, owed=owed)
     answered = event.at if job.answered == event.at else Instant(event.at - 1)
     planned = Instant(answered + 1)
-    schedule = schedule_of(event.spec, planned)
+    schedule = schedule_of(event.spec, planned, job.id)
     return replace(
         job,
         spec=event.spec,

@@ -18,20 +18,22 @@ _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _STEP: Final = 3 * DAY_SECONDS
 _EDGE: Final = 2 * DAY_SECONDS
 """No zone is asked nearer than this to the ends of the calendar, which its wall clock would leave. Also further than
-any clock was ever moved, so a stretch knows of the change before it though that lies in the year before."""
+any clock was ever moved, so a stretch knows of the changes before and after it though they lie in another year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """From `begins` to before `ends` the wall clock is `ahead` of UTC; just before it was `before` ahead."""
+    """From `begins` to before `ends` the wall clock is `ahead` of UTC; just before it was `before` ahead, then it is
+    `after` ahead."""
 
     begins: int
     ends: int
     ahead: int
     before: int
+    after: int
 
 
-_ALWAYS: Final = Stretch(begins=FIRST_WALL - _EDGE, ends=END_WALL, ahead=0, before=0)
+_ALWAYS: Final = Stretch(begins=FIRST_WALL - _EDGE, ends=END_WALL, ahead=0, before=0, after=0)
 
 
 def stretches(zone: ZoneInfo | None, low: int, high: int) -> Iterator[tuple[Stretch, int, int]]:
@@ -54,13 +56,17 @@ def _stretch(zone: ZoneInfo, moment: int) -> Stretch:
 
 @lru_cache(maxsize=4096)
 def _stretches_of(zone: ZoneInfo, year: int) -> tuple[Stretch, ...]:
-    """Those of a year, and from shortly before it; what a year's end cuts is two stretches without a change."""
+    """Those of a year, and from shortly before it; what a year's end cuts is two stretches without a change.
+
+    None is cut shortly before a change, so the last may end when the next year has begun.
+    """
     begins = (date(year, 1, 1).toordinal() - _EPOCH_DAY) * DAY_SECONDS
     ends = (date(year, 12, 31).toordinal() + 1 - _EPOCH_DAY) * DAY_SECONDS
-    cuts = [begins - _EDGE, *_changes(zone, begins - _EDGE, ends)]
+    cuts = [begins - _EDGE, *_changes(zone, begins - _EDGE, ends + _EDGE)]
     return tuple(
-        Stretch(begins=cut, ends=after, ahead=_ahead(zone, cut), before=_ahead(zone, cut - 1))
-        for cut, after in zip(cuts, [*cuts[1:], ends], strict=True)
+        Stretch(begins=cut, ends=end, ahead=_ahead(zone, cut), before=_ahead(zone, cut - 1), after=_ahead(zone, end))
+        for cut, end in zip(cuts, [*cuts[1:], ends], strict=True)
+        if cut < ends
     )
 
 

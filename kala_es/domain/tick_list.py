@@ -94,7 +94,7 @@ class TickList:
 
     def _between(self, event: e.TickMissed) -> Iterator[Instant]:
         """The missed ticks that are wanted, one by one."""
-        schedule = schedule_of(self._spec, event.first) if self._spec else None
+        schedule = schedule_of(self._spec, event.first, event.job) if self._spec else None
         tick: Instant | None = max(event.first, self.since)
         if schedule is not None and tick is not None and tick > event.first:
             tick = schedule.next_after(Instant(tick - 1))
@@ -116,7 +116,7 @@ class TickList:
         return [*answered, *self._open(job, now)][: self.most]
 
     def _open(self, job: Job | None, now: Instant) -> Iterator[TickOutcome]:
-        schedule = schedule_of(job.spec, job.planned) if job else None
+        schedule = schedule_of(job.spec, job.planned, job.id) if job else None
         if job is None or schedule is None or job.next_tick is None:
             return
         tick: Instant | None = job.next_tick

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from kala_es import limits
+from kala_es.domain.clock_changes import USUAL, Fold, Gap, OnChange
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, JobId, Micros
 from kala_es.domain.iso8601 import parse_duration
@@ -19,13 +20,18 @@ _ZERO = Micros(0)
 
 
 class TickPolicy(Value, frozen=True):
-    """`catch_up` "" leaves it to `resume_at_next_scheduled_time`: one, or none with it."""
+    """`catch_up` "" leaves it to `resume_at_next_scheduled_time`: one, or none with it.
+
+    `dst_gap` and `dst_fold` say what becomes of times of day that a clock skips or shows twice.
+    """
 
     overlap: Overlap = "allow"
     catch_up: CatchUp = ""
     catch_up_window: str = ""
     jitter: str = ""
     starting_deadline: str = ""
+    dst_gap: Gap = "run-after"
+    dst_fold: Fold = "first"
 
 
 class Covered(Value, frozen=True):
@@ -62,6 +68,12 @@ def offset_of(policy: TickPolicy, job: JobId) -> Micros:
         return _ZERO
     digest = blake2b(job.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return Micros(int.from_bytes(digest, "big") % max(_micros(policy.jitter, "jitter"), 1))
+
+
+def on_change_of(policy: TickPolicy) -> OnChange:
+    """What is done about its times of day when clocks change."""
+    gap, fold = policy.dst_gap, policy.dst_fold
+    return USUAL if (gap, fold) == USUAL else OnChange(gap, fold)
 
 
 def window_of(policy: TickPolicy) -> Micros | None:

@@ -75,7 +75,7 @@ def answer(
 def _backlog(job: Job, at: Instant, gap: MissReason | None) -> _Backlog | None:
     if job.disabled or (job.owed is None and job.next_tick is None):
         return None
-    schedule, offset = schedule_of(job.spec, job.planned), offset_of(job.spec.ticks, job.id)
+    schedule, offset = schedule_of(job.spec, job.planned, job.id), offset_of(job.spec.ticks, job.id)
     after = job.answered if job.owed is None else Instant(job.owed - 1)
     due = schedule.between(after, Instant(at - offset)) if schedule else None
     if schedule is None or due is None:
@@ -178,7 +178,7 @@ def miss(
     job: Job, until: Instant, *, reason: MissReason, made_up: Instant | None = None, now: Instant
 ) -> tuple[e.JobEvent, ...]:
     """The unanswered ticks up to `until` start nothing."""
-    schedule = schedule_of(job.spec, job.planned)
+    schedule = schedule_of(job.spec, job.planned, job.id)
     ticks = schedule.between(job.answered, until) if schedule else None
     return _missed(job, ticks, reason=reason, made_up=made_up, now=now) if ticks else ()
 
@@ -209,7 +209,7 @@ def _settled(job: Job, tick: Instant) -> Job:
     """All ticks up to this one have their last answer."""
     if tick <= job.answered and job.owed is None:
         return job
-    schedule = schedule_of(job.spec, job.planned)
+    schedule = schedule_of(job.spec, job.planned, job.id)
     following = schedule.next_after(tick) if schedule else None
     if tick > job.answered:
         return replace(job, answered=tick, next_tick=following, owed=None)
@@ -219,7 +219,7 @@ def _settled(job: Job, tick: Instant) -> Job:
 
 def _held(job: Job, first: Instant, last: Instant) -> Job:
     """A job that makes nothing up owes nothing, but for its very last tick: else it might never run."""
-    schedule = schedule_of(job.spec, job.planned)
+    schedule = schedule_of(job.spec, job.planned, job.id)
     following = schedule.next_after(last) if schedule else None
     owed = job.owed
     if owed is None and catch_up_of(job.spec) != "none":

@@ -30,7 +30,8 @@ def lack_of(tick: Instant, held: Plan, kept_since: Instant) -> tuple[Lack, str]:
     """Why there is no answer, and a sentence. Answers to ticks up to `kept_since` may have been erased."""
     if held.draft is None:
         return "no tick", "there was no such job then"
-    schedule = schedule_of(held.draft.spec, held.planned)
+    assert held.draft.id is not None
+    schedule = schedule_of(held.draft.spec, held.planned, held.draft.id)
     if schedule is None:
         return "no tick", "a job with parents has no ticks of its own"
     if schedule.next_after(Instant(tick - 1)) != tick:

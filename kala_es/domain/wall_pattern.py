@@ -41,11 +41,21 @@ class Days(NamedTuple):
         return bool(self.months >> month & 1 and (one or other if self.either else one and other))
 
 
+class AllDays(NamedTuple):
+    """The days that match each one of several."""
+
+    each: tuple[Days, ...]
+
+    def matches(self, month: int, number: int, weekday: int) -> bool:
+        """Whether such a day is one of them."""
+        return all(days.matches(month, number, weekday) for days in self.each)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WallPattern:
     """The times whose day is one of `days`, and whose hour, minute and second each is one of those (rising)."""
 
-    days: Days
+    days: Days | AllDays
     hours: tuple[int, ...]
     minutes: tuple[int, ...]
     seconds: tuple[int, ...]
@@ -113,7 +123,7 @@ class WallPattern:
 
 
 @lru_cache(maxsize=1024)
-def _days_of(days: Days, year: int) -> Sequence[int]:
+def _days_of(days: Days | AllDays, year: int) -> Sequence[int]:
     """The matching days of a year, counted from 1970-01-01, which is 0."""
     if year > _LAST_YEAR:
         return ()
@@ -123,7 +133,7 @@ def _days_of(days: Days, year: int) -> Sequence[int]:
 
 
 @lru_cache(maxsize=1024)
-def _days_in(days: Days, leap: bool, weekday: int) -> tuple[int, ...]:
+def _days_in(days: Days | AllDays, leap: bool, weekday: int) -> tuple[int, ...]:
     """The same, counted from its first of January, for a year of this length that begins on this weekday."""
     year, since, found = 2000 if leap else 2001, 0, []
     for month in range(1, 13):

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from kala_es.dialects.go_json import dumps, instant_text
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId
-from kala_es.domain.iso8601 import Repeating
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.plan import check, schedule_of
-from kala_es.domain.schedule import Schedule
+from kala_es.domain.several import walk
 from kala_es.domain.tick_policy import Pause, offset_of
 
 Range = tuple[Instant, Instant]
@@ -35,7 +34,7 @@ def as_new(draft: JobDraft, start: Instant) -> Job:
     """The job that a draft would be, created at `start`; its schedule may have begun before. Raises Invalid."""
     assert draft.id is not None
     try:
-        check(draft.spec)
+        check(draft.spec, draft.id)
     except Invalid as error:
         raise Invalid(f"jobs.{draft.id}.{error.field}".rstrip("."), error.reason) from None
     answered = Instant(start - 1)
@@ -56,27 +55,17 @@ def coming(jobs: Iterable[Job], within: Range, server_pause: Pause | None = None
 
 
 def _of(job: Job, within: Range, server_pause: Pause | None) -> Iterator[Coming]:
-    schedule = schedule_of(job.spec, job.planned)
+    schedule = schedule_of(job.spec, job.planned, job.id)
     if schedule is None or job.deleted:
         return
     offset, name, pauses = offset_of(job.spec.ticks, job.id), job.spec.name, (job.pause, server_pause)
     always = "disabled" if job.disabled else ""
     may_be_paused = not always and any(pauses)
-    for tick in _walk(schedule, Instant(within[0] - offset - 1)):
+    for tick in walk(schedule, Instant(within[0] - offset - 1)):
         due = Instant(tick + offset)
         if due >= within[1]:
             return
         yield Coming(due, job.id, tick, name, "paused" if may_be_paused and _is_paused(pauses, tick) else always)
-
-
-def _walk(schedule: Schedule, moment: Instant) -> Iterator[Instant]:
-    """The ticks after a moment."""
-    if isinstance(schedule, Repeating):
-        yield from schedule.walk(moment)
-        return
-    while (tick := schedule.next_after(moment)) is not None:
-        yield tick
-        moment = tick
 
 
 def _is_paused(pauses: Iterable[Pause | None], tick: Instant) -> bool:

@@ -215,7 +215,7 @@ class Registry:
                     check_links(command.job, command.spec, (jobs.by_id, jobs.graph))
                 events += self._site.decide(None, command)
             except Invalid as error:
-                raise Invalid(f"[{i}].{error.field}", error.reason) from None
+                raise Invalid(f"[{i}].{error.field}", error.reason, error.column) from None
             if i % 200 == 199:
                 await trio.lowlevel.checkpoint()
         return tuple(events)

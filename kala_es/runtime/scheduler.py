@@ -133,7 +133,7 @@ class Scheduler:
             try:
                 await self._admit(draft.id, draft.spec)
             except Invalid as error:
-                raise Invalid(f"[{i}].{error.field}", error.reason) from None
+                raise Invalid(f"[{i}].{error.field}", error.reason, error.column) from None
             commands.append(
                 c.CreateJob(job=draft.id, at=now, spec=draft.spec, disabled=draft.disabled, counters=draft.counters)
             )
@@ -336,7 +336,7 @@ class Scheduler:
     def next_ticks(self, job: JobId, count: int) -> list[Instant]:
         """The job's next ticks, at most `count`. Raises NotFound."""
         state = self.job(job)
-        schedule = schedule_of(state.spec, state.planned)
+        schedule = schedule_of(state.spec, state.planned, state.id)
         ticks: list[Instant] = []
         tick = state.next_tick
         while schedule and tick is not None and len(ticks) < count:

@@ -10,6 +10,8 @@ from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
+from kala_es.domain.moved import moved
+from kala_es.domain.plan import schedule_of
 from kala_es.domain.tick_list import TickOutcome
 from kala_es.domain.unanswered import Plan, lack_of, plan_after
 from kala_es.domain.values import pack, replace
@@ -73,6 +75,7 @@ async def _explain_tick(tick: Instant, request: Request, site: Site) -> Response
         lack=None if found else lack_of(tick, held, scheduler.folds.history.of(job).last or Instant(0)),
         change=await _reason_of(found[0], job, site) if found else None,
         chain=await _with_retries(scheduler.history.chain(run), site) if run else [],
+        moved=moved(schedule_of(held.draft.spec, held.planned, job), tick) if found and held.draft else "",
     )
     return answer_json(kala_history.why_tick_json(tick, found[0] if found else None, known))
 

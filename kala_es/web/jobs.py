@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 import trio
 
-from kala_es import limits
 from kala_es.dialects import kala
-from kala_es.dialects.go_json import dumps, instant_text
+from kala_es.dialects.go_json import dumps
 from kala_es.domain.errors import Forbidden, Invalid, NotFound
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId, RunId, run_for_key
@@ -18,12 +17,11 @@ from kala_es.domain.values import replace
 from kala_es.projections.folds import Folds
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
-from kala_es.web.parameters import whole
 from kala_es.web.past import folds_of
+from kala_es.web.schedules import explained_if_asked
 
 API: Final = "/api/v1"
 _PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")
-_USUAL_TICKS: Final = 10
 _IN_A_THREAD_BYTES: Final = 64 * 1024
 """A larger list of jobs is parsed in a thread, so that other requests do not wait for it."""
 
@@ -41,8 +39,8 @@ def job_json(site: Site, job: Job) -> bytes:
     return site.jobs.keep(job.id, (job, after), kala.job_json(job, after))
 
 
-def _wrapped(site: Site, job: Job) -> bytes:
-    return b'{"job":' + job_json(site, job) + b"}"
+def _wrapped(site: Site, job: Job, more: bytes = b"") -> bytes:
+    return b'{"job":' + job_json(site, job) + more + b"}"
 
 
 def past_json(folds: Folds, job: Job) -> bytes:
@@ -54,8 +52,9 @@ async def create_job(request: Request, site: Site) -> Response:
     """POST /job/."""
     draft = kala.parse_job(request.body, default_owner=site.edge.default_owner)
     job = draft.id or site.scheduler.new_job_id(request.key)
-    granted = answer_json(kala.id_json(job), 201)
-    await site.scheduler.create(replace(draft, id=job), request.origin(granted))
+    draft = replace(draft, id=job)
+    granted = answer_json(kala.id_json(job)[:-1] + explained_if_asked(request, site, draft) + b"}", 201)
+    await site.scheduler.create(draft, request.origin(granted))
     return granted
 
 
@@ -90,9 +89,10 @@ async def get_job(request: Request, site: Site) -> Response:
 async def replace_job(request: Request, site: Site) -> Response:
     """PUT /job/{id}/. The path's id counts, and the job is looked for before the body is looked at."""
     job = site.scheduler.job(_job(request)).id
-    draft = kala.parse_job(request.body)
-    await site.scheduler.update(replace(draft, id=job), request.origin())
-    return answer_json(_wrapped(site, site.scheduler.job(job)))
+    draft = replace(kala.parse_job(request.body), id=job)
+    explained = explained_if_asked(request, site, draft)
+    await site.scheduler.update(draft, request.origin())
+    return answer_json(_wrapped(site, site.scheduler.job(job), explained))
 
 
 async def delete_job(request: Request, site: Site) -> Response:
@@ -167,11 +167,3 @@ def run_path(job: JobId, run: RunId) -> str:
 def _prefers_async(request: Request) -> bool:
     items: Iterable[str] = request.headers.get("prefer", "").lower().split(",")
     return any(item.partition(";")[0].strip() == "respond-async" for item in items)
-
-
-async def get_next(request: Request, site: Site) -> Response:
-    """GET /job/{id}/next/."""
-    count = whole(request, "count", (1, limits.MAX_NEXT_TICKS)) or _USUAL_TICKS
-    job = site.scheduler.job(_job(request))
-    ticks = [instant_text(tick) for tick in site.scheduler.next_ticks(job.id, count)]
-    return answer_json(dumps({"next": ticks, "timezone": job.spec.timezone}))

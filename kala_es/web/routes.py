@@ -21,6 +21,7 @@ from kala_es.web import (
     ticks,
 )
 from kala_es.web.replies import BUSY, DONE, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, NO_RUN, WRONG
+from kala_es.web.schedules import EXPLAIN, NEXT, SCHEDULE
 from kala_es.web.table import Parameter, Reply, Row
 
 API: Final = jobs.API
@@ -57,7 +58,7 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/",
         handler=jobs.create_job,
         summary="Create a job, or replace the one that has its id",
-        parameters=(KEY,),
+        parameters=(KEY, EXPLAIN),
         takes="JobDraft",
         replies=(
             Reply(status=201, about="Created, and durable.", schema="Created"),
@@ -111,6 +112,7 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.replace_job,
         summary="Replace a job's definition; its counters and history stay",
+        parameters=(EXPLAIN,),
         takes="JobDraft",
         replies=(
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
@@ -144,14 +146,7 @@ _OF_JOBS: Final = (
         takes="Anything",
         replies=(DONE, _NOT_REMOTE, NO_JOB, LARGE, *_CHANGE),
     ),
-    Row(
-        method="GET",
-        pattern=f"{API}/job/{{id}}/next/",
-        handler=jobs.get_next,
-        summary="Read when the job is due next",
-        parameters=(Parameter(name="count", kind="integer", about="How many times, 1 to 1000; 10 if not given."),),
-        replies=(Reply(status=200, about="The next times.", schema="Next"), WRONG, NO_JOB),
-    ),
+    NEXT,
     Row(
         method="POST",
         pattern=f"{API}/job/start/{{id}}/",
@@ -347,6 +342,7 @@ _OF_THE_SERVER: Final = (
 ROUTES: Final = (
     *_OF_JOBS,
     declared.APPLY,
+    SCHEDULE,
     *ticks.OF_TICKS,
     *history.OF_HISTORY,
     *_OF_RUNS,

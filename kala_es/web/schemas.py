@@ -3,9 +3,11 @@
 from typing import Any, Final, get_args
 
 from kala_es.domain.changes import CHANGES
+from kala_es.domain.clock_changes import Fold, Gap
 from kala_es.domain.declared import Action
 from kala_es.domain.model import Cause, DependencyPolicy, Outcome
 from kala_es.domain.notify import Occasion
+from kala_es.domain.schedule_words import Kind
 from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
@@ -78,7 +80,10 @@ _ORIGINAL: Final[Schema] = {
     "dependent_jobs": _SOME_IDS,
     "parent_jobs": _SOME_IDS,
     "on_failure_job": _TEXT,
-    "schedule": {**_TEXT, "description": "R[n]/start/interval (ISO 8601) or cron; empty: once, now."},
+    "schedule": {
+        **_TEXT,
+        "description": "R[n]/start/interval (ISO 8601) or cron, or several with | in between; empty: once, now.",
+    },
     "retries": _COUNT,
     "epsilon": {**_TEXT, "description": "An ISO 8601 duration."},
     "next_run_at": _TIME,
@@ -129,6 +134,8 @@ _OURS: Final[Schema] = {
     "catch_up_window": {**_TEXT, "description": "An ISO 8601 duration: how old a tick may be that is made up."},
     "jitter": {**_TEXT, "description": "An ISO 8601 duration over which jobs are spread."},
     "starting_deadline": {**_TEXT, "description": "An ISO 8601 duration after which a tick starts nothing."},
+    "dst_gap": {"enum": [*get_args(Gap)], "description": "A time of day that a clock skips: at the gap's end, or not."},
+    "dst_fold": {"enum": [*get_args(Fold)], "description": "A time of day that comes twice: which of them are due."},
     "keep_runs": {**_COUNT, "description": "Keep the output of so many runs; 0 leaves it to the server."},
     "keep_for": {**_TEXT, "description": "Keep output for this ISO 8601 duration after a run's end."},
     "keep_output_bytes": {**_COUNT, "description": "Keep so many bytes of output in all."},
@@ -148,7 +155,13 @@ _TICK: Final[Schema] = {
     "run": {"type": ["string", "null"]},
     "reason": _TEXT,
     "made_up_by": {"type": ["string", "null"]},
+    "moved": {**_TEXT, "description": "Why it is at another moment than usual, when clocks change."},
 }
+_MOVED: Final[Schema] = _list(_object({"tick": _TIME, "because": _TEXT}))
+_NEXT: Final[Schema] = {"next": _list(_TIME), "timezone": _TEXT, "moved": _MOVED}
+_EXPLAINED: Final[Schema] = {"kind": {"enum": [*get_args(Kind)]}, "words": _TEXT, **_NEXT}
+_ON_REQUEST: Final[Schema] = {"schedule_explained": _object(_EXPLAINED, optional=("moved",))}
+_SCHEDULES: Final[Schema] = {**_ORIGINAL["schedule"], "type": ["string", "array"], "items": _TEXT}
 _FIELDS: Final[Schema] = {
     "type": "object",
     "description": "By name: the value before, and after.",
@@ -273,10 +286,12 @@ _LEGACY_RUN: Final[Schema] = {
     "execution_duration": _NANOSECONDS,
 }
 
+_DRAFT: Final[Schema] = {**_ORIGINAL, "schedule": _SCHEDULES, **_OURS}
+
 SCHEMAS: Final[Schema] = {
     "Job": _object({**_ORIGINAL, **_OURS, "paused": _PAUSE}, optional=(*_OURS, "paused")),
     "JobDraft": {
-        **_object({**_ORIGINAL, **_OURS}, optional=tuple(name for name in {**_ORIGINAL, **_OURS} if name != "name")),
+        **_object(_DRAFT, optional=tuple(name for name in _DRAFT if name != "name")),
         "description": "Keys in any letter case; what is unknown is ignored.",
     },
     "JobDrafts": _list(_ref("JobDraft")),
@@ -314,8 +329,8 @@ SCHEMAS: Final[Schema] = {
         }
     ),
     "Jobs": _object({"jobs": {"type": "object", "additionalProperties": _ref("Job")}}),
-    "WrappedJob": _object({"job": _ref("Job")}),
-    "Created": _object({"id": _TEXT}),
+    "WrappedJob": _object({"job": _ref("Job"), **_ON_REQUEST}, optional=(*_ON_REQUEST,)),
+    "Created": _object({"id": _TEXT, **_ON_REQUEST}, optional=(*_ON_REQUEST,)),
     "CreatedJobs": _object({"ids": _list(_TEXT)}),
     "Run": _object(_RUN),
     "Runs": _object({"job_stats": _list(_ref("Run"))}),
@@ -327,8 +342,9 @@ SCHEMAS: Final[Schema] = {
     "Metrics": {**_TEXT, "description": "Prometheus' text format, version 0.0.4."},
     "Notices": _object({"notices": _list(_object(_NOTICE))}),
     "Compacted": _object({"before_bytes": _COUNT, "after_bytes": _COUNT}),
-    "Next": _object({"next": _list(_TIME), "timezone": _TEXT}),
-    "Ticks": _object({"ticks": _list(_object(_TICK))}),
+    "Next": _object(_NEXT, optional=("moved",)),
+    "Explained": _object({"expr": _TEXT, **_EXPLAINED}, optional=("moved",)),
+    "Ticks": _object({"ticks": _list(_object(_TICK, optional=("moved",)))}),
     "History": _object({"history": _list(_A_CHANGE)}),
     "Why": _object(_WHY, optional=tuple(name for name in _WHY if name not in ("run", "chain"))),
     "Revert": _object({"position": _COUNT}),
@@ -337,7 +353,7 @@ SCHEMAS: Final[Schema] = {
     "ServerPause": _object({"paused": {"anyOf": [_PAUSE, {"type": "null"}]}}),
     "Status": {"type": ["string", "null"], "description": "Success, Failed, Running, Started, or any other word."},
     "Health": _object({"status": _TEXT}),
-    "Error": _object({"error": _TEXT, "field": _TEXT}, optional=("field",)),
+    "Error": _object({"error": _TEXT, "field": _TEXT, "column": _COUNT}, optional=("field", "column")),
     "Stream": {"type": "string", "description": "text/event-stream; the id of an event is its position in the log."},
     "Bytes": {"type": "string", "contentMediaType": "application/octet-stream"},
     "Anything": {},

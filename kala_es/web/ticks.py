@@ -8,6 +8,8 @@ from kala_es.dialects import kala_ticks
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, JobId
+from kala_es.domain.moved import moved
+from kala_es.domain.plan import schedule_of
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
 from kala_es.web.parameters import whole
@@ -61,7 +63,9 @@ async def list_ticks(request: Request, site: Site) -> Response:
     limit = whole(request, "limit", (1, limits.MAX_PAGE)) or _USUAL_TICKS
     ticks = await site.scheduler.ticks(job.id, within=(since, until), most=limit + 1)
     link = (_next_page(request, ticks[limit].tick, until),) if len(ticks) > limit else ()
-    return answer_json(kala_ticks.ticks_json(ticks[:limit]), headers=link)
+    schedule = schedule_of(job.spec, job.planned, job.id)
+    why = {each.tick: moved(schedule, each.tick) for each in ticks[:limit] if each.tick >= job.planned}
+    return answer_json(kala_ticks.ticks_json(ticks[:limit], why), headers=link)
 
 
 def _moment(request: Request, name: str, default: Instant) -> Instant:

@@ -259,6 +259,7 @@ def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], field: str) 
         ({"processors": {"log": {}}}, "processors"),
         ({"schedule": "@daily"}, "schedule"),
         ({"schedule": "0 0 9 * * *"}, "schedule"),
+        ({"schedule": "0 ~/15 * * * *", "timezone": "UTC"}, "schedule"),
         ({"executor_config": {"command": "x", "nonsense": "true"}}, "executor_config.nonsense"),
         ({"executor": "http", "executor_config": {"url": "http://127.0.0.1/"}}, "executor_config.expectCode"),
     ],

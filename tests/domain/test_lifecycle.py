@@ -142,7 +142,7 @@ def test_every_tick_is_answered_once(steps: list[tuple[int, str, int]], resume: 
     for pause, what, kind in steps:
         now = Instant(now + pause * SECOND)
         for event in decide(job, tick_command(job, now, (what, kind))):
-            plan = schedule_of(job.spec, job.planned)
+            plan = schedule_of(job.spec, job.planned, job.id)
             assert plan is not None
             for first, last, count in answers(event):
                 due = plan.between(answered, last)

@@ -127,7 +127,7 @@ def ticks_of(job: Job | None, event: e.JobEvent) -> Iterator[Instant]:
         yield event.tick
     elif isinstance(event, e.TickMissed):
         assert job is not None
-        schedule = schedule_of(job.spec, job.planned)
+        schedule = schedule_of(job.spec, job.planned, job.id)
         tick: Instant | None = event.first
         for _ in range(event.count):
             assert tick is not None
@@ -145,7 +145,7 @@ def test_every_tick_has_one_last_answer(policy: TickPolicy, schedule: str, steps
     world.heed_the_clock()
     job = world.job
     assert job is not None
-    plan = schedule_of(job.spec, job.planned)
+    plan = schedule_of(job.spec, job.planned, job.id)
     due = plan.between(Instant(job.planned - 1), job.answered) if plan else None
     assert (due.count if due else 0) == len(world.answers), "a tick up to `answered` has no answer"
     owed = plan.between(Instant(job.owed - 1), job.answered) if plan and job.owed is not None else None

@@ -440,7 +440,7 @@ def test_a_manual_run_and_a_cancelled_one_leave_the_backlog_alone() -> None:
 )
 def test_a_bad_policy_names_the_field(policy: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refusal:
-        check(replace(SPEC, ticks=TickPolicy(**policy)))
+        check(replace(SPEC, ticks=TickPolicy(**policy)), J)
     assert refusal.value.field == field
 
 

@@ -19,6 +19,7 @@ from trio._core import _run as trio_scheduler
 
 from kala_es.clock import TrioClock
 from kala_es.domain import events as e
+from kala_es.domain.clock_changes import Gap
 from kala_es.domain.commands import Command, CreateJob
 from kala_es.domain.errors import ActorCrashed, Refusal
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId, run_imported
@@ -65,6 +66,8 @@ GRANTED: Final = Answer(status=204)
 NOTIFY: Final = Notify(
     targets=(Target(to="https://a.example", when=OCCASIONS), Target(to="mailto:a@b")), expected_duration="PT20S"
 )
+CRON: Final = ("*/7 * * * * *", "30 * * * * *", "@every 31s", "@manually", "~/20 * * * * *", "0 * * * * * | @every 31s")
+GAPS: Final[Sequence[Gap]] = ("run-after", "run-after", "skip")
 _TALK: Final = tuple((("stdout", "stderr")[i % 2], b"%d" % i) for i in range(5))
 SCRIPTS: Final[dict[str, Any]] = {
     "quick": SUCCEEDS,
@@ -198,7 +201,7 @@ class Walk:
         if chance() < 0.7:
             fields["schedule"] = f"R{times}/{start}/{self.random.choice(('PT7S', 'PT31S', 'PT10M', 'P1D'))}"
         elif chance() < 0.5:
-            fields["schedule"] = self.random.choice(("*/7 * * * * *", "30 * * * * *", "@every 31s", "@manually"))
+            fields["schedule"] = self.random.choice(CRON)
         elders = [elder for elder in self.node.node.folds.jobs.ids() if elder < job]
         if elders and chance() < 0.4:
             fields["parents"] = self.random.sample(elders, min(self.random.choice((1, 1, 2)), len(elders)))
@@ -231,6 +234,7 @@ class Walk:
             catch_up_window=self.random.choice(("", "PT1M")) if catch_up == "all" else "",
             jitter=self.random.choice(("", "", "PT3S")),
             starting_deadline=self.random.choice(("", "", "PT30S")),
+            dst_gap=self.random.choice(GAPS),
         )
 
     async def pause(self) -> None:
