@@ -5,6 +5,7 @@
    place, its id too. One that goes on where the log here ends, by its digest, is added to it.
 3. A log that ends earlier than the one that it is made of is another log, with an id of its own: folds that are left of
    the longer one do not fit it.
+4. A log cannot end before the newest base: facts that this stands for may be erased, and it would not be there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +16,9 @@ from uuid import uuid4
 
 import cbor2
 
-from kala_es import archive, log_tree
+from kala_es import archive, codec, log_tree
 from kala_es.domain.ids import Instant
+from kala_es.domain.trimming import BaseTaken
 from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
@@ -28,6 +30,7 @@ from kala_es.replay.times import Search
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
+_BASE: Final = BaseTaken.__name__
 
 
 class Unfit(LogError):
@@ -96,6 +99,7 @@ def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobod
         last = _place(moment, end.time, tell) if end.position is None else end.position
         if last > moment.position:
             raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
+        _check_base(moment, last)
         tree = log_tree.Span()
         with build(into) as building:
             for batch, value in _up_to(moment, last):
@@ -114,6 +118,21 @@ def _place(moment: Moment, time: Instant, tell: Tell) -> int:
             break
         tell(batch.last, moment.position)
     return search.place.position
+
+
+def _check_base(moment: Moment, end: int) -> None:
+    newest = None
+    for batch, value in moment.batches(end):
+        if _BASE.encode() in value:
+            bases = [record for record in batch.after(end, len(batch.rows)) if record.type == _BASE]
+            newest = bases[-1] if bases else newest
+    if newest is not None:
+        base = codec.decode(newest)
+        assert isinstance(base, BaseTaken)
+        raise LogError(
+            f"Facts up to position {base.base} were erased by retention: "
+            f"the first position that a log can be restored to is {newest.position}."
+        )
 
 
 def _up_to(moment: Moment, position: int) -> Iterator[tuple[Batch, bytes]]:
