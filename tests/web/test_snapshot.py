@@ -86,6 +86,17 @@ async def test_what_becomes_of_jobs_that_are_there_is_for_the_client_to_say(tmp_
         assert (job["command"], job["disabled"]) == ("true", True)
 
 
+async def test_a_job_that_is_left_as_it_is_counts_as_it_is(tmp_path):
+    starts = JobSpec(name="b", command="true", schedule=FAR, dependents=(JobId("a"),))
+    content = await archive_of(tmp_path, (made("a"), e.JobCreated(job=JobId("b"), at=Instant(5), spec=starts)))
+    async with serving() as site:
+        await site.create("a", "mine", dependent_jobs=["b"])
+        answer = await site.http.post(f"{API}/snapshot/?on_conflict=skip", content=content)
+        assert (answer.status_code, answer.json().get("field")) == (400, "jobs.b.dependent_jobs"), answer.text
+        assert "would start itself again, through 'a'" in answer.json()["error"]
+        assert (await site.http.get(f"{API}/job/b/")).status_code == 404
+
+
 async def test_what_is_no_whole_archive_is_refused_with_the_byte(tmp_path):
     content = await archive_of(tmp_path, LOG)
     async with serving() as site:
