@@ -34,7 +34,7 @@ _BASE: Final = BaseTaken.__name__
 
 
 class Unfit(LogError):
-    """This archive does not fit the log that is here."""
+    """It does not fit what is here."""
 
 
 def import_into(file: archive.Source, directory: Path) -> archive.End:
@@ -42,6 +42,8 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
     parts = archive.check(file)
     header, before = next(parts)
     assert isinstance(header, archive.Header)
+    if not data_file(directory).exists():
+        _check_unused(directory)
     with build(directory) as building, ExitStack() as reading:
         if data_file(directory).exists():
             here = reading.enter_context(open_moment(directory))
@@ -50,8 +52,8 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
                 building.put(batch.first, value)
         elif header.after:
             raise Unfit(f"The archive goes on after position {header.after}; there is no log in {directory}.")
-        elif not _is_unused(directory):
-            raise Unfit(f"{directory} is not empty, and has no log.")
+        else:
+            _check_unused(directory)
         end, tree = _take(parts, building)
         building.finish(header.log, tree)
     return end
@@ -83,8 +85,12 @@ def _check_fit(header: archive.Header, before: log_tree.Span, here: Moment) -> N
         raise Unfit("The archive is of another log with the same beginning.")
 
 
-def _is_unused(directory: Path) -> bool:
-    return {path.name for path in directory.iterdir()} <= _OURS
+def _check_unused(directory: Path) -> None:
+    """Raise Unfit when something is there. Asked twice: before anything is made there, and when it is held."""
+    if data_file(directory).exists():
+        raise Unfit(f"{directory} is not empty: there is a log.")
+    if directory.exists() and not {path.name for path in directory.iterdir()} <= _OURS:
+        raise Unfit(f"{directory} is not empty, and has no log.")
 
 
 def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobody) -> tuple[int, bytes]:
@@ -93,8 +99,7 @@ def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobod
     Gives its last position and its digest, which is that of the source there. `tell` is told the position as far as is
     read, twice if the moment is a time. Raises LogError.
     """
-    if into.exists() and not _is_unused(into):
-        raise LogError(f"{into} is not empty.")
+    _check_unused(into)
     with open_moment(source) as moment:
         last = _place(moment, end.time, tell) if end.position is None else end.position
         if last > moment.position:
@@ -102,6 +107,7 @@ def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobod
         _check_base(moment, last)
         tree = log_tree.Span()
         with build(into) as building:
+            _check_unused(into)
             for batch, value in _up_to(moment, last):
                 batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))

@@ -1,6 +1,7 @@
 """A log that is restored knows what its source knew, or is refused, whatever retention has erased since."""
 
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from kala_es.event_logs.check import data_file
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
+from kala_es.replay.exporting import export
 from kala_es.replay.moments import Moment
-from kala_es.runtime.rebuilding import restore
+from kala_es.runtime.rebuilding import Unfit, import_into, restore
 from kala_es.runtime.recovery import replay
 from tests.replay.logs import opened
 
@@ -73,3 +75,30 @@ async def test_from_the_newest_base_on_a_restored_log_knows_what_its_source_knew
     assert restore(tmp_path / "source", tmp_path / "copy", Moment(position=TAKEN))[0] == TAKEN
     assert before.counters.finished_runs == RUNS
     assert await known(tmp_path / "copy") == before
+
+
+async def test_a_log_is_never_replaced_by_a_restored_one(tmp_path: Path) -> None:
+    """Not even one that is all that a directory has: a copy of `log/` alone."""
+    await swept(tmp_path / "source")
+    copy = data_file(tmp_path / "copy")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(data_file(tmp_path / "source").read_bytes())
+    before = copy.read_bytes()
+    for source in (tmp_path / "source", tmp_path / "copy"):
+        with pytest.raises(LogError, match="copy is not empty: there is a log"):
+            restore(source, tmp_path / "copy", Moment(position=TAKEN))
+    assert copy.read_bytes() == before
+
+
+async def test_a_directory_of_others_is_left_as_it_is(tmp_path: Path) -> None:
+    await swept(tmp_path / "source")
+    content = bytearray()
+    export(tmp_path / "source", content.extend)
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "letter").touch()
+    with pytest.raises(Unfit, match="is not empty, and has no log"):
+        import_into(BytesIO(content), strange)
+    with pytest.raises(Unfit, match="is not empty, and has no log"):
+        restore(tmp_path / "source", strange, Moment(position=TAKEN))
+    assert [path.name for path in strange.iterdir()] == ["letter"]
