@@ -16,6 +16,7 @@ import cbor2
 import msgspec
 
 from kala_es import log_tree
+from kala_es.event_log import LogError
 from kala_es.limits import MAX_ARCHIVE_PART_BYTES
 
 MAGIC: Final = "kala-es archive"
@@ -35,6 +36,8 @@ Item = bytes | Hole
 
 _FRAME: Final = 5 + len(_DIGEST) + log_tree.DIGEST_BYTES
 """What a part takes beside its content."""
+_BLOCK_HEAD: Final = 32
+"""What a block takes at most beside what is compressed."""
 _FIELDS: Final = ({str}, {str}, {int}, {int}, {str}, {bytes})
 """Of a record: stream, type, version, time, principal, body."""
 
@@ -52,6 +55,10 @@ class ArchiveRefused(Exception):
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"byte {offset}: {reason}")
         self.offset = offset
+
+
+class TooLarge(LogError):
+    """Records that no archive may have."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,8 +106,16 @@ class Writer:
         return self._framed([MAGIC, VERSION, header.log, header.after, header.tree, header.at, header.output])
 
     def block(self, block: Block) -> bytes:
-        """The bytes of a block."""
-        return self._framed([block.first, block.last, zlib.compress(cbor2.dumps(list(block.items)), _LEVEL)])
+        """The bytes of a block. Raises TooLarge: nothing is written that is not read."""
+        content = cbor2.dumps(list(block.items))
+        squeezed = zlib.compress(content, _LEVEL)
+        size = max(len(content), len(squeezed) + _BLOCK_HEAD)
+        if size > MAX_ARCHIVE_PART_BYTES:
+            raise TooLarge(
+                f"The records from position {block.first} to {block.last} take {size} bytes; "
+                f"a part of an archive may have {MAX_ARCHIVE_PART_BYTES}."
+            )
+        return self._framed([block.first, block.last, squeezed])
 
     def end(self, end: End) -> bytes:
         """The last bytes."""

@@ -66,6 +66,8 @@ MAX_CAUSES: Final = 1_000
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""
+MAX_RECEIPT_BYTES: Final = 8 * 1024 * 1024
+"""A longer answer is not kept: of a plan its counts are, else the request with a key is refused (422)."""
 
 # Actors and the log
 MAX_MAILBOX: Final = 1_000
@@ -108,6 +110,8 @@ FORGET_RUNS: Final = 50
 """Runs of a job that are forgotten together, in one commit."""
 MAX_KEPT: Final = 1 << 40
 """Runs, seconds and bytes that a retention may name."""
+BASE_PART_BYTES: Final = 1024 * 1024
+"""So much of a base is in one record."""
 BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
@@ -128,8 +132,9 @@ MAX_MOMENTS: Final = 2
 # Archives
 ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
 """A block of an archive is full when its records take so much, before they are compressed."""
-MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
-"""A part of an archive that takes more, compressed or not, is refused."""
+MAX_ARCHIVE_PART_BYTES: Final = MAX_BULK_BODY_BYTES + 1024 * 1024
+"""A part of an archive that takes more, compressed or not, is neither written nor read. A job that is as large as a
+request allows fits."""
 MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
 """An archive that is sent to a server; a larger one is refused (413)."""
 MAX_EXPORTS: Final = 2

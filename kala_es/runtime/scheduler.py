@@ -35,6 +35,7 @@ from kala_es.runtime.archives import Archives
 from kala_es.runtime.asking import Answer as Answer
 from kala_es.runtime.asking import Key as Key
 from kala_es.runtime.asking import Origin as Origin
+from kala_es.runtime.asking import receipt_of
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
@@ -289,16 +290,7 @@ class Scheduler:
     # Idempotency
 
     def _receipt(self, origin: Origin) -> RequestAnswered | None:
-        if origin.key is None or origin.answer is None:
-            return None
-        return RequestAnswered(
-            at=self.clock.now(),
-            key=origin.key.key,
-            fingerprint=origin.key.fingerprint,
-            status=origin.answer.status,
-            headers=origin.answer.headers,
-            body=origin.answer.body,
-        )
+        return receipt_of(origin, self.clock.now())
 
     def answered(self, key: Key) -> Answer | None:
         """The first answer to this key. Raises Invalid when the key was used for another request."""
