@@ -135,10 +135,16 @@ ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
 MAX_ARCHIVE_PART_BYTES: Final = MAX_BULK_BODY_BYTES + 1024 * 1024
 """A part of an archive that takes more, compressed or not, is neither written nor read. A job that is as large as a
 request allows fits."""
+MAX_ARCHIVE_VALUES: Final = 4_000_000
+"""CBOR values in a part of an archive: one that has more, however small, would take much memory, and is refused."""
 MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
 """An archive that is sent to a server; a larger one is refused (413)."""
 MAX_EXPORTS: Final = 2
 """Archives that a server makes at a time; a further one is refused (503)."""
+MAX_IMPORTS: Final = 2
+"""Archives whose jobs a server reads at a time; likewise."""
+MAX_IMPORT_BYTES: Final = 1024 * 1024 * 1024
+"""The definitions of an archive's jobs, at any moment of its log; one that has more is refused (400)."""
 
 # Jobs
 MAX_JOBS: Final = 1_000_000
