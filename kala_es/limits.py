@@ -127,7 +127,7 @@ MAX_PAST_SNAPSHOTS: Final = 64
 PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
 """The same, in bytes."""
 MAX_MOMENTS: Final = 2
-"""Moments of the past that are folded for requests at a time; a further request is refused."""
+"""Moments of the past that are folded for requests at a time, until they are answered; a further one is refused."""
 
 # Archives
 ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
@@ -140,7 +140,7 @@ MAX_ARCHIVE_VALUES: Final = 4_000_000
 MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
 """An archive that is sent to a server; a larger one is refused (413)."""
 MAX_EXPORTS: Final = 2
-"""Archives that a server makes at a time; a further one is refused (503)."""
+"""Archives that a server makes at a time, until they are sent; a further one is refused (503)."""
 MAX_IMPORTS: Final = 2
 """Archives whose jobs a server reads at a time; likewise."""
 MAX_IMPORT_BYTES: Final = 1024 * 1024 * 1024

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO, Any
+from weakref import finalize
 
 import trio
 
@@ -27,7 +28,8 @@ class Archives:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._made_now = 0
+        self._there = 0
+        """Archives that are made, or were and are not gone yet: each takes its room of the disk."""
         self._read_now = 0
 
     def spool(self) -> IO[bytes]:
@@ -45,20 +47,21 @@ class Archives:
         """
         if self._directory is None:
             raise Forbidden("this server keeps everything in memory; there is no log to export")
-        if self._made_now >= limits.MAX_EXPORTS:
-            raise Overloaded(f"{limits.MAX_EXPORTS} archives are being made already")
-        self._made_now += 1
-        try:
-            with ExitStack() as undo:
-                file = undo.enter_context(self.spool())
-                reserve = str(limits.DISK_RESERVE_BYTES)
-                what = (os.fspath(self._directory), str(after), "all" if output else "none", reserve)
-                _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
-                undo.pop_all()
-            file.seek(0)
-            return file
-        finally:
-            self._made_now -= 1
+        if self._there >= limits.MAX_EXPORTS:
+            raise Overloaded(f"{limits.MAX_EXPORTS} archives are being made, or sent, already")
+        with ExitStack() as undo:
+            file = undo.enter_context(self.spool())
+            self._there += 1
+            finalize(file, self._let_go)
+            reserve = str(limits.DISK_RESERVE_BYTES)
+            what = (os.fspath(self._directory), str(after), "all" if output else "none", reserve)
+            _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
+            undo.pop_all()
+        file.seek(0)
+        return file
+
+    def _let_go(self) -> None:
+        self._there -= 1
 
     async def jobs(self, file: IO[bytes]) -> tuple[JobDraft, ...]:
         """The jobs of an archive. Raises Overloaded, Invalid: this is none, not a whole one, or too much."""
