@@ -10,6 +10,7 @@ from typing import IO
 
 from kala_es import archive
 from kala_es.event_log import LogError
+from kala_es.event_logs.check import sync_names
 from kala_es.verbs.asking import Failed, download
 from kala_es.verbs.looking import as_position
 from kala_es.verbs.progress import Progress, size
@@ -97,6 +98,7 @@ def _write(name: str, produce: Produce) -> archive.End:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        sync_names(path.parent)
     finally:
         with suppress(FileNotFoundError):
             fresh.unlink()
