@@ -168,7 +168,7 @@ MAX_CATCH_UP_RUNS: Final = 1_000
 CATCH_UP_STARTS_PER_SECOND: Final = 200
 """Jobs whose passed ticks are answered, over the whole node; the others wait their turn."""
 MAX_REASON_CHARS: Final = 1_000
-"""Of a pause; a longer one is refused (400)."""
+"""Of a pause or a redaction; a longer one is refused (400)."""
 MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
 """Between an attempt's end and its retry, whatever the back-off makes of it."""
 MAX_RETRY_BACKOFF: Final = 100
