@@ -16,7 +16,8 @@ import cbor2
 import msgspec
 
 from kala_es import log_tree
-from kala_es.limits import MAX_ARCHIVE_PART_BYTES
+from kala_es.event_log import LogError
+from kala_es.limits import MAX_ARCHIVE_PART_BYTES, MAX_ARCHIVE_VALUES
 
 MAGIC: Final = "kala-es archive"
 VERSION: Final = 1
@@ -25,6 +26,8 @@ _CONTENT: Final = 0x5A
 """The head of a CBOR byte string with four bytes of length..."""
 _DIGEST: Final = b"\x58\x20"
 """...and that of one with 32 bytes."""
+_STRINGS: Final = (2, 3)
+"""The kinds of CBOR values whose bytes follow."""
 _LEVEL: Final = 1
 
 Hole = list[Any]
@@ -35,6 +38,8 @@ Item = bytes | Hole
 
 _FRAME: Final = 5 + len(_DIGEST) + log_tree.DIGEST_BYTES
 """What a part takes beside its content."""
+_BLOCK_HEAD: Final = 32
+"""What a block takes at most beside what is compressed."""
 _FIELDS: Final = ({str}, {str}, {int}, {int}, {str}, {bytes})
 """Of a record: stream, type, version, time, principal, body."""
 
@@ -52,6 +57,10 @@ class ArchiveRefused(Exception):
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"byte {offset}: {reason}")
         self.offset = offset
+
+
+class TooLarge(LogError):
+    """Records that no archive may have."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,8 +108,16 @@ class Writer:
         return self._framed([MAGIC, VERSION, header.log, header.after, header.tree, header.at, header.output])
 
     def block(self, block: Block) -> bytes:
-        """The bytes of a block."""
-        return self._framed([block.first, block.last, zlib.compress(cbor2.dumps(list(block.items)), _LEVEL)])
+        """The bytes of a block. Raises TooLarge: nothing is written that is not read."""
+        content = cbor2.dumps(list(block.items))
+        squeezed = zlib.compress(content, _LEVEL)
+        size = max(len(content), len(squeezed) + _BLOCK_HEAD)
+        if size > MAX_ARCHIVE_PART_BYTES:
+            raise TooLarge(
+                f"The records from position {block.first} to {block.last} take {size} bytes; "
+                f"a part of an archive may have {MAX_ARCHIVE_PART_BYTES}."
+            )
+        return self._framed([block.first, block.last, squeezed])
 
     def end(self, end: End) -> bytes:
         """The last bytes."""
@@ -186,6 +203,7 @@ def _contents(file: Source) -> Iterator[tuple[int, bytes]]:
         digest = _chained(digest, content)
         if mark != _DIGEST + digest:
             raise ArchiveRefused(offset, f"the part from here to byte {offset + _FRAME + length} was altered")
+        _check_modest(offset, content)
         yield offset, content
         offset += _FRAME + length
 
@@ -222,6 +240,7 @@ def _items(offset: int, squeezed: bytes) -> list[Item]:
         raise ArchiveRefused(offset, f"the block cannot be decompressed: {error}") from None
     if not unzip.eof or unzip.unused_data:
         raise ArchiveRefused(offset, f"the block holds more than {MAX_ARCHIVE_PART_BYTES} bytes, or less than it says")
+    _check_modest(offset, content)
     items = _loaded(content)
     if not isinstance(items, list) or not all(map(_is_item, items)):
         raise ArchiveRefused(offset, "the block holds something else than rows and holes")
@@ -230,6 +249,35 @@ def _items(offset: int, squeezed: bytes) -> list[Item]:
 
 def _is_item(item: Any) -> bool:
     return type(item) is bytes or (isinstance(item, list) and list(map(type, item)) == [int, bytes] and item[0] > 0)
+
+
+def _check_modest(offset: int, *contents: bytes) -> None:
+    if not is_modest(*contents):
+        raise ArchiveRefused(offset, f"a part of more than {MAX_ARCHIVE_VALUES} values")
+
+
+def is_modest(*contents: bytes) -> bool:
+    """Whether CBOR has so few values that it may be decoded: a small one takes many times its own bytes of memory."""
+    if sum(map(len, contents)) <= MAX_ARCHIVE_VALUES:
+        return True
+    left = MAX_ARCHIVE_VALUES
+    for content in contents:
+        at = 0
+        while at < len(content):
+            left -= 1
+            if left < 0:
+                return False
+            at += _extent(content, at)
+    return True
+
+
+def _extent(content: bytes, at: int) -> int:
+    """How far the next value is: after a value's head, and after all of a string."""
+    kind, argument = content[at] >> 5, content[at] & 31
+    more = 1 << (argument - 24) if 24 <= argument < 28 else 0
+    if kind not in _STRINGS or argument > 27:
+        return 1 + more
+    return 1 + more + (int.from_bytes(content[at + 1 : at + 1 + more], "big") if more else argument)
 
 
 def _loaded(content: bytes) -> Any:
@@ -242,6 +290,7 @@ def _loaded(content: bytes) -> Any:
 def _extend(tree: log_tree.Span, block: Block) -> int:
     """Add a block's digests to those before it; how many records it has."""
     rows = [item for item in block.items if isinstance(item, bytes)]
+    _check_modest(block.offset, *rows)
     if not _are_records(rows):
         raise ArchiveRefused(block.offset, f"one of the positions {block.first} to {block.last} holds no record")
     try:

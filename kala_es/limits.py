@@ -66,6 +66,8 @@ MAX_CAUSES: Final = 1_000
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 IDEMPOTENCY_KEPT_SECONDS: Final = 7 * 24 * 3600
 """A first answer is repeated for this long at least."""
+MAX_RECEIPT_BYTES: Final = 8 * 1024 * 1024
+"""A longer answer is not kept: of a plan its counts are, else the request with a key is refused (422)."""
 
 # Actors and the log
 MAX_MAILBOX: Final = 1_000
@@ -108,6 +110,8 @@ FORGET_RUNS: Final = 50
 """Runs of a job that are forgotten together, in one commit."""
 MAX_KEPT: Final = 1 << 40
 """Runs, seconds and bytes that a retention may name."""
+BASE_PART_BYTES: Final = 1024 * 1024
+"""So much of a base is in one record."""
 BASE_RUNS: Final = 10_000
 """A base is made when so many runs have been forgotten since the last one, and as many as are left."""
 
@@ -123,17 +127,24 @@ MAX_PAST_SNAPSHOTS: Final = 64
 PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
 """The same, in bytes."""
 MAX_MOMENTS: Final = 2
-"""Moments of the past that are folded for requests at a time; a further request is refused."""
+"""Moments of the past that are folded for requests at a time, until they are answered; a further one is refused."""
 
 # Archives
 ARCHIVE_BLOCK_BYTES: Final = 256 * 1024
 """A block of an archive is full when its records take so much, before they are compressed."""
-MAX_ARCHIVE_PART_BYTES: Final = 64 * 1024 * 1024
-"""A part of an archive that takes more, compressed or not, is refused."""
+MAX_ARCHIVE_PART_BYTES: Final = MAX_BULK_BODY_BYTES + 1024 * 1024
+"""A part of an archive that takes more, compressed or not, is neither written nor read. A job that is as large as a
+request allows fits."""
+MAX_ARCHIVE_VALUES: Final = 4_000_000
+"""CBOR values in a part of an archive: one that has more, however small, would take much memory, and is refused."""
 MAX_ARCHIVE_BYTES: Final = 64 * 1024 * 1024 * 1024
 """An archive that is sent to a server; a larger one is refused (413)."""
 MAX_EXPORTS: Final = 2
-"""Archives that a server makes at a time; a further one is refused (503)."""
+"""Archives that a server makes at a time, until they are sent; a further one is refused (503)."""
+MAX_IMPORTS: Final = 2
+"""Archives whose jobs a server reads at a time; likewise."""
+MAX_IMPORT_BYTES: Final = 1024 * 1024 * 1024
+"""The definitions of an archive's jobs, at any moment of its log; one that has more is refused (400)."""
 
 # Jobs
 MAX_JOBS: Final = 1_000_000
@@ -160,7 +171,7 @@ MAX_CATCH_UP_RUNS: Final = 1_000
 CATCH_UP_STARTS_PER_SECOND: Final = 200
 """Jobs whose passed ticks are answered, over the whole node; the others wait their turn."""
 MAX_REASON_CHARS: Final = 1_000
-"""Of a pause; a longer one is refused (400)."""
+"""Of a pause or a redaction; a longer one is refused (400)."""
 MAX_RETRY_DELAY_SECONDS: Final = 366 * 24 * 3600
 """Between an attempt's end and its retry, whatever the back-off makes of it."""
 MAX_RETRY_BACKOFF: Final = 100

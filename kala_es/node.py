@@ -119,7 +119,7 @@ class Node:
         )
         self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
-        self.redactor = Redactor(self.folds, clock=clock, log=storage.log, writer=self.writer, compact=storage.compact)
+        self.redactor = Redactor(self.folds, storage, clock=clock, writer=self.writer)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)

@@ -48,6 +48,11 @@ class Storage:
         """The directory of snapshots of the past."""
         return self.snapshot.with_name("snapshots") if self.snapshot else None
 
+    @property
+    def redacting(self) -> Path | None:
+        """The file that is there while the log's file may have bytes of a redacted run; it goes where the log goes."""
+        return data_file(self.directory).with_name("redacting") if self.directory else None
+
 
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Storage]:

@@ -86,11 +86,11 @@ def _read(job: str, value: Any, given: tuple[str, str]) -> JobDraft:
     return replace(draft, spec=replace(draft.spec, managed_by=managed_by))
 
 
-def plan_json(steps: Sequence[Step], *, dry_run: bool) -> bytes:
-    """What became of each job, or would."""
+def plan_json(steps: Sequence[Step], *, dry_run: bool, only_counts: bool = False) -> bytes:
+    """What became of each job, or would; or only of how many what did."""
     actions = [step.action for step in steps]
     counts = {action: actions.count(action) for action in get_args(Action)}
-    return dumps({"dry_run": dry_run, "counts": counts, "plan": [_step(step) for step in steps]})
+    return dumps({"dry_run": dry_run, "counts": counts, "plan": [] if only_counts else list(map(_step, steps))})
 
 
 def _step(step: Step) -> dict[str, Any]:

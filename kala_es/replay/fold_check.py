@@ -6,7 +6,6 @@
 import gc
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
@@ -24,11 +23,12 @@ from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
-from kala_es.fold_stores.lmdb import is_trusted, open_folds
+from kala_es.fold_stores.lmdb import is_trusted
 from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
 from kala_es.replay.children import say
+from kala_es.replay.fresh_store import fresh_store
 from kala_es.replay.log_file import Moment, open_moment
 from kala_es.replay.telling import Tell
 
@@ -59,8 +59,7 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
     with ExitStack() as stack:
         kept = stack.enter_context(_open_kept(directory))
         moment = stack.enter_context(open_moment(directory))
-        store = open_folds(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kala-es-"))))
-        stack.callback(store.close)
+        store = stack.enter_context(fresh_store())
         folds, events = Folds(store), 0
         base = _begin(folds, moment)
         stored = None if kept is None else kept.stored(moment)

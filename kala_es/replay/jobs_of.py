@@ -9,7 +9,7 @@ from typing import Any
 
 import cbor2
 
-from kala_es import archive
+from kala_es import archive, limits
 from kala_es.domain.changes import CHANGE_NAMES, CHANGES
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import Job, JobDraft, JobSpec
@@ -22,29 +22,60 @@ from kala_es.replay.fold_check import decoded
 
 def jobs_of(file: archive.Source) -> list[Job]:
     """The jobs, in order of id. Raises ArchiveRefused, LogError."""
-    jobs = Jobs()
+    found = _Found()
     for part, _ in archive.check(file):
         if isinstance(part, archive.Header) and part.after:
             raise LogError(f"The archive goes on after position {part.after}: it does not say which jobs there were.")
         if isinstance(part, archive.Block):
-            _fold(jobs, part)
-    return list(jobs.after(""))
+            found.fold(part)
+    return list(found.jobs.after(""))
 
 
-def _fold(jobs: Jobs, block: archive.Block) -> None:
-    position = block.first
-    for item in block.items:
-        if isinstance(item, bytes):
-            row = cbor2.loads(item)
-            event = decoded(Record(position, *row)) if row[1] in CHANGE_NAMES else None
-            if isinstance(event, CHANGES):
-                jobs.apply(event)
-        position += 1 if isinstance(item, bytes) else item[0]
+class _Found:
+    """The jobs as far as an archive is read. What their definitions take is known, about, and has a limit."""
+
+    def __init__(self) -> None:
+        self.jobs = Jobs()
+        self._sizes: dict[JobId, int] = {}
+        self._size = 0
+
+    def fold(self, block: archive.Block) -> None:
+        """Read on. Raises LogError."""
+        position = block.first
+        for item in block.items:
+            if isinstance(item, bytes):
+                record = Record(position, *cbor2.loads(item))
+                if record.type in CHANGE_NAMES:
+                    self._change(record)
+            position += 1 if isinstance(item, bytes) else item[0]
+
+    def _change(self, record: Record) -> None:
+        if not archive.is_modest(record.body):
+            raise LogError(f"Position {record.position} holds a {record.type} of too many values.")
+        event = decoded(record)
+        assert isinstance(event, CHANGES)
+        self.jobs.apply(event)
+        before = self._sizes.pop(event.job, 0)
+        if event.job in self.jobs.by_id:
+            self._sizes[event.job] = max(before, len(record.body))
+        self._size += self._sizes.get(event.job, 0) - before
+        if self._size > limits.MAX_IMPORT_BYTES:
+            raise LogError(f"At position {record.position} the jobs take more than {limits.MAX_IMPORT_BYTES} bytes.")
 
 
 def dump(jobs: list[Job]) -> bytes:
-    """As a program gives them."""
-    return cbor2.dumps([[job.id, to_plain(job.spec), job.disabled, job.pause and to_plain(job.pause)] for job in jobs])
+    """As a program gives them. Raises LogError when they are too many, or too large, for one request."""
+    if len(jobs) > limits.MAX_BULK_JOBS:
+        raise LogError(
+            f"There are {len(jobs)} jobs in the archive; at most {limits.MAX_BULK_JOBS} are taken in at once."
+        )
+    content = cbor2.dumps(
+        [[job.id, to_plain(job.spec), job.disabled, job.pause and to_plain(job.pause)] for job in jobs]
+    )
+    if len(content) > limits.MAX_BULK_BODY_BYTES:
+        most = limits.MAX_BULK_BODY_BYTES
+        raise LogError(f"The jobs in the archive take {len(content)} bytes; at most {most} are taken in at once.")
+    return content
 
 
 def load(content: bytes) -> tuple[JobDraft, ...]:
@@ -61,11 +92,11 @@ def _draft(plain: tuple[str, dict[str, Any], bool, dict[str, Any] | None]) -> Jo
 def main() -> int:
     """Read an archive, write its jobs; the exit code."""
     try:
-        jobs = jobs_of(sys.stdin.buffer)
+        content = dump(jobs_of(sys.stdin.buffer))
     except (archive.ArchiveRefused, LogError) as error:
         print(error, file=sys.stderr)
         return 1
-    sys.stdout.buffer.write(dump(jobs))
+    sys.stdout.buffer.write(content)
     return 0
 
 

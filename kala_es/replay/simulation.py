@@ -65,11 +65,12 @@ def _of(job: Job, within: Range, server_pause: Pause | None) -> Iterator[Coming]
         due = Instant(tick + offset)
         if due >= within[1]:
             return
-        yield Coming(due, job.id, tick, name, "paused" if may_be_paused and _is_paused(pauses, tick) else always)
+        yield Coming(due, job.id, tick, name, "paused" if may_be_paused and _is_paused(pauses, due) else always)
 
 
-def _is_paused(pauses: Iterable[Pause | None], tick: Instant) -> bool:
-    return any(pause is not None and (pause.until is None or tick < pause.until) for pause in pauses)
+def _is_paused(pauses: Iterable[Pause | None], due: Instant) -> bool:
+    """Whether one of the pauses has begun, and has not ended, when a tick is due."""
+    return any(pause is not None and pause.since <= due and not pause.is_over(due) for pause in pauses)
 
 
 def line(found: Coming) -> bytes:

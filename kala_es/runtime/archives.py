@@ -12,12 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO, Any
+from weakref import finalize
 
 import trio
 
+from kala_es import limits
 from kala_es.domain.errors import Forbidden, Invalid, LogFull, Overloaded, Unavailable
 from kala_es.domain.model import JobDraft
-from kala_es.limits import DISK_RESERVE_BYTES, MAX_EXPORTS
 from kala_es.replay.exporting import NO_POSITION_EXIT, NO_ROOM_EXIT
 from kala_es.replay.jobs_of import load
 
@@ -27,7 +28,9 @@ class Archives:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._made_now = 0
+        self._there = 0
+        """Archives that are made, or were and are not gone yet: each takes its room of the disk."""
+        self._read_now = 0
 
     def spool(self) -> IO[bytes]:
         """A file without a name for an archive that is coming. The caller closes it. Raises OSError."""
@@ -35,7 +38,7 @@ class Archives:
 
     def has_room(self) -> bool:
         """Whether more of it may come."""
-        return shutil.disk_usage(self._directory or tempfile.gettempdir()).free >= DISK_RESERVE_BYTES
+        return shutil.disk_usage(self._directory or tempfile.gettempdir()).free >= limits.DISK_RESERVE_BYTES
 
     async def make(self, *, after: int, output: bool) -> IO[bytes]:
         """An archive of what the log has after a position, whole, as a file that has no name. The caller closes it.
@@ -44,23 +47,31 @@ class Archives:
         """
         if self._directory is None:
             raise Forbidden("this server keeps everything in memory; there is no log to export")
-        if self._made_now >= MAX_EXPORTS:
-            raise Overloaded(f"{MAX_EXPORTS} archives are being made already")
-        self._made_now += 1
-        try:
-            with ExitStack() as undo:
-                file = undo.enter_context(self.spool())
-                what = (os.fspath(self._directory), str(after), "all" if output else "none", str(DISK_RESERVE_BYTES))
-                _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
-                undo.pop_all()
-            file.seek(0)
-            return file
-        finally:
-            self._made_now -= 1
+        if self._there >= limits.MAX_EXPORTS:
+            raise Overloaded(f"{limits.MAX_EXPORTS} archives are being made, or sent, already")
+        with ExitStack() as undo:
+            file = undo.enter_context(self.spool())
+            self._there += 1
+            finalize(file, self._let_go)
+            reserve = str(limits.DISK_RESERVE_BYTES)
+            what = (os.fspath(self._directory), str(after), "all" if output else "none", reserve)
+            _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
+            undo.pop_all()
+        file.seek(0)
+        return file
+
+    def _let_go(self) -> None:
+        self._there -= 1
 
     async def jobs(self, file: IO[bytes]) -> tuple[JobDraft, ...]:
-        """The jobs of an archive. Raises Invalid: this is none, or not a whole one."""
-        done = await _run("kala_es.replay.jobs_of", stdin=file, capture_stdout=True)
+        """The jobs of an archive. Raises Overloaded, Invalid: this is none, not a whole one, or too much."""
+        if self._read_now >= limits.MAX_IMPORTS:
+            raise Overloaded(f"{limits.MAX_IMPORTS} archives are being read already")
+        self._read_now += 1
+        try:
+            done = await _run("kala_es.replay.jobs_of", stdin=file, capture_stdout=True)
+        finally:
+            self._read_now -= 1
         if done.returncode:
             raise Invalid("", _sentence(done))
         return await trio.to_thread.run_sync(load, done.stdout)

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from kala_es import limits
+from kala_es.domain.errors import Invalid
+from kala_es.domain.events import RequestAnswered
+from kala_es.domain.ids import Instant
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -36,3 +41,21 @@ class Origin:
     principal: str = ""
     key: Key | None = None
     answer: Answer | None = None
+
+
+def receipt_of(origin: Origin, at: Instant) -> RequestAnswered | None:
+    """What is recorded of the answer to a request with a key. Raises Invalid when it is too long to be kept."""
+    key, answer = origin.key, origin.answer
+    if key is None or answer is None:
+        return None
+    if len(answer.body) > limits.MAX_RECEIPT_BYTES:
+        reason = f"the answer has {len(answer.body)} bytes; at most {limits.MAX_RECEIPT_BYTES} are kept to be repeated"
+        raise Invalid("Idempotency-Key", reason)
+    return RequestAnswered(
+        at=at,
+        key=key.key,
+        fingerprint=key.fingerprint,
+        status=answer.status,
+        headers=answer.headers,
+        body=answer.body,
+    )

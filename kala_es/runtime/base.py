@@ -6,12 +6,12 @@
 3. A base is a truth: when it cannot be read, the log is damaged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 import trio
 
-from kala_es import codec
+from kala_es import codec, limits
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Job
 from kala_es.domain.trimming import BasePart, BaseTaken
@@ -27,12 +27,19 @@ async def take_base(folds: Folds, writer: LogWriter, now: Callable[[], Instant])
     """Write a base of the folds as they are now; the position of its last record. Raises Unavailable."""
     base, forgotten, number = folds.position, folds.history.sums.forgotten, 0
     digest = blake2b(digest_size=32)
-    for content in snapshot.freeze(folds, b""):
+    for content in _parts(snapshot.freeze(folds, b"")):
         number += 1
         digest.update(content)
         await writer.append([BasePart(at=now(), base=base, number=number, content=content)])
     taken = BaseTaken(at=now(), base=base, parts=number, digest=digest.digest(), forgotten=forgotten)
     return await writer.append([taken])
+
+
+def _parts(contents: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, those of large jobs in several records."""
+    for content in contents:
+        for start in range(0, len(content), limits.BASE_PART_BYTES):
+            yield content[start : start + limits.BASE_PART_BYTES]
 
 
 async def newest_base(log: EventLog) -> BaseTaken | None:

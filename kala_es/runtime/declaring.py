@@ -21,7 +21,7 @@ from kala_es.domain.declared import (
 from kala_es.domain.errors import Conflict, Invalid, Overloaded
 from kala_es.domain.ids import JobId
 from kala_es.domain.job import is_paused_so
-from kala_es.domain.model import Job, JobDraft
+from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.values import replace
 from kala_es.runtime.job_actor import Site
 
@@ -41,8 +41,7 @@ async def plan_declared(site: Site, declaration: Declaration, refused: Sequence[
     """Plan by the state of now. Raises Overloaded when there would be too many jobs."""
     jobs = site.folds.jobs
     gone = no_longer_declared(declaration, jobs.by_id)
-    wanted = {draft.id: draft.spec for draft in declaration.jobs if draft.id is not None}
-    outlook = Outlook(wanted, gone, (jobs.by_id, jobs.graph))
+    outlook = Outlook(_wanted(site, declaration), gone, (jobs.by_id, jobs.graph))
     faults: dict[JobId, Refused] = {}
     for fault in (*declaration.refused, *refused, *outlook.faults()):
         faults.setdefault(fault.job, fault)
@@ -54,6 +53,15 @@ async def plan_declared(site: Site, declaration: Declaration, refused: Sequence[
     _plan_deletions(site, gone, planned=planned, faults=faults)
     _check_size(site, planned)
     return planned
+
+
+def _wanted(site: Site, declaration: Declaration) -> dict[JobId, JobSpec]:
+    """The definitions that are to be. A job that is there stays as it is unless it is to be replaced."""
+    return {
+        draft.id: draft.spec
+        for draft in declaration.jobs
+        if draft.id is not None and (declaration.on_conflict == "replace" or _living(site, draft.id) is None)
+    }
 
 
 def _plan_one(

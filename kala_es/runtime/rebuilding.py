@@ -5,6 +5,7 @@
    place, its id too. One that goes on where the log here ends, by its digest, is added to it.
 3. A log that ends earlier than the one that it is made of is another log, with an id of its own: folds that are left of
    the longer one do not fit it.
+4. A log cannot end before the newest base: facts that this stands for may be erased, and it would not be there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +16,9 @@ from uuid import uuid4
 
 import cbor2
 
-from kala_es import archive, log_tree
+from kala_es import archive, codec, log_tree
 from kala_es.domain.ids import Instant
+from kala_es.domain.trimming import BaseTaken
 from kala_es.event_log import LogError
 from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
@@ -28,10 +30,11 @@ from kala_es.replay.times import Search
 
 _OURS: Final = frozenset({"lock", "log"})
 """What an unused directory may hold: an attempt that failed leaves that."""
+_BASE: Final = BaseTaken.__name__
 
 
 class Unfit(LogError):
-    """This archive does not fit the log that is here."""
+    """It does not fit what is here."""
 
 
 def import_into(file: archive.Source, directory: Path) -> archive.End:
@@ -39,6 +42,8 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
     parts = archive.check(file)
     header, before = next(parts)
     assert isinstance(header, archive.Header)
+    if not data_file(directory).exists():
+        _check_unused(directory)
     with build(directory) as building, ExitStack() as reading:
         if data_file(directory).exists():
             here = reading.enter_context(open_moment(directory))
@@ -47,8 +52,8 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
                 building.put(batch.first, value)
         elif header.after:
             raise Unfit(f"The archive goes on after position {header.after}; there is no log in {directory}.")
-        elif not _is_unused(directory):
-            raise Unfit(f"{directory} is not empty, and has no log.")
+        else:
+            _check_unused(directory)
         end, tree = _take(parts, building)
         building.finish(header.log, tree)
     return end
@@ -80,8 +85,12 @@ def _check_fit(header: archive.Header, before: log_tree.Span, here: Moment) -> N
         raise Unfit("The archive is of another log with the same beginning.")
 
 
-def _is_unused(directory: Path) -> bool:
-    return {path.name for path in directory.iterdir()} <= _OURS
+def _check_unused(directory: Path) -> None:
+    """Raise Unfit when something is there. Asked twice: before anything is made there, and when it is held."""
+    if data_file(directory).exists():
+        raise Unfit(f"{directory} is not empty: there is a log.")
+    if directory.exists() and not {path.name for path in directory.iterdir()} <= _OURS:
+        raise Unfit(f"{directory} is not empty, and has no log.")
 
 
 def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobody) -> tuple[int, bytes]:
@@ -90,14 +99,15 @@ def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobod
     Gives its last position and its digest, which is that of the source there. `tell` is told the position as far as is
     read, twice if the moment is a time. Raises LogError.
     """
-    if into.exists() and not _is_unused(into):
-        raise LogError(f"{into} is not empty.")
+    _check_unused(into)
     with open_moment(source) as moment:
         last = _place(moment, end.time, tell) if end.position is None else end.position
         if last > moment.position:
             raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
+        _check_base(moment, last)
         tree = log_tree.Span()
         with build(into) as building:
+            _check_unused(into)
             for batch, value in _up_to(moment, last):
                 batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
@@ -114,6 +124,21 @@ def _place(moment: Moment, time: Instant, tell: Tell) -> int:
             break
         tell(batch.last, moment.position)
     return search.place.position
+
+
+def _check_base(moment: Moment, end: int) -> None:
+    newest = None
+    for batch, value in moment.batches(end):
+        if _BASE.encode() in value:
+            bases = [record for record in batch.after(end, len(batch.rows)) if record.type == _BASE]
+            newest = bases[-1] if bases else newest
+    if newest is not None:
+        base = codec.decode(newest)
+        assert isinstance(base, BaseTaken)
+        raise LogError(
+            f"Facts up to position {base.base} were erased by retention: "
+            f"the first position that a log can be restored to is {newest.position}."
+        )
 
 
 def _up_to(moment: Moment, position: int) -> Iterator[tuple[Batch, bytes]]:

@@ -3,19 +3,27 @@
 1. The event is durable before a byte is erased; a redaction that was cut off is finished by the next start.
 2. Erased records leave their bytes in pages of the file that are free then: so the file is copied without those, which
    is what makes a leaked secret go away.
-3. Asked again, it does again what may be left of that.
+3. A mark is durable before a byte is erased, and goes when that copy is in place: where it is left, the next start
+   makes the copy.
+4. Asked again, it does again what may be left of that.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
 
 from kala_es import codec, limits
 from kala_es.clock import Clock
-from kala_es.domain.errors import Conflict, Invalid, LogFull, NotFound
+from kala_es.domain.errors import Conflict, Invalid, LogFull, NotFound, Unavailable
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.ids import RunId
 from kala_es.domain.trimming import RunRedacted, TrimmedRun
 from kala_es.event_log import EventLog, LogIsFull, Record
+from kala_es.event_logs.check import sync_names
 from kala_es.projections.folds import Folds
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.compaction import Compact, compact_running
@@ -26,17 +34,33 @@ _PAGE: Final = 256
 _FULL_SECONDS: Final = 5.0
 
 
-class Redactor:
-    """`compact` is None where nothing outlives the process."""
+class Disk(Protocol):
+    """Where the log is."""
 
-    def __init__(
-        self, folds: Folds, *, clock: Clock, log: EventLog, writer: LogWriter, compact: Compact | None
-    ) -> None:
+    @property
+    def log(self) -> EventLog:
+        """The log."""
+
+    @property
+    def compact(self) -> Compact | None:
+        """Makes its file anew, without what is free in it; None: there is no file."""
+
+    @property
+    def redacting(self) -> Path | None:
+        """The mark (3)."""
+
+
+class Redactor:
+    """Erases what was printed: when it is asked to, and what is left of that at a start."""
+
+    def __init__(self, folds: Folds, disk: Disk, *, clock: Clock, writer: LogWriter) -> None:
         self._folds = folds
         self._clock = clock
-        self._log = log
+        self._log = disk.log
         self._writer = writer
-        self._compact = compact
+        self._compact = disk.compact
+        self._mark = disk.redacting
+        self._going = 0
 
     async def redact(self, run: RunId, reason: str, by: str) -> None:
         """Erase the output of a run that is over. Raises NotFound, Conflict, Invalid, LogFull, Unavailable."""
@@ -48,29 +72,50 @@ class Redactor:
         if summary.outcome is None:
             raise Conflict("the run is in flight; wait for its end, or cancel it")
         position = await self._say(summary, reason, by) if summary.redacted is None else summary.redacted.position
-        try:
-            await self._erase(run, position)
-        except LogIsFull as error:
-            raise LogFull(str(error)) from error
-        if self._compact is not None:
-            await compact_running(self._compact)
+        await self._get_rid([(run, position)])
 
     async def finish(self) -> None:
-        """Erase what a redaction has left that was cut off. A full disk is waited for."""
-        after = 0
+        """Do what a redaction has left that was cut off. A full disk is waited for."""
+        left = [each for each in await self._redacted() if await self._has_left(*each)]
+        is_marked = self._mark is not None and await trio.to_thread.run_sync(self._mark.exists)
+        while left or is_marked:
+            try:
+                return await self._get_rid(left)
+            except (LogFull, Unavailable):
+                await self._clock.sleep(_FULL_SECONDS)
+
+    async def _redacted(self) -> list[tuple[RunId, int]]:
+        """All runs that were ever redacted, and at which position."""
+        found, after = list[tuple[RunId, int]](), 0
         while page := await self._log.read(after, limit=_PAGE, stream=codec.REDACTIONS_STREAM):
             after = page[-1].position
             for record in page:
                 event = codec.decode(record)
                 assert isinstance(event, RunRedacted)
-                await self._finish(event.run.run, record.position)
+                found.append((event.run.run, record.position))
+        return found
 
-    async def _finish(self, run: RunId, position: int) -> None:
-        while True:
-            try:
-                return await self._erase(run, position)
-            except LogIsFull:
-                await self._clock.sleep(_FULL_SECONDS)
+    async def _has_left(self, run: RunId, before: int) -> bool:
+        return any(record.position < before for record in await self._chunks(run, 0, limit=1))
+
+    async def _get_rid(self, runs: Sequence[tuple[RunId, int]]) -> None:
+        """Erase what runs printed before a position, from the log and from its file. Raises LogFull, Unavailable."""
+        self._going += 1
+        try:
+            if self._mark is not None:
+                await trio.to_thread.run_sync(_put_mark, self._mark)
+            for run, before in runs:
+                await self._erase(run, before)
+            if self._compact is not None:
+                await compact_running(self._compact)
+        except LogIsFull as error:
+            raise LogFull(str(error)) from error
+        except OSError as error:
+            raise Unavailable(f"the redaction is not whole: {error}") from error
+        finally:
+            self._going -= 1
+        if self._mark is not None and not self._going:  # else another one's bytes may be in the file
+            await trio.to_thread.run_sync(partial(self._mark.unlink, missing_ok=True))
 
     async def _say(self, run: RunSummary, reason: str, by: str) -> int:
         """Record it; at which position."""
@@ -97,5 +142,12 @@ class Redactor:
             if positions:
                 await self._log.trim(positions)
 
-    async def _chunks(self, run: RunId, after: int) -> list[Record]:
-        return await self._log.read(after, limit=_PAGE, stream=codec.run_stream(run))
+    async def _chunks(self, run: RunId, after: int, *, limit: int = _PAGE) -> list[Record]:
+        return await self._log.read(after, limit=limit, stream=codec.run_stream(run))
+
+
+def _put_mark(mark: Path) -> None:
+    """Durable when it returns. Raises OSError."""
+    if not mark.exists():
+        mark.touch(mode=0o600)
+        sync_names(mark.parent)

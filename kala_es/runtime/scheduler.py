@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
+from weakref import finalize
 
 import trio
 
@@ -35,6 +36,7 @@ from kala_es.runtime.archives import Archives
 from kala_es.runtime.asking import Answer as Answer
 from kala_es.runtime.asking import Key as Key
 from kala_es.runtime.asking import Origin as Origin
+from kala_es.runtime.asking import receipt_of
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
 from kala_es.runtime.job_actor import Done
@@ -289,16 +291,7 @@ class Scheduler:
     # Idempotency
 
     def _receipt(self, origin: Origin) -> RequestAnswered | None:
-        if origin.key is None or origin.answer is None:
-            return None
-        return RequestAnswered(
-            at=self.clock.now(),
-            key=origin.key.key,
-            fingerprint=origin.key.fingerprint,
-            status=origin.answer.status,
-            headers=origin.answer.headers,
-            body=origin.answer.body,
-        )
+        return receipt_of(origin, self.clock.now())
 
     def answered(self, key: Key) -> Answer | None:
         """The first answer to this key. Raises Invalid when the key was used for another request."""
@@ -350,17 +343,21 @@ class Scheduler:
         return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
 
     async def past(self, moment: Moment) -> Folds:
-        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded."""
+        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded.
+
+        They count as long as anybody has them: a list is written while its client reads it.
+        """
         if self._looking_back >= limits.MAX_MOMENTS:
             raise Overloaded(f"{limits.MAX_MOMENTS} moments of the past are looked at already")
+        replay = self._parts.look_back(moment)
         self._looking_back += 1
-        try:
-            replay = self._parts.look_back(moment)
-            for _ in replay.steps():
-                await trio.lowlevel.checkpoint()
-            return replay.folds
-        finally:
-            self._looking_back -= 1
+        finalize(replay.folds, self._looked_back)
+        for _ in replay.steps():
+            await trio.lowlevel.checkpoint()
+        return replay.folds
+
+    def _looked_back(self) -> None:
+        self._looking_back -= 1
 
     def first_tick(self) -> Instant | None:
         """When the next run or attempt of all is due."""

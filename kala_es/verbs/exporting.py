@@ -10,7 +10,9 @@ from typing import IO
 
 from kala_es import archive
 from kala_es.event_log import LogError
+from kala_es.event_logs.check import sync_names
 from kala_es.verbs.asking import Failed, download
+from kala_es.verbs.looking import as_position
 from kala_es.verbs.progress import Progress, size
 
 Produce = Callable[[IO[bytes]], archive.End]
@@ -25,7 +27,11 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     whose.add_argument("--data", type=Path, metavar="DIR", help="a server's directory; the server may run")
     whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
     parser.add_argument(
-        "--since", type=int, default=0, metavar="POSITION", help="only what comes after it, to go on from an archive"
+        "--since",
+        type=as_position,
+        default=0,
+        metavar="POSITION",
+        help="only what comes after it, to go on from an archive",
     )
     parser.add_argument("--no-output", action="store_true", help="leave the output of runs out")
 
@@ -92,6 +98,7 @@ def _write(name: str, produce: Produce) -> archive.End:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        sync_names(path.parent)
     finally:
         with suppress(FileNotFoundError):
             fresh.unlink()

@@ -37,6 +37,13 @@ def moment(text: str) -> Moment:
         raise argparse.ArgumentTypeError(f"{text!r} {error.reason}") from None
 
 
+def as_position(text: str) -> int:
+    """The POSITION of an argument."""
+    if text.isdecimal() and (found := moment(text).position) is not None:
+        return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
+
+
 class Look:
     """At the log of a directory. `tell` is told how far it is."""
 

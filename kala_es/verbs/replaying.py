@@ -15,7 +15,7 @@ from kala_es.replay import listing, views
 from kala_es.replay.difference import difference
 from kala_es.replay.moments import NotKnown
 from kala_es.verbs import restoring, simulating, verifying
-from kala_es.verbs.looking import USUAL_DATA, Look, log_in, moment, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, as_position, log_in, moment, nobody_reads
 from kala_es.verbs.progress import Progress
 
 _FAILED: Final = 1
@@ -32,7 +32,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     events.add_argument("--job", metavar="ID", help="only of this job")
     events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
     events.add_argument("--since", type=moment, metavar="MOMENT", help="only what was recorded after it")
-    events.add_argument("--after", type=_position, default=0, metavar="POSITION", help="only what stands after it")
+    events.add_argument("--after", type=as_position, default=0, metavar="POSITION", help="only what stands after it")
     end = events.add_mutually_exclusive_group()
     end.add_argument("--until", type=moment, metavar="MOMENT", help="only what was recorded up to it")
     end.add_argument("--follow", action="store_true", help="go on with what is recorded from now on")
@@ -55,12 +55,6 @@ def _look(
     parser.set_defaults(verb=_with_log, look=look)
     parser.add_argument("--data", type=Path, default=USUAL_DATA, metavar="DIR", help="the server's directory")
     return parser
-
-
-def _position(text: str) -> int:
-    if text.isdecimal() and (position := moment(text).position) is not None:
-        return position
-    raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
 
 
 def _with_log(arguments: argparse.Namespace) -> int:

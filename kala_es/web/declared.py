@@ -28,7 +28,9 @@ async def apply_jobs(request: Request, site: Site) -> Response:
     render = partial(kala_declared.plan_json, dry_run=declaration.dry_run)
 
     def granted(steps: Sequence[Step]) -> Answer:
-        return Answer(status=200, headers=(JSON,), body=render(steps) + b"\n")
+        body = render(steps)
+        short = len(body) >= limits.MAX_RECEIPT_BYTES
+        return Answer(status=200, headers=(JSON,), body=(render(steps, only_counts=True) if short else body) + b"\n")
 
     origin = Origin(principal=request.principal, key=request.key)
     steps = await site.scheduler.apply(declaration, origin, granted)

@@ -4,7 +4,8 @@
    nothing is missed and nothing comes twice.
 2. A reader that falls behind what the topic holds reads the log again; it slows nobody down.
 3. Only events that are folded are sent, so that what a stream tells can also be asked for.
-4. A frame is encoded once for all readers. Several go out in one send; at most SSE_SEND_BYTES wait for one reader.
+4. Output is told only while it is kept: what was trimmed or redacted is told by no stream, also before it is erased.
+5. A frame is encoded once for all readers. Several go out in one send; at most SSE_SEND_BYTES wait for one reader.
 """
 
 from bisect import bisect_left
@@ -67,6 +68,14 @@ class Source(Protocol):
         """Whether nothing more can come."""
 
 
+def _is_kept(event: e.Event, scheduler: Scheduler) -> bool:
+    """Whether it may be told. Output of a run that is trimmed may not, though the log or a topic may still have it."""
+    if not isinstance(event, e.OutputChunk):
+        return True
+    run = scheduler.folds.runs.get(event.run)
+    return run is not None and not run.trimmed
+
+
 class RunSource:
     """One run: output, changes of state, the end."""
 
@@ -81,14 +90,8 @@ class RunSource:
         return await self._scheduler.reader.events(after, run=self._run, limit=_RUN_PAGE)
 
     def wants(self, event: e.Event) -> bool:
-        """All that is about this run; its output only while that is kept, though it may not be erased yet."""
-        if getattr(event, "run", None) != self._run.id:
-            return False
-        return not (isinstance(event, e.OutputChunk) and self._is_trimmed())
-
-    def _is_trimmed(self) -> bool:
-        run = self._scheduler.folds.runs.get(self._run.id)
-        return run is None or run.trimmed
+        """All that is about this run."""
+        return getattr(event, "run", None) == self._run.id and _is_kept(event, self._scheduler)
 
     def encode(self, recorded: Recorded) -> bytes:
         """Output, a state, or the end."""
@@ -146,7 +149,7 @@ class AllSource:
             type(event).__name__,
         ):
             return False
-        return self._job in (None, getattr(event, "job", None))
+        return self._job in (None, getattr(event, "job", None)) and _is_kept(event, self._scheduler)
 
     def encode(self, recorded: Recorded) -> bytes:
         """The event, whole."""

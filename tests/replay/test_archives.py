@@ -89,6 +89,15 @@ async def test_an_import_needs_a_place_without_records_that_nobody_uses(tmp_path
     assert await contents(held) == await contents(tmp_path / "source")
 
 
+async def test_what_is_too_large_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(tmp_path, 3, size=40_000)
+    monkeypatch.setattr(archive, "MAX_ARCHIVE_PART_BYTES", 130_000)
+    list(archive.check(BytesIO(exported(tmp_path))))
+    monkeypatch.setattr(archive, "MAX_ARCHIVE_PART_BYTES", 120_000)
+    with pytest.raises(LogError, match=r"The records from position 1 to 3 take 120\d{3} bytes"):
+        exported(tmp_path)
+
+
 async def test_an_export_beside_a_log_that_is_open_is_of_one_moment(tmp_path: Path) -> None:
     await fill(tmp_path / "source", 100)
     log = opened(tmp_path / "source")

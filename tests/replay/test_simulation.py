@@ -82,6 +82,18 @@ def test_what_would_be_skipped_says_why():
     assert {found["reason"] for found in ticks(replace(daily, disabled=True))} == {"disabled"}
 
 
+def test_a_pause_counts_from_its_beginning_to_its_end_by_when_a_tick_is_due():
+    hourly = job("R/2026-03-28T00:00:00Z/PT1H")
+    pause = Pause(since=at("2026-03-28T03:00:00Z"), until=at("2026-03-28T05:00:00Z"))
+    for found in ticks(replace(hourly, pause=pause)), ticks(hourly, server_pause=pause):
+        assert [each["due"][8:13] for each in found if each["reason"] == "paused"] == ["28T03", "28T04"]
+    spread = job("R/2026-03-28T00:00:00Z/PT12H", ticks=TickPolicy(jitter="PT11H"))
+    due = at("2026-03-28T12:00:00Z") + offset_of(spread.spec.ticks, spread.id)
+    after, before = Pause(since=Instant(due + 1)), Pause(since=SUMMER[0], until=Instant(due))
+    assert [each["reason"] for each in ticks(replace(spread, pause=after))] == ["", "", *["paused"] * 4]
+    assert [each["reason"] for each in ticks(replace(spread, pause=before))] == ["paused", *[""] * 5]
+
+
 def test_a_child_has_no_ticks_and_a_job_without_a_schedule_has_one():
     assert not ticks(job("R/2026-01-01T00:00:00Z/P1D", parents=(JobId("p"),)))
     assert [found["tick"] for found in ticks(job(""))] == ["2026-03-28T00:00:00Z"]

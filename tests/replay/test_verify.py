@@ -1,11 +1,14 @@
 """A log is proved, or what is wrong is named: digests, records, folds, and the log that was seen before."""
 
+import os
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
 
 import lmdb
 import pytest
+import trio
 
 from bench.replay import history
 from kala_es import codec
@@ -82,6 +85,26 @@ async def test_what_differs_is_named(tmp_path: Path, change: str) -> None:
     }
     with pytest.raises(LogError, match=named[change]):
         verify(tmp_path, tell=nobody)
+
+
+_WITHOUT_ROOM = """
+import resource, sys
+from kala_es.replay.fold_check import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+sys.exit(main(sys.argv[1:2]))
+"""
+
+
+@pytest.mark.parametrize("room", [100, 40_000])
+async def test_without_room_for_its_own_folds_it_says_so(tmp_path: Path, room: int) -> None:
+    await kept(tmp_path / "log")
+    (tmp_path / "small").mkdir()
+    command = [sys.executable, "-c", _WITHOUT_ROOM, str(tmp_path / "log"), str(room)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "small")}
+    done = await trio.run_process(command, env=environment, capture_stdout=True, check=False)
+    said = done.stdout.decode()
+    assert (done.returncode, f"for want of room in {tmp_path / 'small'}" in said) == (1, True), said
+    assert list((tmp_path / "small").iterdir()) == []
 
 
 async def test_a_record_that_was_changed_with_its_checksum_is_named(tmp_path: Path) -> None:

@@ -1,17 +1,30 @@
 """A run is redacted: the event first, then its bytes, whatever fails in between."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from kala_es.domain.errors import Conflict, Invalid, NotFound
+from kala_es.domain.errors import Conflict, Invalid, LogFull, NotFound
 from kala_es.domain.ids import JobId, RunId
-from kala_es.domain.trimming import RunRedacted
+from kala_es.domain.trimming import RunRedacted, TrimmedRun
+from kala_es.event_log import LogIsFull
 from kala_es.runtime.scheduler import Origin
-from tests.nodes import HANGS, RunningNode, Script, ScriptedShell, restarted, running_node, start_node
+from kala_es.storage import Storage
+from tests.nodes import (
+    HANGS,
+    RunningNode,
+    Script,
+    ScriptedShell,
+    memory_storage,
+    restarted,
+    running_node,
+    start_node,
+)
 from tests.runtime.test_retention import check_replay, has_output, runs
 
 TALKS = Script(seconds=1, output=(("stdout", b"some "), ("stderr", b"words")))
@@ -81,4 +94,88 @@ async def test_what_a_crash_has_left_is_erased_by_the_next_start(autojump_clock:
         assert not has_output(again, run)
         assert again.scheduler.run(run).redacted is not None
         await check_replay(again)
+        await again.leave()
+
+
+class Disk:
+    """Compacts, unless it is full or its power fails; what is there of redacted output afterwards is gone."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.compactions = 0
+        self.full = 0
+        (directory / "log").mkdir()
+
+    def under(self, storage: Storage) -> Storage:
+        return replace(storage, directory=self.directory, compact=self.compact)
+
+    async def compact(self) -> tuple[int, int]:
+        await trio.lowlevel.checkpoint()
+        if self.full:
+            self.full -= 1
+            raise LogIsFull("there is no room")
+        self.compactions += 1
+        return 2, 1
+
+    async def cleared(self, compactions: int) -> None:
+        """Until that many are done, and the mark is gone; the clock jumps while a thread looks for it."""
+        for _ in range(10_000):
+            if self.compactions and not self.is_marked:
+                break
+            await trio.sleep(1)
+        assert (self.compactions, self.is_marked) == (compactions, False)
+
+    @property
+    def is_marked(self) -> bool:
+        return (self.directory / "log" / "redacting").exists()
+
+
+async def test_a_redaction_is_marked_until_its_bytes_are_gone(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    disk = Disk(tmp_path)
+    async with running_node(disk.under(memory_storage()), shell=ScriptedShell(SCRIPTS)) as node:
+        (run,) = await talked(node, 1)
+        disk.full = 1
+        with pytest.raises(LogFull):
+            await node.scheduler.redact(run, "a secret", WHO)
+        assert (has_output(node, run), disk.is_marked, disk.compactions) == (False, True, 0)
+        await node.scheduler.redact(run, "a secret", WHO)
+        assert (disk.is_marked, disk.compactions) == (False, 1)
+
+
+async def test_a_start_compacts_where_a_redaction_was_cut_off_before_that(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    disk = Disk(tmp_path)
+    async with trio.open_nursery() as nursery:
+        node = await start_node(nursery, disk.under(memory_storage()), shell=ScriptedShell(SCRIPTS))
+        (run,) = await talked(node, 1)
+        disk.full = 3
+        with pytest.raises(LogFull):
+            await node.scheduler.redact(run, "a secret", WHO)
+        await node.crash()
+        again = await start_node(nursery, disk.under(restarted(node.storage)), shell=ScriptedShell(SCRIPTS))
+        await disk.cleared(compactions=1)
+        assert disk.full == 0
+        await again.crash()
+        third = await start_node(nursery, disk.under(restarted(again.storage)), shell=ScriptedShell(SCRIPTS))
+        await trio.sleep(60)
+        assert disk.compactions == 1
+        await third.leave()
+
+
+async def test_a_start_compacts_when_it_had_to_erase(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """Its mark is not there: the redaction was cut off before, or a part of the directory was copied."""
+    disk = Disk(tmp_path)
+    async with trio.open_nursery() as nursery:
+        node = await start_node(nursery, shell=ScriptedShell(SCRIPTS))
+        (run,) = await talked(node, 1)
+        erased = TrimmedRun(run=run, digest=b"d" * 32, stdout_bytes=5, stderr_bytes=5)
+        redacted = RunRedacted(job=JobId("j"), at=node.clock.now(), run=erased, reason="a secret")
+        await node.node.writer.append([redacted], "")
+        await node.crash()
+        again = await start_node(nursery, disk.under(restarted(node.storage)), shell=ScriptedShell(SCRIPTS))
+        await disk.cleared(compactions=1)
+        assert not has_output(again, run)
         await again.leave()

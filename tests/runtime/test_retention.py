@@ -15,7 +15,7 @@ from kala_es.domain.imported_runs import ImportedRun, RunImport
 from kala_es.domain.job import decide
 from kala_es.domain.notify import Notify, Target
 from kala_es.domain.retention import ALL, Kept, Retention, kept_of
-from kala_es.domain.trimming import BaseTaken, RunsTrimmed
+from kala_es.domain.trimming import BasePart, BaseTaken, RunsTrimmed
 from kala_es.event_log import NewRecord
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections.folds import Folds
@@ -223,6 +223,21 @@ async def test_facts_are_erased_once_a_base_stands_for_them(autojump_clock: trio
         assert node.node.folds.history.of(JobId("j")).forgotten == 45
         ((_, today),) = node.node.folds.days.until(node.clock.now(), 1)
         assert today.succeeded == 48
+
+
+async def test_a_base_is_in_records_of_a_limited_size(
+    autojump_clock: trio.testing.MockClock, few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BASE_PART_BYTES", 100)
+    async with running_node(shell=ScriptedShell(SCRIPTS), rules=keep(runs=1)) as node:
+        await node.create("j", command="talks", schedule="R/2099-01-01T00:00:00Z/P1D")
+        await runs(node, "j", 8)
+        await tidied(node)
+        (base,) = node.events(BaseTaken)
+        sizes = [len(part.content) for part in node.events(BasePart)]
+        assert (len(sizes), max(sizes)) == (base.parts, 100)
+        assert base.parts > 2
+        await check_replay(node)
 
 
 async def test_a_restart_begins_at_the_base_and_an_actor_rereads_from_there(

@@ -64,6 +64,7 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
             (("events", "--after", "-3"), "'-3' is no position of the log"),
             (("events", "--until", "1", "--follow"), "not allowed with argument"),
             (("diff", "--from", "1", "--to", "0"), "the second moment lies before the first"),
+            (("diff", "--from", "1", "--to", "999999"), "the log ends at position"),
         ):
             done = look(lives.data, *arguments)
             assert done.returncode != 0

@@ -179,3 +179,25 @@ async def test_a_client_that_leaves_may_ask_again():
         assert len(site.node.events(RunStarted)) == 1
         assert len(site.node.events(RequestAnswered)) == 1
         assert site.node.job("j").counters.finished_runs == 1
+
+
+async def test_of_a_plan_that_is_too_long_to_be_kept_its_counts_are_told_again(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_RECEIPT_BYTES", 400)
+    async with serving() as site:
+        content = json.dumps({"jobs": {f"j{i}": draft() for i in range(9)}}).encode()
+        first = (await post(site, "/job/apply/", key(), content)).json()
+        again = await post(site, "/job/apply/", key(), content)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert (len(first["plan"]), again.json()) == (9, {**first, "plan": []})
+
+
+async def test_a_key_is_refused_where_the_answer_is_too_long_to_be_kept(monkeypatch):
+    async with serving() as site:
+        await site.create("j", "x" * 500)
+        monkeypatch.setattr(limits, "MAX_RECEIPT_BYTES", 400)
+        for path in ("/v1/jobs/j/toggle", "/job/j/revert/"):
+            answer = await post(site, path, key(), b'{"position": 1}')
+            assert (answer.status_code, "at most 400 are kept" in answer.text) == (422, True), answer.text
+        assert not site.node.job("j").disabled
+        assert (await post(site, "/v1/jobs/j/toggle", {})).status_code == 200
+        assert site.node.job("j").disabled

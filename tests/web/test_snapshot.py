@@ -1,17 +1,25 @@
 """The snapshot routes: what they refuse, and jobs that are taken in. The archive itself is in tests/replay."""
 
 import re
+import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
-from kala_es import codec
+import cbor2
+import pytest
+
+from kala_es import archive, codec, limits
 from kala_es.domain import events as e
 from kala_es.domain.events import Event
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import JobSpec
+from kala_es.event_log import LogError
 from kala_es.event_logs.lmdb import open_log
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.projections.jobs import Jobs
 from kala_es.replay.exporting import export
+from kala_es.replay.jobs_of import dump, jobs_of, load
 from tests.web.edges import API, FAR, serving
 
 
@@ -86,6 +94,17 @@ async def test_what_becomes_of_jobs_that_are_there_is_for_the_client_to_say(tmp_
         assert (job["command"], job["disabled"]) == ("true", True)
 
 
+async def test_a_job_that_is_left_as_it_is_counts_as_it_is(tmp_path):
+    starts = JobSpec(name="b", command="true", schedule=FAR, dependents=(JobId("a"),))
+    content = await archive_of(tmp_path, (made("a"), e.JobCreated(job=JobId("b"), at=Instant(5), spec=starts)))
+    async with serving() as site:
+        await site.create("a", "mine", dependent_jobs=["b"])
+        answer = await site.http.post(f"{API}/snapshot/?on_conflict=skip", content=content)
+        assert (answer.status_code, answer.json().get("field")) == (400, "jobs.b.dependent_jobs"), answer.text
+        assert "would start itself again, through 'a'" in answer.json()["error"]
+        assert (await site.http.get(f"{API}/job/b/")).status_code == 404
+
+
 async def test_what_is_no_whole_archive_is_refused_with_the_byte(tmp_path):
     content = await archive_of(tmp_path, LOG)
     async with serving() as site:
@@ -103,3 +122,53 @@ async def test_an_archive_that_goes_on_from_another_has_no_jobs(tmp_path):
     async with serving() as site:
         answer = await site.http.post(f"{API}/snapshot/", content=b"".join(parts))
         assert (answer.status_code, "goes on after position 2" in answer.json()["error"]) == (400, True)
+
+
+async def test_only_so_many_archives_are_read_at_a_time(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_IMPORTS", 0)
+    async with serving() as site:
+        answer = await site.http.post(f"{API}/snapshot/", content=b"")
+        assert (answer.status_code, "are being read already" in answer.json()["error"]) == (503, True)
+
+
+def test_no_more_jobs_are_taken_in_than_a_request_may_have(monkeypatch):
+    jobs = Jobs()
+    for number in range(3):
+        jobs.apply(made(f"j{number}"))
+    there = list(jobs.after(""))
+    assert len(load(dump(there))) == 3
+    with monkeypatch.context() as few:
+        few.setattr(limits, "MAX_BULK_JOBS", 2)
+        with pytest.raises(LogError, match="There are 3 jobs in the archive; at most 2"):
+            dump(there)
+    monkeypatch.setattr(limits, "MAX_BULK_BODY_BYTES", 100)
+    with pytest.raises(LogError, match="at most 100 are taken in at once"):
+        dump(there)
+
+
+async def test_jobs_that_take_too_much_at_a_time_are_refused(tmp_path, monkeypatch):
+    content = await archive_of(tmp_path, [made("a"), made("b"), e.JobDeleted(job=JobId("b"), at=Instant(6))])
+    assert [job.id for job in jobs_of(BytesIO(content))] == ["a"]
+    size = len(codec.encode(made("a")).body)
+    monkeypatch.setattr(limits, "MAX_IMPORT_BYTES", 2 * size)
+    jobs_of(BytesIO(content))
+    monkeypatch.setattr(limits, "MAX_IMPORT_BYTES", 2 * size - 1)
+    with pytest.raises(LogError, match="At position 2 the jobs take more than"):
+        jobs_of(BytesIO(content))
+
+
+@pytest.mark.parametrize("place", ["part", "block", "row", "body"])
+async def test_what_is_small_and_takes_much_memory_is_not_decoded(tmp_path, monkeypatch, place):
+    """4 MB of empty arrays are 4 kB compressed, and 280 MiB when they are read."""
+    many = b"\x9f" + b"\x80" * 2_000 + b"\xff"
+    row = [b"\x86", *map(cbor2.dumps, ("job:a", "JobDeleted", 1, 5, "")), cbor2.dumps(many)]
+    block = {"block": many, "row": cbor2.dumps([many]), "body": cbor2.dumps([b"".join(row)])}.get(place, b"\x80")
+    writer = archive.Writer()
+    content = writer.header(archive.Header(log=b"i" * 16, at=0))
+    content += writer._framed([[]] * 2_000 if place == "part" else [1, 1, zlib.compress(block)])
+    with pytest.raises((archive.ArchiveRefused, LogError)) as wide:
+        jobs_of(BytesIO(content))
+    monkeypatch.setattr(archive, "MAX_ARCHIVE_VALUES", 1_000)
+    with pytest.raises((archive.ArchiveRefused, LogError), match=r"1000 values|too many values") as narrow:
+        jobs_of(BytesIO(content))
+    assert str(wide.value) != str(narrow.value)

@@ -7,7 +7,7 @@ import trio
 
 from kala_es.domain.retention import Kept
 from kala_es.runtime.scheduler import Rules
-from tests.web.edges import API, serving, writes
+from tests.web.edges import API, serving, streaming, writes
 
 KEEP_ONE = Rules(kept=Kept(runs=1))
 TALKS = {"talks": writes(("stdout", b"one"), ("stderr", b"two"), seconds=1)}
@@ -51,6 +51,23 @@ async def test_a_stream_has_no_output_of_a_trimmed_run_that_is_not_erased_yet(
         assert ["event: output" in text for text in streams] == [False, True]
         assert all("event: end" in text for text in streams)
         assert site.complaints == []
+
+
+async def test_what_was_redacted_is_told_to_nobody_though_a_stream_was_open_before() -> None:
+    async with serving({"talks": writes(("stdout", b"a secret"))}) as site, streaming(site, f"{API}/events/") as before:
+        await site.create("j", "talks")
+        run = await site.run_whole("j")
+        while "a secret" not in before.text:
+            assert await before.read()
+        redacted = await site.http.post(f"{API}/job/j/executions/{run}/redact/", json={"reason": "it leaked"})
+        assert redacted.status_code == 204
+        for query in ("after=0", "after=0&job=j", "after=0&type=OutputChunk"):
+            path = f"{API}/events/?{query}"
+            async with streaming(site, path) as stream:
+                with trio.move_on_after(0.5):
+                    await stream.read_all()
+            assert "a secret" not in stream.text, query
+            assert ("RunFinished" in stream.text) is ("type" not in query)
 
 
 async def test_a_list_that_was_read_before_tells_of_it_too(autojump_clock: trio.testing.MockClock) -> None:
