@@ -48,7 +48,8 @@ def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Blo
     items: list[archive.Item] = []
     size, place = 0, after
     for batch, value in moment.batches(after):
-        some = items_of(since(batch, after), value, without=() if output else (OUTPUT,))
+        whole = value if batch.first > after else b""
+        some = items_of(since(batch, after), whole, without=() if output else (OUTPUT,))
         more = len(value)
         if items and size + more > ARCHIVE_BLOCK_BYTES:
             block = archive.Block(place + 1, place + _places(items), items)

@@ -20,8 +20,10 @@ from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.event_logs.check import data_file, read_format
 from kala_es.event_logs.lmdb_reader import places
 
-_INDEFINITE: Final = 0x9F
-"""A value that begins with this ends with a byte more, before its checksum."""
+_INDEFINITE: Final = b"\x9f"
+"""What a value of the present format begins with; its records follow the format's number and the digest."""
+_AFTER: Final = 1 + 4
+"""Bytes after its records: the end of the array, and the checksum."""
 
 
 class NoSuchPosition(LogError):
@@ -141,13 +143,17 @@ def since(batch: Batch, position: int) -> Batch:
 
 
 def rows_of(batch: Batch, value: bytes) -> list[bytes]:
-    """The rows of a value's records, or of the last of them, cut out of its bytes: to encode them takes longer."""
-    if batch.holes:
+    """The rows of a value's records, cut out of its bytes: to encode them takes longer. Raises LogDamaged.
+
+    A batch that was cut has no bytes: its records are encoded.
+    """
+    if batch.holes or not value.startswith(_INDEFINITE):
         return [cbor2.dumps(row) for row in batch.rows]
-    sizes = list(log_tree.row_sizes(batch.rows))
-    end = len(value) - 4 - (value[0] == _INDEFINITE)
-    starts = list(accumulate(sizes, initial=end - sum(sizes)))
-    return [value[start:stop] for start, stop in pairwise(starts)]
+    begin = len(_INDEFINITE) + 1 + len(cbor2.dumps(batch.digest))
+    ends = list(accumulate(log_tree.row_sizes(batch.rows), initial=begin))
+    if ends[-1] != len(value) - _AFTER:
+        raise LogDamaged(f"The records from position {batch.first} on are damaged: they are not in the shortest form.")
+    return [value[start:stop] for start, stop in pairwise(ends)]
 
 
 def items_of(batch: Batch, value: bytes, *, without: Collection[str] = ()) -> Sequence[archive.Item]:
