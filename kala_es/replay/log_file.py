@@ -17,7 +17,7 @@ import lmdb
 from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
-from kala_es.event_logs.check import data_file, read_format
+from kala_es.event_logs.check import data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
 
 _INDEFINITE: Final = b"\x9f"
@@ -33,9 +33,12 @@ class NoSuchPosition(LogError):
 class Moment:
     """All values of a log, as they were when it was opened. Made by `open_moment`."""
 
-    def __init__(self, directory: Path, txn: "lmdb.Transaction[bytes]", log_id: bytes) -> None:
+    def __init__(
+        self, directory: Path, txn: "lmdb.Transaction[bytes]", meta: "lmdb._Database", *, log_id: bytes
+    ) -> None:
         self._directory = directory
         self._txn = txn
+        self._meta = meta
         self.log_id = log_id
         last = next(self._decoded(reverse=True), (None, b""))[0]
         self.position = last.last if last else 0
@@ -45,6 +48,10 @@ class Moment:
     def digest(self) -> bytes:
         """The log's digest. Of a log whose last commit is from before there were any it takes reading all of it."""
         return self._digest or self.tree_at(self.position).root()
+
+    def noted(self) -> log_tree.Span | None:
+        """The digests that a server would go on from; None: it would make them. Raises LogDamaged."""
+        return read_tree(self._txn, self._meta)
 
     def batches(self, after: int = 0) -> Iterator[tuple[Batch, bytes]]:
         """The values that hold what comes after a position, decoded, each with its bytes. Raises LogDamaged."""
@@ -98,8 +105,9 @@ def open_moment(directory: Path) -> Iterator[Moment]:
         log_id = read_format(env)
         if log_id is None:
             raise LogDamaged(f"{data} holds no log.")
-        with env.begin(db=env.open_db(b"records", create=False)) as txn:
-            yield Moment(directory, txn, log_id)
+        records, meta = (env.open_db(name, create=False) for name in (b"records", b"meta"))
+        with env.begin(db=records) as txn:
+            yield Moment(directory, txn, meta, log_id=log_id)
 
 
 def _opened(directory: Path) -> lmdb.Environment:

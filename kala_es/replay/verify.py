@@ -117,6 +117,11 @@ def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell
             tell(tree.end)
         if (tree.end, tree.root()) != (moment.position, moment.digest()):
             raise LogDamaged(f"The log in {directory} is damaged: it says that it ends at position {moment.position}.")
+        noted = moment.noted()
+        if noted is not None and (noted.end, noted.digests) != (tree.end, tree.digests):
+            raise LogDamaged(
+                f"The log in {directory} is damaged: its digests, at position {noted.end}, are of another."
+            )
     watch.end(tree)
     return Proved(position=tree.end, digest=tree.root(), records=records, erased=tree.end - records)
 

@@ -108,6 +108,18 @@ async def test_a_record_that_stands_beside_the_one_that_is_digested_is_named(tmp
         prove_digests(tmp_path, against_of(f"3:{seen.digest.hex()}"), tell=nowhere)
 
 
+async def test_digests_that_a_server_would_not_go_on_from_are_named(tmp_path: Path) -> None:
+    await fill(tmp_path, 30)
+    with lmdb.open(str(data_file(tmp_path).parent), max_dbs=4) as env, env.begin(write=True) as txn:
+        meta = env.open_db(b"meta", txn=txn)
+        tree = txn.get(b"tree", b"", db=meta)
+        txn.put(b"tree", tree[:-1] + bytes([tree[-1] ^ 1]), db=meta)
+    with pytest.raises(LogDamaged, match="its digests, at position 30, are of another"):
+        prove_digests(tmp_path, tell=nowhere)
+    with pytest.raises(LogDamaged):
+        opened(tmp_path)
+
+
 async def test_a_log_goes_on_from_one_that_was_seen(tmp_path: Path) -> None:
     seen = await fill(tmp_path, 14)
     end = await fill(tmp_path, 20, erase=HOLES)
