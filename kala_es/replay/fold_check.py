@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from itertools import takewhile, zip_longest
@@ -22,6 +22,7 @@ from kala_es import codec
 from kala_es.domain.events import Event
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
+from kala_es.event_logs.batch import Batch
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.lmdb import is_trusted, open_folds
@@ -29,6 +30,7 @@ from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
 from kala_es.replay.children import Tell, say
+from kala_es.replay.index_check import IndexCheck
 from kala_es.replay.log_file import Moment, open_moment
 
 _BASE: Final = BaseTaken.__name__.encode()
@@ -63,8 +65,11 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
         folds, events = Folds(store), 0
         base = _begin(folds, moment)
         stored = None if kept is None else kept.stored(moment)
+        index = None if kept is None else kept.index(moment)
         saved = _saved(directory / "snapshot.cbor", base, moment)
-        for page, position in _steps(moment, {stored or 0, saved[0] if saved else 0}):
+        for page, position in _steps(
+            _looked_at(moment, index), {stored or 0, saved[0] if saved else 0, moment.position}
+        ):
             folds.apply(page)
             events += len(page)
             if kept is not None and position == stored:
@@ -72,19 +77,28 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
             if saved is not None and position == saved[0]:
                 saved = _check_saved(saved, folds, page)
             tell(position)
+        if index is not None:
+            index.end()
         return Compared(events=events, folds=stored, snapshot=saved[0] if saved else None)
 
 
-def _steps(moment: Moment, stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
+def _looked_at(moment: Moment, index: IndexCheck | None) -> Iterator[Batch]:
+    for batch, _ in moment.batches():
+        if index is not None:
+            index.look(batch)
+        yield batch
+
+
+def _steps(batches: Iterable[Batch], stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
     events: list[Recorded] = []
-    for batch, _ in moment.batches():
+    for batch in batches:
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
         events += [Recorded(record.position, decoded(record), record.principal) for record in records]
         for stop in sorted(stop for stop in stops if batch.first <= stop < batch.last):
             yield [event for event in events if event.position <= stop], stop
             events = [event for event in events if event.position > stop]
-        if len(events) >= _TOGETHER or batch.last in (*stops, moment.position):
+        if len(events) >= _TOGETHER or batch.last in stops:
             yield events, batch.last
             events = []
 
@@ -131,6 +145,12 @@ class _Kept:
             return None
         _check_end(position, moment, "folds")
         return position
+
+    def index(self, moment: Moment) -> IndexCheck:
+        """What compares the index of streams. Raises LogDamaged: nothing is indexed before it is durable."""
+        check = IndexCheck(self._txn, moment.log_id)
+        _check_end(check.until, moment, "index")
+        return check
 
     def check(self, store: FoldStore, position: int) -> None:
         """Compare with folds of the log up to a position. Raises LogDamaged."""
