@@ -1,4 +1,4 @@
-"""Folds a log anew, in a place of its own, and compares that with the folds and the snapshot that its directory has.
+"""Folds a log anew, in a place of its own, and compares that with the folds and snapshots that its directory has.
 
 `python -m kala_es.replay.fold_check DIRECTORY` does it, and says what it found (children.py).
 """
@@ -9,10 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
 from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cbor2
 import lmdb
@@ -32,6 +31,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.replay.children import Tell, say
 from kala_es.replay.index_check import IndexCheck
 from kala_es.replay.log_file import Moment, open_moment
+from kala_es.replay.snapshot_check import SnapshotCheck
 
 _BASE: Final = BaseTaken.__name__.encode()
 _PAGE: Final = 10_000
@@ -40,11 +40,15 @@ _TOGETHER: Final = 5_000
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """So many events were folded. `folds` and `snapshot` are where those that are there were compared; None: not."""
+    """So many events were folded. `folds` and `snapshot` are where those that are there were compared; None: not.
+
+    Of so many `earlier` snapshots, too.
+    """
 
     events: int
     folds: int | None = None
     snapshot: int | None = None
+    earlier: int = 0
 
 
 def decoded(record: Record) -> Event:
@@ -58,47 +62,47 @@ def decoded(record: Record) -> Event:
 def compare(directory: Path, *, tell: Tell) -> Compared:
     """Fold the log in a directory, and compare. Raises LogDamaged, LogError."""
     with ExitStack() as stack:
-        kept = stack.enter_context(_open_kept(directory))
+        kept, saved = stack.enter_context(_open_kept(directory)), SnapshotCheck(directory)
         moment = stack.enter_context(open_moment(directory))
         store = open_folds(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kala-es-"))))
         stack.callback(store.close)
         folds, events = Folds(store), 0
-        base = _begin(folds, moment)
+        saved.begin(_begin(folds, moment), moment.position)
         stored = None if kept is None else kept.stored(moment)
         index = None if kept is None else kept.index(moment)
-        saved = _saved(directory / "snapshot.cbor", base, moment)
-        for page, position in _steps(
-            _looked_at(moment, index), {stored or 0, saved[0] if saved else 0, moment.position}
-        ):
+        batches = _looked_at(moment, saved, index)
+        for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}):
             folds.apply(page)
             events += len(page)
             if kept is not None and position == stored:
                 kept.check(store, position)
-            if saved is not None and position == saved[0]:
-                saved = _check_saved(saved, folds, page)
+            saved.check(folds, position)
             tell(position)
         if index is not None:
             index.end()
-        return Compared(events=events, folds=stored, snapshot=saved[0] if saved else None)
+        return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier)
 
 
-def _looked_at(moment: Moment, index: IndexCheck | None) -> Iterator[Batch]:
+def _looked_at(moment: Moment, *checks: SnapshotCheck | IndexCheck | None) -> Iterator[Batch]:
     for batch, _ in moment.batches():
-        if index is not None:
-            index.look(batch)
+        for check in checks:
+            if check is not None:
+                check.look(batch)
         yield batch
 
 
 def _steps(batches: Iterable[Batch], stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
     events: list[Recorded] = []
+    ahead = sorted((stop for stop in stops if stop), reverse=True)
     for batch in batches:
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
         events += [Recorded(record.position, decoded(record), record.principal) for record in records]
-        for stop in sorted(stop for stop in stops if batch.first <= stop < batch.last):
+        while ahead and ahead[-1] <= batch.last:
+            stop = ahead.pop()
             yield [event for event in events if event.position <= stop], stop
             events = [event for event in events if event.position > stop]
-        if len(events) >= _TOGETHER or batch.last in stops:
+        if len(events) >= _TOGETHER:
             yield events, batch.last
             events = []
 
@@ -185,44 +189,11 @@ def _open_kept(directory: Path) -> Iterator[_Kept | None]:
         yield _Kept(txn)
 
 
-def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
-    """The position and the bytes of a snapshot that a start would look at: it is whole, and not older than the base."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    body = snapshot.checked(content)
-    place = snapshot.place_in(BytesIO(body))
-    if place is None or place[0] < max(base, 1):
-        return None
-    _check_end(place[0], moment, "snapshot")
-    return place[0], body
-
-
 def _check_end(position: int, moment: Moment, what: str) -> None:
     if position > moment.position:
         raise LogDamaged(
             f"The log ends at position {moment.position}, and its {what} at {position}: what came after is gone."
         )
-
-
-def _check_saved(saved: tuple[int, bytes], folds: Folds, page: Sequence[Recorded]) -> tuple[int, bytes] | None:
-    """None: it is of another log. Raises LogDamaged."""
-    position, body = saved
-    anchor = cbor2.CBORDecoder(BytesIO(body)).decode()["anchor"]
-    if not page or page[-1].position != position or snapshot.anchor_of(codec.encode(page[-1].event).body) != anchor:
-        return None
-    if _plain(body) != _plain(b"".join(snapshot.freeze(folds, anchor))):
-        raise LogDamaged(f"The snapshot at position {position} is not the state of the log there.")
-    return saved
-
-
-def _plain(body: bytes) -> tuple[Any, dict[str, Any]]:
-    decoder = cbor2.CBORDecoder(BytesIO(body))
-    top, jobs = decoder.decode(), dict[str, Any]()
-    while len(jobs) < top["jobs"]:
-        jobs |= {job["id"]: job for job in decoder.decode()}
-    return top, jobs
 
 
 def main(argv: Sequence[str]) -> int:

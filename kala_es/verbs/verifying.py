@@ -47,7 +47,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         return 1
     print(f"{proved.records} records, {proved.erased} erased: every digest fits, and every record can be read")
     if compared is not None:
-        print(f"folds: {_said(compared.folds)}; snapshot: {_said(compared.snapshot)}")
+        print(f"folds: {_said(compared.folds)}; snapshot: {_said(compared.snapshot)}; {compared.earlier} earlier ones")
     print(f"{proved.position}:{proved.digest.hex()}")
     return 0
 
