@@ -37,7 +37,7 @@ class Copy:
         self._directory = directory
         self._env = env
         self._records, self._meta = databases
-        self._place = _place(directory)
+        self._place = fresh_place(directory)
         self._fresh: lmdb.Environment | None = None
 
     def begin(self) -> None:
@@ -73,11 +73,7 @@ class Copy:
         assert self._fresh is not None
         self._fresh.close()
         self._fresh = None
-        data = data_file(self._directory)
-        (self._place / "data.mdb").replace(data)
-        lock_file(self._directory).unlink(missing_ok=True)
-        sync_names(data.parent)
-        self.discard()
+        exchange(self._directory)
 
     def check(self) -> None:
         """Raise LogDamaged unless the copy, which has caught up, ends as the log does and has as many values."""
@@ -95,14 +91,27 @@ class Copy:
 
 
 def remove_cut_off(directory: Path) -> None:
-    """Remove what a compaction left that was cut off, perhaps between the exchange and its end. Raises OSError."""
-    place = _place(directory)
+    """Remove what was left of a file in the making that was cut off, perhaps between the exchange and its end.
+
+    Raises OSError.
+    """
+    place = fresh_place(directory)
     if place.exists():
         lock_file(directory).unlink(missing_ok=True)
         shutil.rmtree(place)
 
 
-def _place(directory: Path) -> Path:
+def exchange(directory: Path) -> None:
+    """Put the file that was made into the place of the log's, which nobody here has open. Raises OSError."""
+    data, fresh = data_file(directory), fresh_place(directory)
+    (fresh / data.name).replace(data)
+    lock_file(directory).unlink(missing_ok=True)
+    sync_names(data.parent)
+    shutil.rmtree(fresh, ignore_errors=True)
+
+
+def fresh_place(directory: Path) -> Path:
+    """The directory of a file that is made to take the place of the log's."""
     return data_file(directory).parent / "compact"
 
 
