@@ -19,6 +19,7 @@ from kala_es.event_log import LogError, LogIsFull
 from kala_es.event_logs.check import (
     CLOSED,
     FORMAT,
+    LEFT_OUT,
     data_file,
     dump_tree,
     map_bytes,
@@ -60,14 +61,16 @@ class Building:
                 txn.put(*pair, append=True, db=records)
         self._waiting, self._size = [], 0
 
-    def finish(self, log_id: bytes, tree: log_tree.Span) -> None:
-        """Make it durable, with the digests of all its records."""
+    def finish(self, log_id: bytes, tree: log_tree.Span, *, left_out: int = 0) -> None:
+        """Make it durable, with the digests of all its records. Up to `left_out` some are missing without a reason."""
         self._write()
         with self._env.begin(write=True) as txn:
             meta = self._env.open_db(b"meta", txn=txn)
             txn.put(b"format", str(FORMAT).encode(), db=meta)
             txn.put(b"id", log_id, db=meta)
             txn.put(b"tree", dump_tree(tree), db=meta)
+            if left_out:
+                txn.put(LEFT_OUT, left_out.to_bytes(8, "big"), db=meta)
         self._env.sync(True)
 
 

@@ -32,8 +32,8 @@ def export(directory: Path, write: Write, *, after: int = 0, output: bool = True
     with open_moment(directory) as moment:
         writer = archive.Writer()
         tree = moment.tree_at(after)
-        now = time.time_ns() // 1000
-        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=output)))
+        now, is_whole = time.time_ns() // 1000, output and moment.left_out() <= after
+        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=is_whole)))
         records = 0
         for block in _blocks(moment, after, output=output):
             records += archive.rows_in(block.items)

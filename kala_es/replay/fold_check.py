@@ -29,6 +29,7 @@ from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
 from kala_es.replay.children import Tell, say
+from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.index_check import IndexCheck
 from kala_es.replay.log_file import Moment, open_moment
 from kala_es.replay.snapshot_check import SnapshotCheck
@@ -49,6 +50,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     folds: int | None = None
     snapshot: int | None = None
     earlier: int = 0
+    reasons: Reasons = NO_REASONS
 
 
 def decoded(record: Record) -> Event:
@@ -70,8 +72,8 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
         saved.begin(_begin(folds, moment), moment.position)
         stored = None if kept is None else kept.stored(moment)
         index = None if kept is None else kept.index(moment)
-        batches = _looked_at(moment, saved, index)
-        for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}):
+        holes, batches = HoleCheck(left_out=moment.left_out()), _looked_at(moment, saved, index)
+        for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}, holes):
             folds.apply(page)
             events += len(page)
             if kept is not None and position == stored:
@@ -80,7 +82,8 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
             tell(position)
         if index is not None:
             index.end()
-        return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier)
+        reasons = holes.end()
+        return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier, reasons=reasons)
 
 
 def _looked_at(moment: Moment, *checks: SnapshotCheck | IndexCheck | None) -> Iterator[Batch]:
@@ -91,13 +94,15 @@ def _looked_at(moment: Moment, *checks: SnapshotCheck | IndexCheck | None) -> It
         yield batch
 
 
-def _steps(batches: Iterable[Batch], stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
+def _steps(batches: Iterable[Batch], stops: set[int], holes: HoleCheck) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
     events: list[Recorded] = []
     ahead = sorted((stop for stop in stops if stop), reverse=True)
     for batch in batches:
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
-        events += [Recorded(record.position, decoded(record), record.principal) for record in records]
+        fresh = [Recorded(record.position, decoded(record), record.principal) for record in records]
+        holes.look(((hole.first, hole.count) for hole in batch.holes), ((each.position, each.event) for each in fresh))
+        events += fresh
         while ahead and ahead[-1] <= batch.last:
             stop = ahead.pop()
             yield [event for event in events if event.position <= stop], stop

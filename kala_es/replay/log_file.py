@@ -17,7 +17,7 @@ import lmdb
 from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
-from kala_es.event_logs.check import data_file, read_format, read_tree
+from kala_es.event_logs.check import LEFT_OUT, data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
 
 _INDEFINITE: Final = b"\x9f"
@@ -52,6 +52,10 @@ class Moment:
     def noted(self) -> log_tree.Span | None:
         """The digests that a server would go on from; None: it would make them. Raises LogDamaged."""
         return read_tree(self._txn, self._meta)
+
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+        return int.from_bytes(self._txn.get(LEFT_OUT, b"", db=self._meta), "big")
 
     def batches(self, after: int = 0) -> Iterator[tuple[Batch, bytes]]:
         """The values that hold what comes after a position, decoded, each with its bytes. Raises LogDamaged."""

@@ -18,11 +18,14 @@ import cbor2
 import msgspec
 
 from kala_es import archive, log_tree
+from kala_es.domain.events import Event
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.replay.children import Child, Tell, say
 from kala_es.replay.fold_check import Compared, decoded
+from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.log_file import items_of, open_moment, rows_of
 
+_ALL: Final = (1 << 63) - 1
 _AGAINST: Final = re.compile(r"(?:(\d{1,19}):)?([0-9a-f]{64})")
 
 
@@ -43,6 +46,7 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     records: int
     erased: int
+    reasons: Reasons = NO_REASONS
 
 
 class Unproved(LogError):
@@ -128,25 +132,34 @@ def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell
 
 def prove_archive(file: archive.Source, against: Against | None = None) -> Proved:
     """Check an archive, and that each of its records can be read. Raises ArchiveRefused, Unproved, LogError."""
-    watch, before, found = Watch(against), log_tree.Span(), None
+    watch, before, holes, found = Watch(against), log_tree.Span(), HoleCheck(), None
     for part, tree in archive.check(file):
-        if isinstance(part, archive.Block):
-            watch.look(before, part.items)
-            _decode_all(part)
-        elif isinstance(part, archive.End):
-            watch.end(tree)
-            found = Proved(position=part.position, digest=part.digest, records=part.records, erased=part.erased)
+        match part:
+            case archive.Header():
+                holes = HoleCheck(after=part.after, left_out=0 if part.output else _ALL)
+            case archive.Block():
+                watch.look(before, part.items)
+                _look(part, holes)
+            case archive.End():
+                watch.end(tree)
+                sums = {"position": part.position, "records": part.records, "erased": part.erased}
+                found = Proved(**sums, digest=part.digest, reasons=holes.end())
         before = tree.copy()
     assert found is not None
     return found
 
 
-def _decode_all(block: archive.Block) -> None:
-    position = block.first
+def _look(block: archive.Block, check: HoleCheck) -> None:
+    """Decode a block's records, and have its holes judged by them."""
+    position, holes, events = block.first, list[tuple[int, int]](), list[tuple[int, Event]]()
     for item in block.items:
         if isinstance(item, bytes):
-            decoded(Record(position, *cbor2.loads(item)))
-        position += 1 if isinstance(item, bytes) else item[0]
+            events.append((position, decoded(Record(position, *cbor2.loads(item)))))
+            position += 1
+        else:
+            holes.append((position, item[0]))
+            position += item[0]
+    check.look(holes, events)
 
 
 def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tuple[Proved, Compared]:
@@ -156,7 +169,8 @@ def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tu
         Child("kala_es.replay.verify", os.fspath(directory), *([str(against)] if against else [])) as digesting,
     ):
         proved = digesting.finish(Proved, lambda position: None)
-        return proved, folding.finish(Compared, tell)
+        compared = folding.finish(Compared, tell)
+        return msgspec.structs.replace(proved, reasons=compared.reasons), compared
 
 
 def main(argv: Sequence[str]) -> int:

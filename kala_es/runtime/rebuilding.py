@@ -38,9 +38,11 @@ def import_into(file: IO[bytes], directory: Path) -> archive.End:
     parts = archive.check(file)
     header, before = next(parts)
     assert isinstance(header, archive.Header)
+    left_out = 0
     with build(directory) as building, ExitStack() as reading:
         if data_file(directory).exists():
             here = reading.enter_context(open_moment(directory))
+            left_out = here.left_out()
             _check_fit(header, before, here)
             for batch, value in here.batches():
                 building.put(batch.first, value)
@@ -49,7 +51,7 @@ def import_into(file: IO[bytes], directory: Path) -> archive.End:
         elif not _is_unused(directory):
             raise Unfit(f"{directory} is not empty, and has no log.")
         end, tree = _take(parts, building)
-        building.finish(header.log, tree)
+        building.finish(header.log, tree, left_out=left_out if header.output else end.position)
     return end
 
 
@@ -93,12 +95,14 @@ def restore(source: Path, into: Path, *, position: int | None = None, time: Inst
     with open_moment(source) as moment:
         if position is not None and not 0 <= position <= moment.position:
             raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
-        tree = log_tree.Span()
+        tree, has_holes = log_tree.Span(), False
         with build(into) as building:
             for batch, value in _up_to(moment, position, time):
                 batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
-            building.finish(uuid4().bytes, tree)
+                has_holes = has_holes or bool(batch.holes)
+            is_cut = has_holes and tree.end < moment.position  # what is cut off may say why they are there
+            building.finish(uuid4().bytes, tree, left_out=tree.end if is_cut else min(moment.left_out(), tree.end))
     return tree.end, tree.root()
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from bench.replay import history
 from kala_es import codec
+from kala_es.domain.events import RunStarted
+from kala_es.domain.trimming import RunsTrimmed, TrimmedRun
 from kala_es.event_log import LogDamaged
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.stream_index import row_key, stream_key
@@ -68,6 +70,10 @@ async def test_one_that_lags_or_leads_to_what_is_erased_is_right(tmp_path: Path)
         await filled(tmp_path, store)
     await filled(tmp_path, MemoryFoldStore())  # the index here lags by that
     log = open_log(tmp_path, MemoryFoldStore())
-    await log.trim([5, 6, 7, 9])  # and leads there still
+    started, chunk = history(COUNT)[100:102]
+    assert isinstance(started, RunStarted)
+    gone = TrimmedRun(run=started.run, digest=b"", chunks=1)
+    await log.append([codec.encode(RunsTrimmed(job=started.job, at=chunk.at, runs=(gone,)))])
+    await log.trim([102])  # and leads there still
     await log.close()
     assert compare(tmp_path, tell=lambda *_: None).events > COUNT
