@@ -64,15 +64,14 @@ def decoded(record: Record) -> Event:
 def compare(directory: Path, *, tell: Tell) -> Compared:
     """Fold the log in a directory, and compare. Raises LogDamaged, LogError."""
     with ExitStack() as stack:
-        kept, saved = stack.enter_context(_open_kept(directory)), SnapshotCheck(directory)
+        kept, saved = stack.enter_context(open_kept(directory)), SnapshotCheck(directory)
         moment = stack.enter_context(open_moment(directory))
         store = open_folds(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kala-es-"))))
         stack.callback(store.close)
         folds, events = Folds(store), 0
         saved.begin(_begin(folds, moment), moment.position)
         stored = None if kept is None else kept.stored(moment)
-        index = None if kept is None else kept.index(moment)
-        holes, batches = HoleCheck(left_out=moment.left_out()), _looked_at(moment, saved, index)
+        holes, batches = HoleCheck(left_out=moment.left_out()), _looked_at(moment, saved)
         for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}, holes):
             folds.apply(page)
             events += len(page)
@@ -80,17 +79,13 @@ def compare(directory: Path, *, tell: Tell) -> Compared:
                 kept.check(store, position)
             saved.check(folds, position)
             tell(position)
-        if index is not None:
-            index.end()
         reasons = holes.end()
         return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier, reasons=reasons)
 
 
-def _looked_at(moment: Moment, *checks: SnapshotCheck | IndexCheck | None) -> Iterator[Batch]:
+def _looked_at(moment: Moment, saved: SnapshotCheck) -> Iterator[Batch]:
     for batch, _ in moment.batches():
-        for check in checks:
-            if check is not None:
-                check.look(batch)
+        saved.look(batch)
         yield batch
 
 
@@ -137,7 +132,7 @@ def _parts(moment: Moment, base: BaseTaken) -> Iterator[bytes]:
                 yield part.content
 
 
-class _Kept:
+class Kept:
     """The folds on disk of a directory, as they are at one moment."""
 
     def __init__(self, txn: "lmdb.Transaction[bytes]") -> None:
@@ -183,7 +178,7 @@ def _rows(store: FoldStore, first: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 @contextmanager
-def _open_kept(directory: Path) -> Iterator[_Kept | None]:
+def open_kept(directory: Path) -> Iterator[Kept | None]:
     """None: there are none, or none that a start would trust."""
     folds = directory / "folds"
     if not is_trusted(folds) or not (folds / "data.mdb").exists():
@@ -191,7 +186,7 @@ def _open_kept(directory: Path) -> Iterator[_Kept | None]:
         return
     lock = os.access(folds, os.W_OK)
     with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
-        yield _Kept(txn)
+        yield Kept(txn)
 
 
 def _check_end(position: int, moment: Moment, what: str) -> None:

@@ -1,10 +1,11 @@
 """Proves a log: its digests fit, every record can be read, and every fold is what the log says.
 
 1. It is read as it is at one moment, beside whoever has it open; nothing in it is changed.
-2. The digests are checked by one process and the folds by another (fold_check.py), at the same time (children.py).
+2. The digests, and the index of streams, are checked by one process and the folds by another (fold_check.py), at the
+   same time (children.py).
 3. What fails is said with the first position that is bad.
 
-`python -m kala_es.replay.verify DIRECTORY [AGAINST]` checks the digests, and says what it found (children.py).
+`python -m kala_es.replay.verify DIRECTORY [AGAINST]` does the first, and says what it found (children.py).
 """
 
 import os
@@ -21,7 +22,7 @@ from kala_es import archive, log_tree
 from kala_es.domain.events import Event
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.replay.children import Child, Tell, say
-from kala_es.replay.fold_check import Compared, decoded
+from kala_es.replay.fold_check import Compared, decoded, open_kept
 from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.log_file import items_of, open_moment, rows_of
 
@@ -110,15 +111,20 @@ def add(tree: log_tree.Span, item: archive.Item) -> None:
 
 
 def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell) -> Proved:
-    """Check the digests of a log. Raises LogDamaged, Unproved, LogError."""
+    """Check the digests of a log, and the index of its streams. Raises LogDamaged, Unproved, LogError."""
     watch, tree, records = Watch(against), log_tree.Span(), 0
-    with open_moment(directory) as moment:
+    with open_kept(directory) as kept, open_moment(directory) as moment:
+        index = None if kept is None else kept.index(moment)
         for batch, value in moment.batches():
+            if index is not None:
+                index.look(batch)
             if against is not None:
                 watch.look(tree, items_of(batch, value))
             batch.extend(tree, rows_of(batch, value))
             records += len(batch.rows)
             tell(tree.end)
+        if index is not None:
+            index.end()
         if (tree.end, tree.root()) != (moment.position, moment.digest()):
             raise LogDamaged(f"The log in {directory} is damaged: it says that it ends at position {moment.position}.")
         noted = moment.noted()
