@@ -36,12 +36,15 @@ Item = bytes | Hole
 """A record's row (log_tree.py), or a hole."""
 
 
+_ID_BYTES: Final = 16
 _FRAME: Final = 5 + len(_DIGEST) + log_tree.DIGEST_BYTES
 """What a part takes beside its content."""
 _BLOCK_HEAD: Final = 32
 """What a block takes at most beside what is compressed."""
 _FIELDS: Final = ({str}, {str}, {int}, {int}, {str}, {bytes})
 """Of a record: stream, type, version, time, principal, body."""
+_SHARING: Final = (25, 28, 29)
+"""CBOR's tags by which a value stands for one that was there before."""
 
 
 class Source(Protocol):
@@ -215,6 +218,13 @@ def _chained(before: bytes, content: bytes) -> bytes:
 
 
 def _header(content: bytes) -> Header:
+    header = _header_in(content)
+    if len(header.log) != _ID_BYTES or header.after < 0:
+        raise ArchiveRefused(0, f"the log's id has {len(header.log)} bytes, and it begins after {header.after}")
+    return header
+
+
+def _header_in(content: bytes) -> Header:
     match _loaded(content):
         case [str(magic), int(version), *_] if magic == MAGIC and version > VERSION:
             raise ArchiveRefused(0, f"an archive of version {version}; this release reads up to {VERSION}")
@@ -280,11 +290,15 @@ def _extent(content: bytes, at: int) -> int:
     return 1 + more + (int.from_bytes(content[at + 1 : at + 1 + more], "big") if more else argument)
 
 
-def _loaded(content: bytes) -> Any:
+def _loaded(content: bytes, **rules: Any) -> Any:
     try:
-        return cbor2.loads(content)
+        return cbor2.loads(content, **rules)
     except (cbor2.CBORDecodeError, ValueError):
         return None
+
+
+def _refuse(_: object) -> Any:
+    raise ValueError("a record refers to what another one has")
 
 
 def _extend(tree: log_tree.Span, block: Block) -> int:
@@ -316,9 +330,12 @@ def _is_row(item: Any) -> bool:
 
 
 def _are_records(rows: Sequence[bytes]) -> bool:
-    """Whether each is one record, in the shortest form: no value has a shorter one, so it is enough to look at all."""
-    content = b"".join(rows)
-    read = _loaded(b"\x9f%b\xff" % content)
+    """Whether each is one record, in the shortest form.
+
+    No value has a shorter one, and none is shared. So it is enough to read all at once: if all together, and each one,
+    are as long as the shortest form, each begins where it should.
+    """
+    read = _loaded(b"\x9f%b\xff" % b"".join(rows), semantic_decoders=dict.fromkeys(_SHARING, _refuse))
     if not isinstance(read, list) or len(read) != len(rows) or not all(isinstance(fields, list) for fields in read):
         return False
     try:
@@ -327,4 +344,4 @@ def _are_records(rows: Sequence[bytes]) -> bool:
             return False
     except ValueError:
         return False
-    return sum(log_tree.row_sizes(read)) == len(content)
+    return log_tree.row_sizes(read) == list(map(len, rows))

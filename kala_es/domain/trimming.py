@@ -9,12 +9,13 @@ from kala_es.domain.values import Value
 
 
 class TrimmedRun(Value, frozen=True):
-    """A run that loses its output. `digest` is BLAKE2b (32 bytes) of both channels as they came."""
+    """A run that loses its output: `chunks` records (0: not said). `digest` is BLAKE2b (32 bytes) of both channels."""
 
     run: RunId
     digest: bytes
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    chunks: int = 0
 
 
 class RunsTrimmed(Value, frozen=True):

@@ -12,6 +12,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from typing import Any, Final
 
 import cbor2
@@ -182,7 +183,10 @@ def _items(first: int, value: bytes) -> tuple[bytes, list[Row]]:
     body = value[:-4]
     if zlib.crc32(body) != int.from_bytes(value[-4:], "big"):
         raise LogDamaged(f"The records from position {first} on are damaged: their checksum does not fit.")
-    batch_format, *items = cbor2.loads(body)
+    content = BytesIO(body)
+    batch_format, *items = cbor2.load(content)
+    if content.tell() != len(body):
+        raise LogDamaged(f"The records from position {first} on are damaged: something follows them in their value.")
     if batch_format == WITH_DIGEST and len(items) > 1:
         return items[0], items[1:]
     if batch_format not in (WHOLE, WITH_HOLES) or not items:

@@ -1,10 +1,12 @@
 """Makes a log's file of values that are there already: those of another log, or of an archive.
 
-It is made beside, in `log/building.mdb`, and gets its name when it is whole and durable: whatever cuts this off leaves
-the directory with the log that it had, or none. The directory is held (`lock`) meanwhile.
+It is made where a compacted one is, and takes the place of what is there as that does (compact.py), when it is whole
+and durable: whatever cuts this off leaves the directory with the log that it had, or none, and who opens that removes
+the rest. The directory is held (`lock`) meanwhile.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,18 @@ import lmdb
 
 from kala_es import log_tree
 from kala_es.event_log import LogError, LogIsFull
-from kala_es.event_logs.check import CLOSED, FORMAT, data_file, dump_tree, map_bytes, say, says_full, sync_names
+from kala_es.event_logs.check import (
+    CLOSED,
+    FORMAT,
+    LEFT_OUT,
+    data_file,
+    dump_tree,
+    map_bytes,
+    say,
+    says_full,
+    sync_names,
+)
+from kala_es.event_logs.compact import exchange, fresh_place, remove_cut_off
 from kala_es.event_logs.lmdb import hold
 from kala_es.limits import DISK_RESERVE_BYTES
 
@@ -48,14 +61,16 @@ class Building:
                 txn.put(*pair, append=True, db=records)
         self._waiting, self._size = [], 0
 
-    def finish(self, log_id: bytes, tree: log_tree.Span) -> None:
-        """Make it durable, with the digests of all its records."""
+    def finish(self, log_id: bytes, tree: log_tree.Span, *, left_out: int = 0) -> None:
+        """Make it durable, with the digests of all its records. Up to `left_out` some are missing without a reason."""
         self._write()
         with self._env.begin(write=True) as txn:
             meta = self._env.open_db(b"meta", txn=txn)
             txn.put(b"format", str(FORMAT).encode(), db=meta)
             txn.put(b"id", log_id, db=meta)
             txn.put(b"tree", dump_tree(tree), db=meta)
+            if left_out:
+                txn.put(LEFT_OUT, left_out.to_bytes(8, "big"), db=meta)
         self._env.sync(True)
 
 
@@ -68,22 +83,24 @@ def build(directory: Path) -> Iterator[Building]:
     data = data_file(directory)
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = hold(directory)
-    beside = data.with_name("building.mdb")
+    fresh = fresh_place(directory)
     try:
-        beside.unlink(missing_ok=True)
-        with _open(beside, directory) as env:
+        remove_cut_off(directory)
+        fresh.mkdir(mode=0o700)
+        with _open(fresh / data.name, directory) as env:
             yield Building(env, directory)
-        beside.replace(data)
-        for parent in (data.parent, directory, directory.absolute().parent):
+        exchange(directory)
+        for parent in (directory, directory.absolute().parent):
             sync_names(parent)
         say(directory, CLOSED)
         sync_names(directory)
     except (lmdb.Error, OSError) as error:
-        if says_full(error, beside, 0):
+        if says_full(error, fresh / data.name, 0):
             raise LogIsFull(f"There is no room for a log in {directory}: {error}.") from error
         raise LogError(f"No log can be made in {directory}: {error}.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        if (fresh / data.name).exists():  # else it was exchanged
+            shutil.rmtree(fresh, ignore_errors=True)
         os.close(lock)
 
 

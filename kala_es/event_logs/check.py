@@ -31,6 +31,8 @@ from kala_es.limits import LOG_MAP_BYTES
 
 FORMAT: Final = 3
 """The file's layout; a higher one is left alone. Those below 3 have no digests."""
+LEFT_OUT: Final = b"left out"
+"""In `meta`: up to this position (8 bytes) an imported or restored log has holes for which it has no reason."""
 CLOSED: Final = "closed"
 FAILED: Final = "failed"
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

@@ -4,6 +4,8 @@ The copy is made in `log/compact/`, beside appends that go on; what they add mea
 synced and renamed over the file. Whatever cuts this off before the rename leaves the log as it was, and the copy is
 removed by the next.
 
+It is filled value by value. LMDB's own copy takes whole pages over, and the unused end of one may hold what was erased.
+
 The log's own file is read with handles that are open already: `Environment.open_db` without a transaction waits for the
 writer while it holds the interpreter's lock, which a writer in another thread needs to go on.
 
@@ -13,7 +15,9 @@ reads it outlives the exchange, and would be wrong about the copy: so it goes wi
 
 import os
 import shutil
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import lmdb
 
@@ -21,7 +25,7 @@ from kala_es.event_log import LogDamaged, LogIsFull
 from kala_es.event_logs.check import data_file, lock_file, map_bytes, sync_names
 from kala_es.limits import DISK_RESERVE_BYTES
 
-_VALUES_AT_A_TIME = 256
+_VALUES_AT_A_TIME: Final = 256
 
 
 class Copy:
@@ -33,33 +37,33 @@ class Copy:
         self._directory = directory
         self._env = env
         self._records, self._meta = databases
-        self._place = _place(directory)
+        self._place = fresh_place(directory)
         self._fresh: lmdb.Environment | None = None
 
     def begin(self) -> None:
-        """Copy what there is now. Raises LogIsFull, lmdb.Error, OSError."""
+        """Make an empty copy. Raises LogIsFull, lmdb.Error, OSError."""
         self.discard()
         needed, free = _used_bytes(self._env), shutil.disk_usage(self._directory).free
         if free - needed < DISK_RESERVE_BYTES:
             raise LogIsFull(f"A copy of the log takes {needed} bytes; {free} are free.")
         self._place.mkdir(mode=0o700)
-        self._env.copy(os.fspath(self._place), compact=True)
-        self._fresh = lmdb.open(os.fspath(self._place), map_size=map_bytes(self._directory), mode=0o600, max_dbs=4)
+        place, size = os.fspath(self._place), map_bytes(self._directory)
+        self._fresh = lmdb.open(place, map_size=size, mode=0o600, max_dbs=4, sync=False)
+        with self._env.begin(db=self._meta) as there, self._fresh.begin(write=True) as here:
+            self._fresh.open_db(b"records", txn=here)
+            here.cursor(self._fresh.open_db(b"meta", txn=here)).putmulti(there.cursor())
 
     def catch_up(self) -> bool:
-        """Copy some of what was appended since; whether that was all. Durable when it returns."""
+        """Copy some of what is there and not copied yet; whether that was all. Durable when it says so."""
         assert self._fresh is not None
         with self._env.begin(db=self._records) as there, self._fresh.begin(write=True) as here:
             target = self._fresh.open_db(b"records", txn=here, create=False)
-            with here.cursor(db=target) as cursor:
+            with here.cursor(db=target) as cursor, there.cursor() as source:
                 last = cursor.key() if cursor.last() else b""
-            with there.cursor() as cursor:
-                found = cursor.set_range(last + b"\0")
-                pairs = cursor.iternext() if found else iter(())
-                for number, (key, value) in enumerate(pairs):
-                    if number == _VALUES_AT_A_TIME:
-                        return False
-                    here.put(key, value, append=True, db=target)
+                found = source.set_range(last + b"\0")
+                some = islice(source, _VALUES_AT_A_TIME) if found else ()
+                if cursor.putmulti(some, append=True)[0] == _VALUES_AT_A_TIME:
+                    return False
             here.put(b"tree", there.get(b"tree", b"", db=self._meta), db=self._fresh.open_db(b"meta", txn=here))
         self._fresh.sync(True)
         return True
@@ -69,11 +73,7 @@ class Copy:
         assert self._fresh is not None
         self._fresh.close()
         self._fresh = None
-        data = data_file(self._directory)
-        (self._place / "data.mdb").replace(data)
-        lock_file(self._directory).unlink(missing_ok=True)
-        sync_names(data.parent)
-        self.discard()
+        exchange(self._directory)
 
     def check(self) -> None:
         """Raise LogDamaged unless the copy, which has caught up, ends as the log does and has as many values."""
@@ -91,14 +91,27 @@ class Copy:
 
 
 def remove_cut_off(directory: Path) -> None:
-    """Remove what a compaction left that was cut off, perhaps between the exchange and its end. Raises OSError."""
-    place = _place(directory)
+    """Remove what was left of a file in the making that was cut off, perhaps between the exchange and its end.
+
+    Raises OSError.
+    """
+    place = fresh_place(directory)
     if place.exists():
         lock_file(directory).unlink(missing_ok=True)
         shutil.rmtree(place)
 
 
-def _place(directory: Path) -> Path:
+def exchange(directory: Path) -> None:
+    """Put the file that was made into the place of the log's, which nobody here has open. Raises OSError."""
+    data, fresh = data_file(directory), fresh_place(directory)
+    (fresh / data.name).replace(data)
+    lock_file(directory).unlink(missing_ok=True)
+    sync_names(data.parent)
+    shutil.rmtree(fresh, ignore_errors=True)
+
+
+def fresh_place(directory: Path) -> Path:
+    """The directory of a file that is made to take the place of the log's."""
     return data_file(directory).parent / "compact"
 
 

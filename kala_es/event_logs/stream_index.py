@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from kala_es.event_log import Record
 from kala_es.fold_store import FoldsFull, FoldStore
 
+FIRST: Final = b"\x01"
+"""What the key of each row begins with."""
 _STREAM_PAGE: Final = 32
 """Records of a stream that are read at a time: each may be in another value."""
 _PAGE: Final = 256
@@ -52,8 +54,8 @@ class StreamIndex:
         keys: dict[str, bytes] = {}
         changes: list[tuple[bytes, bytes | None]] = []
         for position, stream in places:
-            key = keys.get(stream) or keys.setdefault(stream, _stream_key(stream))
-            changes.append((key + position.to_bytes(8, "big"), b""))
+            key = keys.get(stream) or keys.setdefault(stream, stream_key(stream))
+            changes.append((row_key(key, position), b""))
         changes.append((self.MARKER, last.to_bytes(8, "big") + self._log_id))
         with suppress(FoldsFull):
             self._folds.write(changes)
@@ -62,13 +64,13 @@ class StreamIndex:
     def remove(self, places: Iterable[tuple[int, str]]) -> None:
         """Forget records that were erased. Does nothing if there is no room: they lead to holes."""
         with suppress(FoldsFull):
-            self._folds.write((_stream_key(stream) + position.to_bytes(8, "big"), None) for position, stream in places)
+            self._folds.write((row_key(stream_key(stream), position), None) for position, stream in places)
 
     def positions(self, stream: str, after: int, limit: int) -> list[int]:
         """At most `limit` positions after `after`, up to `position`, of this stream (or of one with the same hash)."""
-        key = _stream_key(stream)
-        start, stop = ((key + (end + 1).to_bytes(8, "big")) for end in (after, self.position))
-        return [int.from_bytes(found[-8:], "big") for found, _ in self._folds.scan(start, stop, limit=limit)]
+        key = stream_key(stream)
+        start, stop = (row_key(key, end + 1) for end in (after, self.position))
+        return [position_in(found) for found, _ in self._folds.scan(start, stop, limit=limit)]
 
     def page(self, values: Values, stream: str, *, after: int, limit: int) -> tuple[list[Record], int]:
         """Some of the stream's records after `after`, at most `limit`, and the position up to which that is all."""
@@ -82,5 +84,16 @@ class StreamIndex:
         return matching, matching[-1].position if len(matching) == limit else last
 
 
-def _stream_key(stream: str) -> bytes:
-    return b"\x01" + blake2b(stream.encode(), digest_size=16).digest()
+def stream_key(stream: str) -> bytes:
+    """What the keys of a stream's rows begin with."""
+    return FIRST + blake2b(stream.encode(), digest_size=16).digest()
+
+
+def row_key(stream: bytes, position: int) -> bytes:
+    """The key of the row that leads to a record, given its stream's."""
+    return stream + position.to_bytes(8, "big")
+
+
+def position_in(key: bytes) -> int:
+    """Where a row leads to."""
+    return int.from_bytes(key[-8:], "big")

@@ -33,8 +33,8 @@ def export(directory: Path, write: Write, *, after: int = 0, output: bool = True
     with open_moment(directory) as moment:
         writer = archive.Writer()
         tree = moment.tree_at(after)
-        now = time.time_ns() // 1000
-        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=output)))
+        now, is_whole = time.time_ns() // 1000, output and moment.left_out() <= after
+        write(writer.header(archive.Header(log=moment.log_id, after=after, tree=tree.digests, at=now, output=is_whole)))
         records = 0
         for block in _blocks(moment, after, output=output):
             records += archive.rows_in(block.items)
@@ -50,7 +50,8 @@ def _blocks(moment: Moment, after: int, *, output: bool) -> Iterator[archive.Blo
     items: list[archive.Item] = []
     size, place = 0, after
     for batch, value in moment.batches(after):
-        some = items_of(since(batch, after), value, without=() if output else (OUTPUT,))
+        whole = value if batch.first > after else b""
+        some = items_of(since(batch, after), whole, without=() if output else (OUTPUT,))
         more = len(value)
         if items and size + more > ARCHIVE_BLOCK_BYTES:
             block = archive.Block(place + 1, place + _places(items), items)

@@ -1,4 +1,4 @@
-"""Folds a log anew, in a place of its own, and compares that with the folds and the snapshot that its directory has.
+"""Folds a log anew, in a place of its own, and compares that with the folds and snapshots that its directory has.
 
 `python -m kala_es.replay.fold_check DIRECTORY` does it, and says what it found (children.py).
 """
@@ -6,12 +6,11 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
 from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cbor2
 import lmdb
@@ -21,6 +20,7 @@ from kala_es import codec
 from kala_es.domain.events import Event
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
+from kala_es.event_logs.batch import Batch
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.lmdb import is_trusted
@@ -29,7 +29,10 @@ from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
 from kala_es.replay.children import say
 from kala_es.replay.fresh_store import fresh_store
+from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
+from kala_es.replay.index_check import IndexCheck
 from kala_es.replay.log_file import Moment, open_moment
+from kala_es.replay.snapshot_check import SnapshotCheck
 from kala_es.replay.telling import Tell
 
 _BASE: Final = BaseTaken.__name__.encode()
@@ -39,11 +42,16 @@ _TOGETHER: Final = 5_000
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """So many events were folded. `folds` and `snapshot` are where those that are there were compared; None: not."""
+    """So many events were folded. `folds` and `snapshot` are where those that are there were compared; None: not.
+
+    Of so many `earlier` snapshots, too.
+    """
 
     events: int
     folds: int | None = None
     snapshot: int | None = None
+    earlier: int = 0
+    reasons: Reasons = NO_REASONS
 
 
 def decoded(record: Record) -> Event:
@@ -57,34 +65,44 @@ def decoded(record: Record) -> Event:
 def compare(directory: Path, *, tell: Tell) -> Compared:
     """Fold the log in a directory, and compare. Raises LogDamaged, LogError."""
     with ExitStack() as stack:
-        kept = stack.enter_context(_open_kept(directory))
+        kept, saved = stack.enter_context(open_kept(directory)), SnapshotCheck(directory)
         moment = stack.enter_context(open_moment(directory))
         store = stack.enter_context(fresh_store())
         folds, events = Folds(store), 0
-        base = _begin(folds, moment)
+        saved.begin(_begin(folds, moment), moment.position)
         stored = None if kept is None else kept.stored(moment)
-        saved = _saved(directory / "snapshot.cbor", base, moment)
-        for page, position in _steps(moment, {stored or 0, saved[0] if saved else 0}):
+        holes, batches = HoleCheck(left_out=moment.left_out()), _looked_at(moment, saved)
+        for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}, holes):
             folds.apply(page)
             events += len(page)
             if kept is not None and position == stored:
                 kept.check(store, position)
-            if saved is not None and position == saved[0]:
-                saved = _check_saved(saved, folds, page)
+            saved.check(folds, position)
             tell(position, moment.position)
-        return Compared(events=events, folds=stored, snapshot=saved[0] if saved else None)
+        reasons = holes.end()
+        return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier, reasons=reasons)
 
 
-def _steps(moment: Moment, stops: set[int]) -> Iterator[tuple[list[Recorded], int]]:
+def _looked_at(moment: Moment, saved: SnapshotCheck) -> Iterator[Batch]:
+    for batch, _ in moment.batches():
+        saved.look(batch)
+        yield batch
+
+
+def _steps(batches: Iterable[Batch], stops: set[int], holes: HoleCheck) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
     events: list[Recorded] = []
-    for batch, _ in moment.batches():
+    ahead = sorted((stop for stop in stops if stop), reverse=True)
+    for batch in batches:
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
-        events += [Recorded(record.position, decoded(record), record.principal) for record in records]
-        for stop in sorted(stop for stop in stops if batch.first <= stop < batch.last):
+        fresh = [Recorded(record.position, decoded(record), record.principal) for record in records]
+        holes.look(((hole.first, hole.count) for hole in batch.holes), ((each.position, each.event) for each in fresh))
+        events += fresh
+        while ahead and ahead[-1] <= batch.last:
+            stop = ahead.pop()
             yield [event for event in events if event.position <= stop], stop
             events = [event for event in events if event.position > stop]
-        if len(events) >= _TOGETHER or batch.last in (*stops, moment.position):
+        if len(events) >= _TOGETHER:
             yield events, batch.last
             events = []
 
@@ -114,7 +132,7 @@ def _parts(moment: Moment, base: BaseTaken) -> Iterator[bytes]:
                 yield part.content
 
 
-class _Kept:
+class Kept:
     """The folds on disk of a directory, as they are at one moment."""
 
     def __init__(self, txn: "lmdb.Transaction[bytes]") -> None:
@@ -131,6 +149,12 @@ class _Kept:
             return None
         _check_end(position, moment, "folds")
         return position
+
+    def index(self, moment: Moment) -> IndexCheck:
+        """What compares the index of streams. Raises LogDamaged: nothing is indexed before it is durable."""
+        check = IndexCheck(self._txn, moment.log_id)
+        _check_end(check.until, moment, "index")
+        return check
 
     def check(self, store: FoldStore, position: int) -> None:
         """Compare with folds of the log up to a position. Raises LogDamaged."""
@@ -154,7 +178,7 @@ def _rows(store: FoldStore, first: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 @contextmanager
-def _open_kept(directory: Path) -> Iterator[_Kept | None]:
+def open_kept(directory: Path) -> Iterator[Kept | None]:
     """None: there are none, or none that a start would trust."""
     folds = directory / "folds"
     if not is_trusted(folds) or not (folds / "data.mdb").exists():
@@ -162,21 +186,7 @@ def _open_kept(directory: Path) -> Iterator[_Kept | None]:
         return
     lock = os.access(folds, os.W_OK)
     with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
-        yield _Kept(txn)
-
-
-def _saved(path: Path, base: int, moment: Moment) -> tuple[int, bytes] | None:
-    """The position and the bytes of a snapshot that a start would look at: it is whole, and not older than the base."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    body = snapshot.checked(content)
-    place = snapshot.place_in(BytesIO(body)) if snapshot.has_all(body) else None
-    if place is None or place[0] < max(base, 1):
-        return None
-    _check_end(place[0], moment, "snapshot")
-    return place[0], body
+        yield Kept(txn)
 
 
 def _check_end(position: int, moment: Moment, what: str) -> None:
@@ -184,25 +194,6 @@ def _check_end(position: int, moment: Moment, what: str) -> None:
         raise LogDamaged(
             f"The log ends at position {moment.position}, and its {what} at {position}: what came after is gone."
         )
-
-
-def _check_saved(saved: tuple[int, bytes], folds: Folds, page: Sequence[Recorded]) -> tuple[int, bytes] | None:
-    """None: it is of another log. Raises LogDamaged."""
-    position, body = saved
-    anchor = cbor2.CBORDecoder(BytesIO(body)).decode()["anchor"]
-    if not page or page[-1].position != position or snapshot.anchor_of(codec.encode(page[-1].event).body) != anchor:
-        return None
-    if _plain(body) != _plain(b"".join(snapshot.freeze(folds, anchor))):
-        raise LogDamaged(f"The snapshot at position {position} is not the state of the log there.")
-    return saved
-
-
-def _plain(body: bytes) -> tuple[Any, dict[str, Any]]:
-    decoder = cbor2.CBORDecoder(BytesIO(body))
-    top, jobs = decoder.decode(), dict[str, Any]()
-    while len(jobs) < top["jobs"]:
-        jobs |= {job["id"]: job for job in decoder.decode()}
-    return top, jobs
 
 
 def main(argv: Sequence[str]) -> int:

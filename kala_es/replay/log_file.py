@@ -17,11 +17,13 @@ import lmdb
 from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
-from kala_es.event_logs.check import data_file, read_format
+from kala_es.event_logs.check import LEFT_OUT, data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
 
-_INDEFINITE: Final = 0x9F
-"""A value that begins with this ends with a byte more, before its checksum."""
+_INDEFINITE: Final = b"\x9f"
+"""What a value of the present format begins with; its records follow the format's number and the digest."""
+_AFTER: Final = 1 + 4
+"""Bytes after its records: the end of the array, and the checksum."""
 
 
 class NoSuchPosition(LogError):
@@ -31,9 +33,12 @@ class NoSuchPosition(LogError):
 class Moment:
     """All values of a log, as they were when it was opened. Made by `open_moment`."""
 
-    def __init__(self, directory: Path, txn: "lmdb.Transaction[bytes]", log_id: bytes) -> None:
+    def __init__(
+        self, directory: Path, txn: "lmdb.Transaction[bytes]", meta: "lmdb._Database", *, log_id: bytes
+    ) -> None:
         self._directory = directory
         self._txn = txn
+        self._meta = meta
         self.log_id = log_id
         last = next(self._decoded(reverse=True), (None, b""))[0]
         self.position = last.last if last else 0
@@ -43,6 +48,14 @@ class Moment:
     def digest(self) -> bytes:
         """The log's digest. Of a log whose last commit is from before there were any it takes reading all of it."""
         return self._digest or self.tree_at(self.position).root()
+
+    def noted(self) -> log_tree.Span | None:
+        """The digests that a server would go on from; None: it would make them. Raises LogDamaged."""
+        return read_tree(self._txn, self._meta)
+
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+        return int.from_bytes(self._txn.get(LEFT_OUT, b"", db=self._meta), "big")
 
     def batches(self, after: int = 0) -> Iterator[tuple[Batch, bytes]]:
         """The values that hold what comes after a position, decoded, each with its bytes. Raises LogDamaged."""
@@ -96,8 +109,9 @@ def open_moment(directory: Path) -> Iterator[Moment]:
         log_id = read_format(env)
         if log_id is None:
             raise LogDamaged(f"{data} holds no log.")
-        with env.begin(db=env.open_db(b"records", create=False)) as txn:
-            yield Moment(directory, txn, log_id)
+        records, meta = (env.open_db(name, create=False) for name in (b"records", b"meta"))
+        with env.begin(db=records) as txn:
+            yield Moment(directory, txn, meta, log_id=log_id)
 
 
 def _opened(directory: Path) -> lmdb.Environment:
@@ -141,13 +155,17 @@ def since(batch: Batch, position: int) -> Batch:
 
 
 def rows_of(batch: Batch, value: bytes) -> list[bytes]:
-    """The rows of a value's records, or of the last of them, cut out of its bytes: to encode them takes longer."""
-    if batch.holes:
+    """The rows of a value's records, cut out of its bytes: to encode them takes longer. Raises LogDamaged.
+
+    A batch that was cut has no bytes: its records are encoded.
+    """
+    if batch.holes or not value.startswith(_INDEFINITE):
         return [cbor2.dumps(row) for row in batch.rows]
-    sizes = list(log_tree.row_sizes(batch.rows))
-    end = len(value) - 4 - (value[0] == _INDEFINITE)
-    starts = list(accumulate(sizes, initial=end - sum(sizes)))
-    return [value[start:stop] for start, stop in pairwise(starts)]
+    begin = len(_INDEFINITE) + 1 + len(cbor2.dumps(batch.digest))
+    ends = list(accumulate(log_tree.row_sizes(batch.rows), initial=begin))
+    if ends[-1] != len(value) - _AFTER:
+        raise LogDamaged(f"The records from position {batch.first} on are damaged: they are not in the shortest form.")
+    return [value[start:stop] for start, stop in pairwise(ends)]
 
 
 def items_of(batch: Batch, value: bytes, *, without: Collection[str] = ()) -> Sequence[archive.Item]:

@@ -155,6 +155,8 @@ class Replay:
         """Go to a later position; each record on the way. They are folded a page at a time. Raises NotKnown."""
         if until < self.folds.position:
             raise NotKnown("the second moment lies before the first")
+        if until > self._source.head:
+            raise NotKnown(f"the log ends at position {self._source.head}")
         for page in pages(self._source, self.folds.position, until):
             yield from page
             feed(self.folds, page)

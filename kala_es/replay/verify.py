@@ -1,10 +1,11 @@
 """Proves a log: its digests fit, every record can be read, and every fold is what the log says.
 
 1. It is read as it is at one moment, beside whoever has it open; nothing in it is changed.
-2. The digests are checked by one process and the folds by another (fold_check.py), at the same time (children.py).
+2. The digests, and the index of streams, are checked by one process and the folds by another (fold_check.py), at the
+   same time (children.py).
 3. What fails is said with the first position that is bad.
 
-`python -m kala_es.replay.verify DIRECTORY [AGAINST]` checks the digests, and says what it found (children.py).
+`python -m kala_es.replay.verify DIRECTORY [AGAINST]` does the first, and says what it found (children.py).
 """
 
 import os
@@ -18,12 +19,15 @@ import cbor2
 import msgspec
 
 from kala_es import archive, log_tree
+from kala_es.domain.events import Event
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.replay.children import Child, say
-from kala_es.replay.fold_check import Compared, decoded
+from kala_es.replay.fold_check import Compared, decoded, open_kept
+from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.log_file import items_of, open_moment, rows_of
 from kala_es.replay.telling import Tell
 
+_ALL: Final = (1 << 63) - 1
 _AGAINST: Final = re.compile(r"(?:(\d{1,19}):)?([0-9a-f]{64})")
 
 
@@ -44,6 +48,7 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     records: int
     erased: int
+    reasons: Reasons = NO_REASONS
 
 
 class Unproved(LogError):
@@ -107,42 +112,61 @@ def add(tree: log_tree.Span, item: archive.Item) -> None:
 
 
 def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell) -> Proved:
-    """Check the digests of a log. Raises LogDamaged, Unproved, LogError."""
+    """Check the digests of a log, and the index of its streams. Raises LogDamaged, Unproved, LogError."""
     watch, tree, records = Watch(against), log_tree.Span(), 0
-    with open_moment(directory) as moment:
+    with open_kept(directory) as kept, open_moment(directory) as moment:
+        index = None if kept is None else kept.index(moment)
         for batch, value in moment.batches():
+            if index is not None:
+                index.look(batch)
             if against is not None:
                 watch.look(tree, items_of(batch, value))
             batch.extend(tree, rows_of(batch, value))
             records += len(batch.rows)
             tell(tree.end, moment.position)
+        if index is not None:
+            index.end()
         if (tree.end, tree.root()) != (moment.position, moment.digest()):
             raise LogDamaged(f"The log in {directory} is damaged: it says that it ends at position {moment.position}.")
+        noted = moment.noted()
+        if noted is not None and (noted.end, noted.digests) != (tree.end, tree.digests):
+            raise LogDamaged(
+                f"The log in {directory} is damaged: its digests, at position {noted.end}, are of another."
+            )
     watch.end(tree)
     return Proved(position=tree.end, digest=tree.root(), records=records, erased=tree.end - records)
 
 
 def prove_archive(file: archive.Source, against: Against | None = None) -> Proved:
     """Check an archive, and that each of its records can be read. Raises ArchiveRefused, Unproved, LogError."""
-    watch, before, found = Watch(against), log_tree.Span(), None
+    watch, before, holes, found = Watch(against), log_tree.Span(), HoleCheck(), None
     for part, tree in archive.check(file):
-        if isinstance(part, archive.Block):
-            watch.look(before, part.items)
-            _decode_all(part)
-        elif isinstance(part, archive.End):
-            watch.end(tree)
-            found = Proved(position=part.position, digest=part.digest, records=part.records, erased=part.erased)
+        match part:
+            case archive.Header():
+                holes = HoleCheck(after=part.after, left_out=0 if part.output else _ALL)
+            case archive.Block():
+                watch.look(before, part.items)
+                _look(part, holes)
+            case archive.End():
+                watch.end(tree)
+                sums = {"position": part.position, "records": part.records, "erased": part.erased}
+                found = Proved(**sums, digest=part.digest, reasons=holes.end())
         before = tree.copy()
     assert found is not None
     return found
 
 
-def _decode_all(block: archive.Block) -> None:
-    position = block.first
+def _look(block: archive.Block, check: HoleCheck) -> None:
+    """Decode a block's records, and have its holes judged by them."""
+    position, holes, events = block.first, list[tuple[int, int]](), list[tuple[int, Event]]()
     for item in block.items:
         if isinstance(item, bytes):
-            decoded(Record(position, *cbor2.loads(item)))
-        position += 1 if isinstance(item, bytes) else item[0]
+            events.append((position, decoded(Record(position, *cbor2.loads(item)))))
+            position += 1
+        else:
+            holes.append((position, item[0]))
+            position += item[0]
+    check.look(holes, events)
 
 
 def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tuple[Proved, Compared]:
@@ -152,7 +176,8 @@ def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tu
         Child("kala_es.replay.verify", os.fspath(directory), *([str(against)] if against else [])) as digesting,
     ):
         proved = digesting.finish(Proved, tell)
-        return proved, folding.finish(Compared, tell)
+        compared = folding.finish(Compared, tell)
+        return msgspec.structs.replace(proved, reasons=compared.reasons), compared
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,6 +8,7 @@
    alone, so whatever cut it off, it goes on; only output that was not erased yet by then is left to the next sweep.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -177,14 +178,18 @@ class Janitor:
 
     async def _trim(self, current: _Round) -> None:
         """Say that the runs are trimmed, with what their output was; then erase it."""
-        digests = await self._digests(current)
+        digests, chunks = await self._digests(current), Counter(current.chunks.values())
         for start in range(0, len(current.runs), limits.TRIM_COMMIT_RUNS):
             some = current.runs[start : start + limits.TRIM_COMMIT_RUNS]
             now = self._clock.now()
             await self._pace.wait_for(
                 self._writer.append(
                     [
-                        RunsTrimmed(job=job, at=now, runs=tuple(_trimmed(run, digests.get(run.id)) for run in runs))
+                        RunsTrimmed(
+                            job=job,
+                            at=now,
+                            runs=tuple(_trimmed(run, digests.get(run.id), chunks[run.id]) for run in runs),
+                        )
                         for job, runs in groupby(some, attrgetter("job"))
                     ]
                 )
@@ -279,6 +284,7 @@ class Janitor:
             await self._pace.pause()
 
 
-def _trimmed(run: RunSummary, digest: bytes | None) -> TrimmedRun:
+def _trimmed(run: RunSummary, digest: bytes | None, chunks: int) -> TrimmedRun:
     digest = digest or blake2b(digest_size=32).digest()
-    return TrimmedRun(run=run.id, digest=digest, stdout_bytes=run.stdout_bytes, stderr_bytes=run.stderr_bytes)
+    sizes = {"stdout_bytes": run.stdout_bytes, "stderr_bytes": run.stderr_bytes}
+    return TrimmedRun(run=run.id, digest=digest, **sizes, chunks=chunks)

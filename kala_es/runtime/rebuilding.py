@@ -44,9 +44,11 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
     assert isinstance(header, archive.Header)
     if not data_file(directory).exists():
         _check_unused(directory)
+    left_out = 0
     with build(directory) as building, ExitStack() as reading:
         if data_file(directory).exists():
             here = reading.enter_context(open_moment(directory))
+            left_out = here.left_out()
             _check_fit(header, before, here)
             for batch, value in here.batches():
                 building.put(batch.first, value)
@@ -55,7 +57,7 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
         else:
             _check_unused(directory)
         end, tree = _take(parts, building)
-        building.finish(header.log, tree)
+        building.finish(header.log, tree, left_out=left_out if header.output else end.position)
     return end
 
 
@@ -105,14 +107,16 @@ def restore(source: Path, into: Path, end: moments.Moment, *, tell: Tell = nobod
         if last > moment.position:
             raise NoSuchPosition(f"The log in {source} ends at position {moment.position}.")
         _check_base(moment, last)
-        tree = log_tree.Span()
+        tree, has_holes = log_tree.Span(), False
         with build(into) as building:
             _check_unused(into)
             for batch, value in _up_to(moment, last):
                 batch.extend(tree, rows_of(batch, value) if value else None)
                 building.put(batch.first, value or _encoded(batch, tree.root()))
                 tell(batch.last, last)
-            building.finish(uuid4().bytes, tree)
+                has_holes = has_holes or bool(batch.holes)
+            is_cut = has_holes and tree.end < moment.position  # what is cut off may say why they are there
+            building.finish(uuid4().bytes, tree, left_out=tree.end if is_cut else min(moment.left_out(), tree.end))
     return tree.end, tree.root()
 
 

@@ -119,20 +119,23 @@ class Redactor:
 
     async def _say(self, run: RunSummary, reason: str, by: str) -> int:
         """Record it; at which position."""
-        digest = await self._digest(run) if run.output_digest is None else run.output_digest
-        erased = TrimmedRun(run=run.id, digest=digest, stdout_bytes=run.stdout_bytes, stderr_bytes=run.stderr_bytes)
+        digest, chunks = await self._digest(run) if run.output_digest is None else (run.output_digest, 0)
+        sizes = {"stdout_bytes": run.stdout_bytes, "stderr_bytes": run.stderr_bytes}
+        erased = TrimmedRun(run=run.id, digest=digest, **sizes, chunks=chunks)
         event = RunRedacted(job=run.job, at=self._clock.now(), run=erased, reason=reason, by=by)
         return await self._writer.append([event], by)
 
-    async def _digest(self, run: RunSummary) -> bytes:
-        digest, after = blake2b(digest_size=32), run.position - 1
+    async def _digest(self, run: RunSummary) -> tuple[bytes, int]:
+        """What its output is, and in how many records."""
+        digest, after, chunks = blake2b(digest_size=32), run.position - 1, 0
         while page := await self._chunks(run.id, after):
             after = page[-1].position
+            chunks += len(page)
             for record in page:
                 chunk = codec.decode(record)
                 assert isinstance(chunk, OutputChunk)
                 digest.update(chunk.content)
-        return digest.digest()
+        return digest.digest(), chunks
 
     async def _erase(self, run: RunId, before: int) -> None:
         after = 0

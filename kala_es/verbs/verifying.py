@@ -48,8 +48,12 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"kala-es: {error}", file=sys.stderr)
         return 1
     print(f"{proved.records} records, {proved.erased} erased: every digest fits, and every record can be read")
+    if proved.reasons.swept:
+        print(f"of those erased {proved.reasons.swept} are told by the base at position {proved.reasons.base} only")
+    if proved.reasons.left_out:
+        print(f"of those erased {proved.reasons.left_out} have no reason here: the log was made without them")
     if compared is not None:
-        print(f"folds: {_said(compared.folds)}; snapshot: {_said(compared.snapshot)}")
+        print(f"folds: {_said(compared.folds)}; snapshot: {_said(compared.snapshot)}; {compared.earlier} earlier ones")
     print(f"{proved.position}:{proved.digest.hex()}")
     return 0
 

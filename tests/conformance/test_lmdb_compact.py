@@ -1,5 +1,6 @@
 """Compaction: the file shrinks, nothing is lost, appends go on; what cuts it off leaves the log as it was."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -45,6 +46,25 @@ async def test_the_file_shrinks_and_nothing_is_lost(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         assert [record.position for record in log.read_now(1948, limit=3)] == [1949, 1951, 1952]
     assert not (tmp_path / "log" / "compact").exists()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_was_erased_is_not_in_the_file_any_more(tmp_path: Path, seed: int) -> None:
+    """Nor in the unused ends of pages, which records of usual sizes share one after the other."""
+    chance, secret, at = random.Random(seed), b"correct horse battery staple", list[int]()
+    async with opened(tmp_path) as log:
+        for _ in range(120):
+            body = chance.randbytes(chance.randrange(100, 4_000))
+            if chance.random() < 0.3:
+                at.append(log.head + 1)
+                body += secret * 2
+            await log.append([new(body)])
+        await log.append([new()])
+        await log.trim(at)
+        assert secret in data_file(tmp_path).read_bytes()
+        await log.compact()
+        assert secret not in data_file(tmp_path).read_bytes()
+    assert check(tmp_path) == 121
 
 
 async def test_appends_and_reads_go_on_meanwhile_and_none_is_lost(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import cbor2
 import pytest
 import trio
 
-from kala_es import archive
+from kala_es import archive, log_tree
 from kala_es.archive import ArchiveRefused
 from kala_es.domain.ids import Instant
 from kala_es.event_log import LogError, LogInUse
@@ -125,6 +126,41 @@ async def test_every_byte_counts(tmp_path: Path, erase: list[int]) -> None:
             list(archive.check(BytesIO(content[:length])))
     with pytest.raises(ArchiveRefused, match=f"^byte {len(content)}: "):
         list(archive.check(BytesIO(content + b"more")))
+
+
+def made(rows: list[bytes], *, log: bytes = bytes(16), after: int = 0) -> bytes:
+    """An archive of these rows, whose digests are theirs, whatever they are."""
+    writer, tree = archive.Writer(), log_tree.Span(after)
+    header = writer.header(archive.Header(log=log, after=after, at=1))
+    tree.add_leaves(log_tree.leaves(rows))
+    block = writer.block(archive.Block(after + 1, after + len(rows), rows))
+    end = archive.End(position=tree.end, digest=tree.root(), records=len(rows), erased=0)
+    return header + block + writer.end(end)
+
+
+def moved_by_sharing() -> list[bytes]:
+    """Two records: one is shorter, as its type refers to its stream, the other as much longer as it need be."""
+    short = b"\x86\xd8\x1c" + cbor2.dumps("s" * 20) + b"\xd8\x1d\x00\x01" + cbor2.dumps(1 << 40) + b"\x60\x40"
+    long = b"\x86" + b"\x7a\0\0\0\0" * 2 + b"\x01" + cbor2.dumps(1 << 40) + b"\x7a\0\0\0\0\x5a\0\0\0\0"
+    length = len(cbor2.dumps(["s" * 20, "s" * 20, 1, 1 << 40, "", b""]))
+    both = short + long
+    assert len(both) == length + len(cbor2.dumps(["", "", 1, 1 << 40, "", b""]))
+    return [both[:length], both[length:]]
+
+
+def test_rows_that_are_no_records_are_refused(tmp_path: Path) -> None:
+    one, other = log_tree.row(new(0)), log_tree.row(new(1))
+    for rows in ([one + other, b""], [one[:-1], one[-1:] + other], moved_by_sharing()):
+        for use in (lambda file: list(archive.check(file)), lambda file: import_into(file, tmp_path / "copy")):
+            with pytest.raises(ArchiveRefused, match="one of the positions 1 to 2 holds no record"):
+                use(BytesIO(made(rows)))
+    assert import_into(BytesIO(made([one, other])), tmp_path / "copy").records == 2
+
+
+@pytest.mark.parametrize(("log", "after"), [(b"x", 0), (bytes(17), 0), (bytes(16), -1)])
+def test_a_header_that_cannot_be_is_refused(log: bytes, after: int) -> None:
+    with pytest.raises(ArchiveRefused, match=r"^byte 0: the log's id has"):
+        list(archive.check(BytesIO(made([log_tree.row(new(0))], log=log, after=after))))
 
 
 async def test_an_archive_that_is_refused_leaves_no_log(tmp_path: Path) -> None:

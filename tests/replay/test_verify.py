@@ -6,6 +6,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
+import cbor2
 import lmdb
 import pytest
 import trio
@@ -117,6 +118,35 @@ async def test_a_record_that_was_changed_with_its_checksum_is_named(tmp_path: Pa
             cursor.put(cursor.key(), value + zlib.crc32(value).to_bytes(4, "big"))
     with pytest.raises(LogDamaged, match="positions 10 to 18, or earlier ones, were changed"):
         prove_digests(tmp_path, tell=nobody)
+
+
+@pytest.mark.parametrize("place", ["before", "within the head"])
+async def test_a_record_that_stands_beside_the_one_that_is_digested_is_named(tmp_path: Path, place: str) -> None:
+    """Readers would have the one, and the digest would be over the other."""
+    await fill(tmp_path, 3)
+    seen = prove_digests(tmp_path, tell=nobody)
+    with lmdb.open(str(data_file(tmp_path).parent), max_dbs=4) as env, env.begin(write=True) as txn:
+        records, key = env.open_db(b"records", txn=txn), (1).to_bytes(8, "big")
+        _, digest, *rows = cbor2.loads(txn.get(key, b"", db=records)[:-4])
+        real = b"".join(map(cbor2.dumps, rows))
+        fake = real.replace(b"RunStarted", b"RunStopped")
+        said = b"\x59\x00\x20" + digest if place == "within the head" else cbor2.dumps(digest)
+        value = b"\x9f\x03" + said + (fake + b"\xff" if place == "before" else b"") + real + b"\xff"
+        txn.put(key, value + zlib.crc32(value).to_bytes(4, "big"), db=records)
+    with pytest.raises(LogDamaged, match="from position 1 on are damaged"):
+        prove_digests(tmp_path, against_of(f"3:{seen.digest.hex()}"), tell=nobody)
+
+
+async def test_digests_that_a_server_would_not_go_on_from_are_named(tmp_path: Path) -> None:
+    await fill(tmp_path, 30)
+    with lmdb.open(str(data_file(tmp_path).parent), max_dbs=4) as env, env.begin(write=True) as txn:
+        meta = env.open_db(b"meta", txn=txn)
+        tree = txn.get(b"tree", b"", db=meta)
+        txn.put(b"tree", tree[:-1] + bytes([tree[-1] ^ 1]), db=meta)
+    with pytest.raises(LogDamaged, match="its digests, at position 30, are of another"):
+        prove_digests(tmp_path, tell=nobody)
+    with pytest.raises(LogDamaged):
+        opened(tmp_path)
 
 
 async def test_a_log_goes_on_from_one_that_was_seen(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from kala_es.domain.trimming import BasePart, BaseTaken, RunsTrimmed
 from kala_es.event_log import NewRecord
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.projections.folds import Folds
+from kala_es.replay.hole_check import HoleCheck
 from kala_es.runtime.recovery import replay
 from kala_es.runtime.scheduler import Origin, Rules
 from tests.nodes import (
@@ -83,8 +84,19 @@ async def check_log(log: FaultyLog, known: Folds) -> None:
     folds = Folds(store)
     await replay(log.records, folds, head=log.records.head)
     assert folds.position == known.position
+    check_holes(log)
     assert _in_memory(folds) == _in_memory(known)
     assert store.scan(*KEYS, limit=1 << 40) == known._store.scan(*KEYS, limit=1 << 40)
+
+
+def check_holes(log: FaultyLog) -> None:
+    """Each record that is not there has a reason that is."""
+    check, last = HoleCheck(), 0
+    for recorded in decoded(log.records):
+        missing = recorded.position - last - 1
+        check.look([(last + 1, missing)] if missing else [], [(recorded.position, recorded.event)])
+        last = recorded.position
+    check.end()
 
 
 def test_a_job_says_what_is_kept_of_it_and_the_server_the_rest() -> None:

@@ -128,10 +128,12 @@ def test_the_jobs_of_an_archive_are_taken_in_by_a_server_that_runs(tmp_path: Pat
 def test_a_secret_that_a_run_printed_is_gone_from_the_directory(tmp_path: Path) -> None:
     secret = b"correct horse battery staple"
     with Lives(tmp_path / "server") as lives:
-        (tmp_path / "secret").write_bytes(secret)
-        job = lives.make(command=f"cat {tmp_path / 'secret'}")
+        (tmp_path / "secret").write_bytes(b"x" * 1500 + secret)
+        (tmp_path / "other").write_bytes(b"y" * 2500)
+        job, other = (lives.make(command=f"cat {tmp_path / name}") for name in ("secret", "other"))
         for _ in range(3):
             lives.run_now(job)
+            lives.run_now(other)
         seen = done("verify", "--data", str(lives.data))
         for run in lives.runs(job):
             done("redact", "--run", run["id"], "--reason", "the horse", "--server", lives.server.url)
