@@ -21,6 +21,7 @@ from kala_es.event_log import LogIsNewer, NewRecord, Record
 ANONYMOUS: Final = ""
 REQUESTS_STREAM: Final = "requests"
 NOTICES_STREAM: Final = "notices"
+PROCESSORS_STREAM: Final = "processors"
 SERVER_STREAM: Final = "server"
 HISTORY_STREAM: Final = "history"
 BASES_STREAM: Final = "bases"
@@ -61,6 +62,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.RequestAnswered,
         e.NoticeDue,
         e.NoticeAttempted,
+        e.OutputHandedOver,
+        e.ProcessorFailed,
         e.ServerPaused,
         e.ServerResumed,
         *trimming.OF_HISTORY,
@@ -90,6 +93,8 @@ def stream_of(event: e.Event) -> str:
         return REQUESTS_STREAM
     if isinstance(event, e.NoticeEvent):
         return NOTICES_STREAM
+    if isinstance(event, e.HandoverEvent):
+        return PROCESSORS_STREAM
     if isinstance(event, e.ServerEvent):
         return SERVER_STREAM
     if isinstance(event, trimming.OF_HISTORY):

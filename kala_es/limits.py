@@ -206,6 +206,34 @@ NOTICE_OUTPUT_BYTES: Final = 8 * 1024
 NOTICE_REASON_CHARS: Final = 500
 """What is kept of a receiver's or a mail server's reason."""
 
+# Processors
+MAX_PROCESSORS: Final = 10
+"""Processors of one job; more are refused (400)."""
+MAX_PROCESSOR_CONFIG_CHARS: Final = 8_192
+"""The keys and values of one of them together; more are refused (400)."""
+MAX_HANDOVERS: Final = 10_000
+"""Runs' outputs that are on their way to a processor; a further one is given up at once, which is recorded."""
+PROCESSORS_AT_ONCE: Final = 64
+"""Parts of output that are handed over at a time, one for each processor with the same config."""
+PART_BYTES: Final = 64 * 1024
+"""The most that a processor is handed at a time. A part ends with a line, unless the line is longer..."""
+PART_SECONDS: Final = 1.0
+"""...or older than this."""
+PROCESSOR_SECONDS: Final = 30.0
+"""A processor that takes longer for a part has failed."""
+PROCESSOR_ATTEMPTS: Final = 15
+"""After so many failures in a row a run's output is not handed to that processor any more."""
+PROCESSOR_DELAY_SECONDS: Final = 5
+"""Between the first failure and the next attempt; it doubles from one to the next..."""
+MAX_PROCESSOR_DELAY_SECONDS: Final = 3_600
+"""...up to this."""
+PROCESSOR_REASON_CHARS: Final = 500
+"""What is kept of the reason why a processor failed."""
+HANDOVER_NOTE_SECONDS: Final = 10.0
+"""So often is recorded how far the output of a run in flight was handed over; a crash repeats what came after."""
+SYSLOG_LINE_BYTES: Final = 1_800
+"""A line that is longer goes to syslog as several messages."""
+
 # Attempts
 MAX_ATTEMPTS_AT_ONCE: Final = 4_000
 """Attempts that one agent carries out at a time; the others wait their turn."""

@@ -10,9 +10,8 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -41,10 +40,13 @@ from kala_es.links.process import ProcessLink
 from kala_es.notifier import Notifier
 from kala_es.notifiers.smtp import SmtpNotifier, mailer_of
 from kala_es.notifiers.webhook import WebhookNotifier
+from kala_es.processor import FindProcessor
+from kala_es.processors.installed import Installed, installed
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.replay.moments import Replay
+from kala_es.runtime.admission import Admission, CheckAccount
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.collector import short_pauses
@@ -52,21 +54,25 @@ from kala_es.runtime.courier import Parts as CourierParts
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Decide, Site
+from kala_es.runtime.log_reader import LogReader
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.meters import Meters
 from kala_es.runtime.notices import Notices, default_targets
 from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
+from kala_es.runtime.printing import print_events
+from kala_es.runtime.processing import Parts as ProcessingParts
+from kala_es.runtime.processing import Processing
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.recovery import inherit, replay, resume, unanswered
 from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
-from kala_es.runtime.scheduler import CheckAccount, Parts, Rules, Scheduler
+from kala_es.runtime.scheduler import Parts, Rules, Scheduler
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
 from kala_es.settings import OnStop, Settings
-from kala_es.storage import Storage, open_storage
+from kala_es.storage import Storage, agent_place, open_storage
 from kala_es.web.edge import Edge
 from kala_es.web.sockets import open_listeners
 
@@ -92,6 +98,7 @@ class Outside:
     webhook: Notifier = field(default_factory=WebhookNotifier)
     decide: Decide | None = None
     check_account: CheckAccount = check_account
+    find_processor: FindProcessor = field(default_factory=lambda: Installed({}).find)
 
 
 class Node:
@@ -123,6 +130,7 @@ class Node:
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
+        self.processing = self._processing()
         self.registry = Registry(self._site(nursery, rules))
         self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
         self.line = AgentLine(
@@ -161,7 +169,7 @@ class Node:
             pause=self.pause,
             meters=self.meters,
             validate=self._validate,
-            check_account=self.outside.check_account,
+            admission=Admission(self.outside.check_account, self.outside.find_processor),
             rules=rules,
             redactor=self.redactor,
             compact=self.storage.compact,
@@ -187,6 +195,7 @@ class Node:
 
     def _take(self, batch: Sequence[Recorded]) -> None:
         self.projector.take(batch)
+        self.processing.follow(batch)
         self.janitor.note(batch)
         self.meters.follow(batch)
 
@@ -207,6 +216,18 @@ class Node:
         self.projector.follow = notices.follow
         return notices
 
+    def _processing(self) -> Processing:
+        return Processing(
+            ProcessingParts(
+                folds=self.folds,
+                clock=self.outside.clock,
+                writer=self.writer,
+                find=self.outside.find_processor,
+                reader=LogReader(self.storage.log, self.folds),
+                complain=self.outside.complain,
+            )
+        )
+
     async def _validate(self, job: JobId, spec: JobSpec) -> str:
         try:
             call = remote_of_draft(job, spec, self.outside.clock.now())
@@ -221,6 +242,7 @@ class Node:
         self.meters.begin()
         nursery.start_soon(self.writer.run)
         await self.notices.start(nursery)
+        await nursery.start(self.processing.run)
         repeated = unanswered(self.folds, self.outside.clock.now())
         inherit(self.folds, self.book, self.orders)
         await nursery.start(self.line.run)
@@ -253,6 +275,7 @@ class Node:
         )
         await ending.stop(how, grace, trio.Event() if hurry is None else hurry)
         await self.notices.leave()
+        await self.processing.leave()
 
     async def save_snapshot(self) -> None:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
@@ -283,22 +306,12 @@ def _save(path: Path, parts: list[bytes], place: tuple[int, Instant]) -> None:
     past.keep(path.with_name("snapshots"), content, position=place[0], time=place[1])
 
 
-@asynccontextmanager
-async def _agent_place(settings: Settings) -> AsyncIterator[Path]:
-    """The directory in which the agent listens: the data directory, or one that is gone with this process."""
-    if settings.persist:
-        yield settings.data
-        return
-    with tempfile.TemporaryDirectory(prefix="kala-es-") as directory:
-        yield Path(directory)
-
-
 async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
     """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     print_no_stacks_of_rust()
     usual, _ = raise_open_files_limit()
-    async with open_storage(settings) as storage, _agent_place(settings) as place, trio.open_nursery() as nursery:
+    async with open_storage(settings) as storage, agent_place(settings) as place, trio.open_nursery() as nursery:
         nursery.start_soon(end_in_time)
         listeners = await open_listeners(settings.interface, settings.port)
         outside = Outside(
@@ -306,6 +319,7 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
             outlives=settings.persist,
             open_files=usual,
             mail=SmtpNotifier(mailer_of(settings)),
+            find_processor=installed(settings, WebhookNotifier()).find,
         )
         node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
         async with trio.open_nursery() as starting:
@@ -313,7 +327,7 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
             await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
         if settings.verbose:
-            nursery.start_soon(_print_events, node, outside.complain)
+            nursery.start_soon(print_events, node.folds, node.broadcaster, outside.complain)
         with short_pauses():
             await _serve(node, settings, listeners, stop=stop, say=say)
         await node.save_snapshot()
@@ -377,19 +391,3 @@ def _rules(settings: Settings) -> Rules:
         kept=settings.kept,
         tags=tuple((usual_tags(__version__) | dict(settings.tags)).items()),
     )
-
-
-async def _print_events(node: Node, say: Callable[[str], None]) -> None:
-    position = node.folds.position
-    with node.broadcaster.follow("") as topic:
-        while True:
-            for entry in topic.after(position) or ():
-                say(_line(entry.recorded))
-            position = node.folds.position
-            await topic.wait()
-
-
-def _line(recorded: Recorded) -> str:
-    event = recorded.event
-    subject = " ".join(f"{name}={getattr(event, name)}" for name in ("job", "run", "outcome") if hasattr(event, name))
-    return f"{recorded.position} {type(event).__name__} {subject}"

@@ -47,6 +47,7 @@ class Settings:
     grace: float = 3 * 3600.0
     allowed_hosts: tuple[str, ...] = ()
     verbose: bool = False
+    log_dir: Path | None = None
     notify_url: str = ""
     mailer_host: str = ""
     mailer_port: int = 587
@@ -277,6 +278,12 @@ SETTINGS: Final = (
         read=read_flag,
         help="print each event as it is recorded",
         switch=True,
+    ),
+    Setting(
+        name="log_dir",
+        flags=("--log-dir",),
+        read=read_some_path,
+        help="directory of what the processor `files` writes; `logs` in the data directory without",
     ),
     Setting(
         name="notify_url",

@@ -1,5 +1,6 @@
 """Where a node keeps what it knows: the log and the folds in one directory, or in memory."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -82,3 +83,13 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 await log.close()
     finally:
         folds.close()
+
+
+@asynccontextmanager
+async def agent_place(settings: Settings) -> AsyncIterator[Path]:
+    """The directory in which the agent listens: the data directory, or one that is gone with this process."""
+    if settings.persist:
+        yield settings.data
+        return
+    with tempfile.TemporaryDirectory(prefix="kala-es-") as directory:
+        yield Path(directory)

@@ -33,6 +33,8 @@ from kala_es.node import Node, Outside
 from kala_es.notifier import Notifier
 from kala_es.notifiers.smtp import SmtpNotifier
 from kala_es.notifiers.webhook import WebhookNotifier
+from kala_es.processor import Processor
+from kala_es.processors.installed import Installed
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL
@@ -368,21 +370,10 @@ class RunningNode:
 
 
 @asynccontextmanager
-async def running_node(
-    storage: Storage | None = None,
-    *,
-    shell: ScriptedShell | None = None,
-    clock: TrioClock | None = None,
-    decide: Decide | None = None,
-    rules: Rules | None = None,
-    link: LocalLink | None = None,
-    notifier: Notifier | None = None,
-) -> AsyncIterator[RunningNode]:
-    """A node that has started. It is left as `run_node` leaves it, unless it is gone by then."""
+async def running_node(storage: Storage | None = None, **parts: Any) -> AsyncIterator[RunningNode]:
+    """A node as `start_node` starts it. It is left as `run_node` leaves it, unless it is gone by then."""
     async with trio.open_nursery() as nursery:
-        node = await start_node(
-            nursery, storage, shell=shell, clock=clock, decide=decide, rules=rules, link=link, notifier=notifier
-        )
+        node = await start_node(nursery, storage, **parts)
         yield node
         await node.leave()
     if node.died is not None:
@@ -401,6 +392,7 @@ async def start_node(
     rules: Rules | None = None,
     link: LocalLink | None = None,
     notifier: Notifier | None = None,
+    processors: Mapping[str, Processor] | None = None,
 ) -> RunningNode:
     """A node that lives in `nursery` and has started, or crashed while it did."""
     complaints: list[str] = []
@@ -414,6 +406,7 @@ async def start_node(
         decide=decide,
         mail=notifier or SmtpNotifier(),
         webhook=notifier or WebhookNotifier(),
+        find_processor=Installed(processors or {}).find,
     )
     node = RunningNode(storage or memory_storage(), outside, rules or Rules())
     node.complaints = complaints
@@ -470,6 +463,7 @@ def _in_memory(folds: Folds) -> dict[str, Any]:
         "busy": list(folds.busy),
         "trees": folds.trees,
         "watch": folds.watch,
+        "handovers": folds.handovers,
         "pause": folds.server_pause,
     }
 

@@ -23,12 +23,12 @@ ROOMS: Final = (
     "web",
     "runtime | agent",
     "replay",
-    "dialects | projections | event_logs | fold_stores | executors | notifiers | links | codec | archive",
-    "event_log log_tree fold_store executor notifier link clock actor settings ending",
+    "dialects | projections | event_logs | fold_stores | executors | notifiers | processors | links | codec | archive",
+    "event_log log_tree fold_store executor notifier processor link clock actor settings ending",
     "domain",
     "limits",
 )
-PORTS: Final = _words("event_log fold_store executor notifier link clock")
+PORTS: Final = _words("event_log fold_store executor notifier processor link clock")
 
 PURE_IMPORTS: Final = _words(
     "__future__ base64 bisect calendar collections contextlib dataclasses datetime decimal enum functools hashlib html "

@@ -24,6 +24,7 @@ from kala_es.domain.bounds import Bounds
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
 from kala_es.domain.notify import Notify, Target
+from kala_es.domain.processing import Reached
 from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import Covered, TickPolicy
@@ -42,6 +43,7 @@ VALUES: Final = (
     Target,
     Retention,
     Bounds,
+    Reached,
     TrimmedRun,
     Counters,
     Covered,
@@ -53,6 +55,8 @@ UNDECIDED: Final[Mapping[type[Any], str]] = {
     e.RequestAnswered: "the node, in the commit of what the request did; nothing decides on it",
     e.NoticeDue: "the job's actor, in the commit of the events that call for it; the node, for a run that is overdue",
     e.NoticeAttempted: "the node, after each attempt to tell it",
+    e.OutputHandedOver: "the node, now and then while a run goes on, and at its end",
+    e.ProcessorFailed: "the node, each time that a processor fails",
     e.ServerPaused: "the node, for whoever asks",
     e.ServerResumed: "the node, for whoever asks, or when the pause's time is over",
     **dict.fromkeys(OF_HISTORY, "the node's janitor; nothing decides on it"),

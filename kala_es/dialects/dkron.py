@@ -133,12 +133,6 @@ def _concurrency(value: Any, field: str) -> str:
     return word
 
 
-def _processors(value: Any, field: str) -> tuple[tuple[str, Labels], ...]:
-    if type(value) is not dict:
-        raise go_json.mismatch(value, field, "an object")
-    return tuple((name, go_json.text_map(config or {}, f"{field}.{name}")) for name, config in value.items())
-
-
 def _mail_of(notify: Notify) -> str:
     """The address that its owner is told at."""
     addresses = [target.to for target in notify.targets or () if target.to.startswith(MAIL)]
@@ -180,7 +174,7 @@ _JOB: Final = struct(
     *((key, key, go_json.flag) for key in ("disabled", "ephemeral")),
     *((key, key, go_json.text_map) for key in ("tags", "metadata", "executor_config")),
     ("concurrency", "concurrency", _concurrency),
-    ("processors", "processors", _processors),
+    ("processors", "processors", go_json.text_maps),
     *((key, key, _ignored) for key in ("dependent_jobs", "status", "next", "id")),
 )
 

@@ -1,7 +1,7 @@
 """Jobs of a Dkron server: its list, as `GET /v1/jobs` gives it, version 2 to 4.
 
-They are read as `/v1` reads them (dkron.py), and then declared. What an executor there ignores is left behind, with a
-note.
+They are read as `/v1` reads them (dkron.py), and then declared. What an executor or a processor there ignores is left
+behind, with a note.
 
 - `@every` has a phase there, which `next` tells; here it becomes part of the schedule, so that it goes on where it was.
 - A wall clock without a `timezone` is UTC's here; there it is the server's own, for `@daily` and its like in any case.
@@ -27,7 +27,12 @@ _CHOICE_OF_ITS_OWN: Final = re.compile(r"~[^\s,]|[^\s,]~")
 _EVERY: Final = re.compile(r"@every\s+(.*)", re.DOTALL)
 _NOTES: Final[Mapping[str, str]] = {
     "tags": "only a server that has them carries the job out; name them by --tag",
-    "processors": "not carried over: output is kept whole here",
+}
+_PROCESSORS: Final[Mapping[str, frozenset[str]]] = {
+    "log": frozenset({"forward"}),
+    "files": frozenset({"forward", "log_dir"}),
+    "syslog": frozenset({"forward"}),
+    "fluent": frozenset({"forward"}),
 }
 
 
@@ -50,9 +55,9 @@ def translate(body: bytes, now: Instant) -> Coming:
 
 
 def _job(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in job.items() if key != "processors"}
-    given |= _schedule(coming, name, given)
+    given = {**job, **_schedule(coming, name, job)}
     given["executor_config"] = _known(coming, name, given)
+    given["processors"] = _processors(coming, name, given)
     read = dkron.read_fields(given)
     declared = declaration_of(dkron.draft_of(read, {}))
     for key, reason in _NOTES.items():
@@ -73,6 +78,24 @@ def _known(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:
         note = "without it any answer is a success there; here one of 500 and more is none"
         coming.note(name, "executor_config.expectCode", note)
     return {key: value for key, value in config.items() if key in keys}
+
+
+def _processors(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Those that there are here, with what they know of their maps."""
+    given = job.get("processors") or {}
+    if type(given) is not dict:
+        raise Invalid("processors", "must be a map")
+    taken: dict[str, dict[str, str]] = {}
+    for processor in given:
+        known = _PROCESSORS.get(processor)
+        if known is None:
+            coming.note(name, f"processors.{processor}", "has no counterpart; not carried over")
+            continue
+        config = texts_of(given, processor)
+        taken[processor] = {key: config[key] for key in config if key in known}
+        for key in sorted(set(config) - known):
+            coming.note(name, f"processors.{processor}.{key}", "has no counterpart; not carried over")
+    return taken
 
 
 def _schedule(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:

@@ -156,6 +156,12 @@ def text_map(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     return tuple((key, text(item, f"{field}.{key}") if item is not None else "") for key, item in _map(value, field))
 
 
+def text_maps(value: Any, field: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """A map of maps of strings, as pairs."""
+    inner = _map(value, field)
+    return tuple((key, text_map(item, f"{field}.{key}") if item is not None else ()) for key, item in inner)
+
+
 def texts_map(value: Any, field: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """A map of lists of strings, as pairs."""
     return tuple((key, texts(item, f"{field}.{key}") if item is not None else ()) for key, item in _map(value, field))

@@ -15,6 +15,7 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.imported_runs import ImportedFrom
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import Notify
+from kala_es.domain.processing import Processors
 from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_policy import TickPolicy
@@ -43,6 +44,10 @@ def _policy(value: Any, field: str) -> str:
     if policy not in ("", "all", "any"):
         raise Invalid(field, 'must be "all" or "any"')
     return "any" if policy == "any" else "all"  # the literals: see domain/values.py
+
+
+def _processors_json(processors: Processors) -> dict[str, Any]:
+    return {name: dict(config) for name, config in processors}
 
 
 _REASON: Final = go_json.struct(("reason", "reason", go_json.text))
@@ -96,6 +101,7 @@ KEYS: Final = (
     Key("starts_at", "starts_at", go_json.time, group="bounds", write=go_json.instant_text),
     Key("expires_at", "expires_at", go_json.time, group="bounds", write=go_json.instant_text),
     Key("ephemeral", "ephemeral", go_json.flag, group="bounds"),
+    Key("processors", "processors", go_json.text_maps, write=_processors_json),
 )
 _GROUPS: Final[Mapping[str, type[Value]]] = {
     "ticks": TickPolicy,

@@ -6,6 +6,7 @@ Once a release has written one, its meaning is fixed: a change is a new version 
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, JobKind, JobSpec, MissReason, Outcome, SkipReason
 from kala_es.domain.notify import NoticeId, Occasion
+from kala_es.domain.processing import NOTHING, Reached
 from kala_es.domain.tick_policy import Covered
 from kala_es.domain.trimming import HistoryEvent
 from kala_es.domain.values import Value
@@ -276,6 +277,34 @@ class NoticeAttempted(Value, frozen=True):
     next_at: Instant | None = None
 
 
+class OutputHandedOver(Value, frozen=True):
+    """A processor of the run's job, at `place` (from 0) in its list, took the run's output up to `reached`. With `over`
+    that is all of it, and the run's end."""
+
+    job: JobId
+    at: Instant
+    run: RunId
+    place: int
+    processor: str
+    reached: Reached = NOTHING
+    over: bool = False
+
+
+class ProcessorFailed(Value, frozen=True):
+    """A processor did not take what comes after `reached`, for the `failures`-th time in a row. `next_at` is when it is
+    tried again; none: it is given up, and the processor gets no more of this run."""
+
+    job: JobId
+    at: Instant
+    run: RunId
+    place: int
+    processor: str
+    failures: int
+    reason: str = ""
+    reached: Reached = NOTHING
+    next_at: Instant | None = None
+
+
 class ServerPaused(Value, frozen=True):
     """Until `until` (none: until someone resumes it) the ticks of all jobs are skipped."""
 
@@ -314,5 +343,7 @@ JobEvent = (
 """What a job's actor decides, and what its state is folded from."""
 NoticeEvent = NoticeDue | NoticeAttempted
 """What becomes of notices; no job's state depends on it."""
+HandoverEvent = OutputHandedOver | ProcessorFailed
+"""What becomes of output beside the job; no job's state depends on it."""
 ServerEvent = ServerPaused | ServerResumed
-Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent | ServerEvent | HistoryEvent
+Event = JobEvent | OutputChunk | RequestAnswered | NoticeEvent | HandoverEvent | ServerEvent | HistoryEvent

@@ -10,6 +10,7 @@ from kala_es.domain.bounds import NO_BOUNDS, Bounds
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.labels import NO_LABELS, Labels
 from kala_es.domain.notify import NOTHING_SAID, Notify
+from kala_es.domain.processing import Processors
 from kala_es.domain.retention import NO_RETENTION, Retention
 from kala_es.domain.terms import USUAL, AttemptTerms
 from kala_es.domain.tick_policy import Pause, TickPolicy
@@ -98,7 +99,7 @@ class JobSpec(Value, frozen=True):
     labels: Labels = NO_LABELS
     tags: Labels = NO_LABELS
     bounds: Bounds = NO_BOUNDS
-    processors: tuple[tuple[str, Labels], ...] = ()
+    processors: Processors = ()
 
 
 class Counters(Value, frozen=True):

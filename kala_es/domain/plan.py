@@ -14,6 +14,7 @@ from kala_es.domain.iso8601 import Repeating, parse_duration, zone_named
 from kala_es.domain.labels import check_labels
 from kala_es.domain.model import JobSpec
 from kala_es.domain.notify import check_notify
+from kala_es.domain.processing import check_processors
 from kala_es.domain.remote_call import check_call
 from kala_es.domain.retention import check_retention
 from kala_es.domain.schedule import Once, Schedule
@@ -97,6 +98,7 @@ def check(spec: JobSpec, job: JobId) -> None:
     check_call(spec.remote)
     _check_templates(spec)
     check_notify(spec.notify, spec.owner)
+    check_processors(spec.processors)
 
 
 def check_start(spec: JobSpec, at: Instant, job: JobId) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final, assert_never
 
 from kala_es.domain import events as e
+from kala_es.domain import handovers
 from kala_es.domain.ids import Instant
 from kala_es.domain.model import Job
 from kala_es.domain.notices import Watch, note
@@ -48,6 +49,8 @@ OF_NO_JOB: Final = (
     e.OutputChunk,
     e.NoticeDue,
     e.NoticeAttempted,
+    e.OutputHandedOver,
+    e.ProcessorFailed,
     e.ServerPaused,
     e.ServerResumed,
     *OF_HISTORY,
@@ -76,6 +79,7 @@ class Folds:
         self.output = Output(store, self._changes)
         self.receipts = Receipts(store, self._changes)
         self.watch = Watch()
+        self.handovers = handovers.Handovers()
         self.notices = Notices(store, self._changes)
         self.history = History(store, self._changes)
         self.base: BaseTaken | None = None
@@ -102,6 +106,8 @@ class Folds:
             return
         if isinstance(event, e.NoticeEvent):
             self.notices.apply(recorded)
+            return
+        if isinstance(event, e.HandoverEvent):
             return
         if isinstance(event, OF_HISTORY):
             self._store_history(recorded.position, event)
@@ -144,11 +150,13 @@ class Folds:
             self.show(event)
         if isinstance(event, OF_NO_JOB):
             note(self.watch, event, None)
+            handovers.note(self.handovers, event, None)
             if isinstance(event, BaseTaken):
                 self.base = event
             return ()
         after = self.show(event)
         note(self.watch, event, after)
+        handovers.note(self.handovers, event, after)
         return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))
 
     def show(self, event: e.JobEvent | e.ServerEvent) -> Job | None:

@@ -1,8 +1,9 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "time" (the latest of an event), "anchor", "jobs" (how many), "graph",
-"trees", "joins", "attempted", "busy", "failing", "notices", "pause", "days"}, lists of jobs, and the BLAKE2b digest of
-all that. One without "days" is older than they are: it shows a moment of the past, or is a base, and counts none.
+"trees", "joins", "attempted", "busy", "failing", "notices", "pause", "days"} and, if there are any, "handovers"; lists
+of jobs, and the BLAKE2b digest of all that. One without "days" is older than they are: it shows a moment of the past,
+or is a base, and counts none.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import IO, Any, Final
 
 import cbor2
 
+from kala_es.domain.handovers import Handover
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.notices import Waiting
@@ -55,6 +57,8 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "pause": to_plain(folds.server_pause) if folds.server_pause else None,
         "days": folds.days.dump(),
     }
+    if folds.handovers.count:
+        head["handovers"] = [to_plain(handover) for handover in folds.handovers]
     yield cbor2.dumps(head)
     for i in range(0, len(jobs), _SLICE):
         yield cbor2.dumps([to_plain(job) for job in jobs[i : i + _SLICE]])
@@ -159,6 +163,7 @@ def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     trees = {RunId(root): from_plain(Tree, plain) for root, plain in top["trees"].items()}
     failing = {JobId(job) for job in top.get("failing", ())}
     notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
+    handovers = [from_plain(Handover, plain) for plain in top.get("handovers", ())]
     folds.days.load(top.get("days", {}))
     for i in range(0, len(jobs), _SLICE):
         for job in jobs[i : i + _SLICE]:
@@ -173,6 +178,8 @@ def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     folds.stats.last_attempted_run = top["attempted"]
     folds.watch.failing.update(failing)
     folds.watch.waiting.update(notices)
+    for handover in handovers:
+        folds.handovers.put(handover)
     folds.server_pause = from_plain(Pause, top["pause"]) if top.get("pause") else None
     folds.position, folds.latest = top["position"], Instant(top.get("time", 0))
     yield True

@@ -25,13 +25,13 @@ from kala_es.domain.notify import Target
 from kala_es.domain.plan import schedule_of
 from kala_es.domain.remote_call import check_call
 from kala_es.domain.retention import ALL, Kept
-from kala_es.domain.terms import AttemptTerms
 from kala_es.domain.tick_list import TickList, TickOutcome
 from kala_es.domain.tick_policy import PauseDraft
 from kala_es.event_log import EventLog
 from kala_es.projections.folds import Folds
 from kala_es.projections.runs import RunSummary
 from kala_es.replay.moments import Moment, Replay
+from kala_es.runtime.admission import Admission
 from kala_es.runtime.archives import Archives
 from kala_es.runtime.asking import Answer as Answer
 from kala_es.runtime.asking import Key as Key
@@ -53,9 +53,6 @@ from kala_es.runtime.timetable import Timetable
 
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
-
-CheckAccount = Callable[[AttemptTerms], None]
-"""Raises Invalid when this system has no such user or group, or may not run as it. It may take its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,7 @@ class Parts:
     pause: ServerPause
     meters: Meters
     validate: Validate
-    check_account: CheckAccount
+    admission: Admission
     rules: Rules
     look_back: Callable[[Moment], Replay]
     redactor: Redactor
@@ -166,16 +163,12 @@ class Scheduler:
     async def _admit(self, job: JobId, spec: JobSpec) -> None:
         if spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
-        await self._check_account(spec.terms)
+        await self._parts.admission.check(spec)
         if spec.kind == "remote" and spec.remote.url:
             check_call(spec.remote)  # before a file that it names is read
             reason = await self._parts.validate(job, spec)
             if reason:
                 raise Forbidden(f"the remote side did not accept the job: {reason}")
-
-    async def _check_account(self, terms: AttemptTerms) -> None:
-        if terms.user or terms.group or terms.nice < 0:
-            await trio.to_thread.run_sync(self._parts.check_account, terms)
 
     async def update(self, draft: JobDraft, origin: Origin) -> Done:
         """Replace the definition of the job `draft.id`."""
@@ -188,7 +181,7 @@ class Scheduler:
         """The other side of a remote job was asked when it was created."""
         if draft.spec.kind == "local" and not self.rules.local_jobs:
             raise Forbidden("local jobs are disabled")
-        await self._check_account(draft.spec.terms)
+        await self._parts.admission.check(draft.spec)
 
     async def revert(self, draft: JobDraft, origin: Origin, granted: Callable[[Job], Answer]) -> Done:
         """Bring an earlier definition back; `granted` makes the answer that is recorded for the request's key."""

@@ -5,6 +5,7 @@ Rules, for a record before the base's last one:
 - a fact of a run that is not in the catalogue, and a skipped or missed tick from before the runs that are: at or before
   the base's position, for later ones make the state;
 - a note of trimmed runs none of which is left, or of forgotten runs that a newer note covers: likewise;
+- what became of a forgotten run's output: likewise;
 - a notice that is not in the catalogue any more, and the attempts to deliver it: likewise;
 - another base.
 Whoever sweeps forgets no runs meanwhile: so a run loses its start first, and without it nothing else of it counts.
@@ -63,6 +64,8 @@ class Rubbish:
                 | e.RunFinished()
                 | e.StatusReported()
                 | e.RunImported()
+                | e.OutputHandedOver()
+                | e.ProcessorFailed()
             ):
                 return self._is_gone(event.run, record.position)
             case e.RunSkipped() | e.TickMissed():

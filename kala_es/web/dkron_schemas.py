@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from kala_es.web.processors_schema import PROCESSORS
+
 Schema = dict[str, Any]
 
 _TEXT: Final[Schema] = {"type": "string"}
@@ -28,7 +30,7 @@ _JOB: Final[Schema] = {
     "retries": _COUNT,
     "dependent_jobs": {"type": ["array", "null"], "items": _TEXT},
     "parent_job": _TEXT,
-    "processors": {"type": ["object", "null"]},
+    "processors": {**PROCESSORS, "type": ["object", "null"]},
     "concurrency": {"type": "string", "enum": ["allow", "forbid"]},
     "executor": {"type": "string", "enum": ["shell", "http"]},
     "executor_config": _SOME_TEXTS,

@@ -32,10 +32,10 @@ def jobs_file() -> dict[str, Any]:
 
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:
-    """Objects have known keys only, and need not have all of them."""
+    """Objects have known keys only, and need not have all of them; unless they say what else they may have."""
     if "items" in schema:
         return {**schema, "items": _strict(schema["items"])}
-    if "properties" not in schema:
+    if "properties" not in schema or "additionalProperties" in schema:
         return schema
     required = [key for key in schema.get("required", ()) if key == "to"]  # whom to tell has to be said
     known = {"properties": {key: _strict(value) for key, value in schema["properties"].items()}}

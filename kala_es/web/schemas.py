@@ -12,6 +12,7 @@ from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
 from kala_es.web.dkron_schemas import DKRON_SCHEMAS
+from kala_es.web.processors_schema import PROCESSORS
 from kala_es.web.terms_schema import TERMS
 
 Schema = dict[str, Any]
@@ -145,6 +146,7 @@ _OURS: Final[Schema] = {
     "starts_at": {**_TIME, "description": "Earlier ticks are none."},
     "expires_at": {**_TIME, "description": "Later ticks are none."},
     "ephemeral": {**_FLAG, "description": "Delete the job when a run of it has succeeded."},
+    "processors": PROCESSORS,
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
 _COVERS: Final[Schema] = _object({"first": _TIME, "last": _TIME, "count": _COUNT})

@@ -35,7 +35,14 @@ _LAST_POSITION: Final = (1 << 63) - 1
 EVENT_TYPES: Final = tuple(
     kind.__name__
     for kind in get_args(
-        e.JobEvent | e.OutputChunk | e.NoticeEvent | e.ServerEvent | RunsTrimmed | RunRedacted | RunsForgotten
+        e.JobEvent
+        | e.OutputChunk
+        | e.NoticeEvent
+        | e.HandoverEvent
+        | e.ServerEvent
+        | RunsTrimmed
+        | RunRedacted
+        | RunsForgotten
     )
 )
 _OPENING: Final = b"retry: 1000\n\n"

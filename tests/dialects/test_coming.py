@@ -256,7 +256,8 @@ def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], field: str) 
     ("fields", "field"),
     [
         ({"tags": {"server": "true"}}, "tags"),
-        ({"processors": {"log": {}}}, "processors"),
+        ({"processors": {"log": None, "email": {"to": "x"}}}, "processors.email"),
+        ({"processors": {"files": {"forward": "true", "size": "3"}}}, "processors.files.size"),
         ({"schedule": "@daily"}, "schedule"),
         ({"schedule": "0 0 9 * * *"}, "schedule"),
         ({"schedule": "0 ~/15 * * * *", "timezone": "UTC"}, "schedule"),
@@ -285,6 +286,15 @@ def test_ends_and_labels_of_dkrons_are_carried_over() -> None:
 def test_a_long_timeout_of_dkrons_keeps_its_seconds() -> None:
     config = {"command": "x", "timeout": "34h17m36.5s"}
     assert dkron(executor_config=config).jobs["j"]["timeout"] == "PT123456.5S"
+
+
+def test_processors_of_dkrons_are_carried_over() -> None:
+    processors = {"fluent": {}, "files": {"forward": "false", "log_dir": "/var/log/dkron"}, "log": {"forward": "true"}}
+    coming = dkron(processors=processors)
+    assert coming.jobs["j"]["processors"] == processors
+    assert told(coming) == {}
+    assert "processors" in told(dkron(processors=["log"]))
+    assert "files" in told(dkron(processors={"files": {"log_dir": 3}}))
 
 
 def test_a_job_of_dkrons_without_a_name_is_refused_by_its_place() -> None:

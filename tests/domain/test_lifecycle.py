@@ -421,7 +421,13 @@ def test_the_generated_page_is_fresh(name: str) -> None:
 
 def test_the_pages_tell_of_everything() -> None:
     events, lifecycle = pages()["events.md"], pages()["lifecycle.md"]
-    for kind in (*e.JobEvent.__args__, e.OutputChunk, e.RequestAnswered, *e.NoticeEvent.__args__):
+    for kind in (
+        *e.JobEvent.__args__,
+        e.OutputChunk,
+        e.RequestAnswered,
+        *e.NoticeEvent.__args__,
+        *e.HandoverEvent.__args__,
+    ):
         (section,) = re.findall(rf"^## {kind.__name__}\n(.*?)(?=^## )", events, re.M | re.S)
         assert " ".join((kind.__doc__ or "?").split()) in section
         assert re.findall(r"^\| `(\w+)` \|", section, re.M) == [field.name for field in fields(kind)]

@@ -140,6 +140,8 @@ def test_events_go_to_their_streams(kind: type[Any]) -> None:
         e.RequestAnswered: "requests",
         e.NoticeDue: "notices",
         e.NoticeAttempted: "notices",
+        e.OutputHandedOver: "processors",
+        e.ProcessorFailed: "processors",
     }
     streams |= {e.ServerPaused: "server", e.ServerResumed: "server"}
     streams |= {RunsTrimmed: "history", RunsForgotten: "history", BasePart: "base:0", BaseTaken: "bases"}

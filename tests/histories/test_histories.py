@@ -63,6 +63,8 @@ def state(kept: list[Record]) -> dict[str, Any]:
     notices = folds.notices.after(0, job=None, limit=1_000)
     if told := [{**to_plain(notice), "waits": notice.due.notice in folds.watch.waiting} for notice in notices]:
         said |= {"notices": told, "failing": sorted(folds.watch.failing)}
+    if folds.handovers.count:
+        said["handovers"] = [to_plain(handover) for handover in folds.handovers]
     return dict(json.loads(json.dumps(said, default=bytes.hex)))
 
 

@@ -1,0 +1,40 @@
+"""Whether a job can be carried out here: there is such a user and group, and there are such processors, who take what
+the job says to them. It is asked when a job is created or edited.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from kala_es.domain.errors import Invalid
+from kala_es.domain.model import JobSpec
+from kala_es.domain.processing import Processors
+from kala_es.domain.terms import AttemptTerms
+from kala_es.processor import FindProcessor, ProcessorError, check_config
+
+CheckAccount = Callable[[AttemptTerms], None]
+"""Raises Invalid when this system has no such user or group, or may not run as it. It may take its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What there is here."""
+
+    check_account: CheckAccount
+    find_processor: FindProcessor
+
+    async def check(self, spec: JobSpec) -> None:
+        """Raise Invalid, naming the key, when something that the job asks for is not here."""
+        if spec.terms.user or spec.terms.group or spec.terms.nice < 0:
+            await trio.to_thread.run_sync(self.check_account, spec.terms)
+        if spec.processors:
+            await self._check_processors(spec.processors)
+
+    async def _check_processors(self, processors: Processors) -> None:
+        for name, config in processors:
+            try:
+                processor = await self.find_processor(name)
+            except ProcessorError as error:
+                raise Invalid(f"processors.{name}", str(error)) from error
+            check_config(name, processor, config)
