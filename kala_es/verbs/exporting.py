@@ -1,21 +1,15 @@
 """`kala-es export`: a log as one file, of a server that runs or of a directory."""
 
 import argparse
-import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from kala_es import archive
 from kala_es.event_log import LogError
-from kala_es.event_logs.check import sync_names
 from kala_es.verbs.asking import Failed, download
 from kala_es.verbs.looking import as_position
 from kala_es.verbs.progress import Progress, size
-
-Produce = Callable[[IO[bytes]], archive.End]
+from kala_es.verbs.whole_file import Sink, whole_file
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,7 +32,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     try:
-        end = _write(arguments.file, lambda file: _produce(arguments, file))
+        with whole_file(arguments.file) as file:
+            end = _produce(arguments, file)
     except (LogError, archive.ArchiveRefused, Failed, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return 1
@@ -46,13 +41,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _produce(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
+def _produce(arguments: argparse.Namespace, file: Sink) -> archive.End:
     if arguments.data:
         return _of_directory(arguments, file)
     return _of_server(arguments, file)
 
 
-def _of_directory(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
+def _of_directory(arguments: argparse.Namespace, file: Sink) -> archive.End:
     from kala_es.replay.exporting import export
 
     with Progress() as progress:
@@ -60,7 +55,7 @@ def _of_directory(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End
         return export(arguments.data, file.write, after=arguments.since, output=output, tell=progress)
 
 
-def _of_server(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
+def _of_server(arguments: argparse.Namespace, file: Sink) -> archive.End:
     output = "none" if arguments.no_output else "all"
     url = f"{arguments.server.rstrip('/')}/api/v1/snapshot/?since={arguments.since}&output={output}"
     with download(url) as body, Progress(size) as progress:
@@ -73,7 +68,7 @@ def _of_server(arguments: argparse.Namespace, file: IO[bytes]) -> archive.End:
 class _Copying:
     """A file that is read, and written elsewhere as far as it was read."""
 
-    def __init__(self, source: archive.Source, target: IO[bytes]) -> None:
+    def __init__(self, source: archive.Source, target: Sink) -> None:
         self._source = source
         self._target = target
 
@@ -82,24 +77,3 @@ class _Copying:
         content = self._source.read(size)
         self._target.write(content)
         return content
-
-
-def _write(name: str, produce: Produce) -> archive.End:
-    """The file is there whole and durable, or not at all."""
-    if name == "-":
-        end = produce(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return end
-    path = Path(name)
-    fresh = path.with_name(f"{path.name}.part")
-    try:
-        with fresh.open("wb") as file:
-            end = produce(file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_names(path.parent)
-    finally:
-        with suppress(FileNotFoundError):
-            fresh.unlink()
-    return end

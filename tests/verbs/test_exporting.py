@@ -33,4 +33,5 @@ async def test_the_file_is_durable_with_its_name(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "fsync", noting)
     assert main(["export", str(file), "--data", str(tmp_path / "data")]) == 0
-    assert synced == [(f"{file}.part", False), (str(there), True)]
+    (part, before), named = synced
+    assert (Path(part).parent, before, named) == (there, False, (str(there), True))
