@@ -158,7 +158,14 @@ def test_a_package_brings_a_processor(tmp_path: Path) -> None:
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", packages, copy], check=True)
     paths = os.pathsep.join([str(ROOT), str(packages)])
     with Server.start(tmp_path / "server", env={"PYTHONPATH": paths}) as server:
-        job = {"id": "hello", "name": "hello", "command": "echo hello", "processors": {"shout": {}}}
+        schedule = "R/2099-01-01T00:00:00Z/P1D"
+        job = {
+            "id": "hello",
+            "name": "hello",
+            "command": "echo hello",
+            "schedule": schedule,
+            "processors": {"shout": {}},
+        }
         refused = server.send("POST", JOB, job)
         assert (refused.status, refused.json["field"]) == (400, "processors.shout.path")
         assert server.send("POST", JOB, {**job, "processors": {"shout": {"path": str(shouted)}}}).status == 201
