@@ -34,9 +34,10 @@ class Syslog:
         self._socket.close()
 
 
-class _FluentServer(socketserver.ThreadingTCPServer):
+class _FluentServer(socketserver.TCPServer):
+    """One connection after another: so what comes by the later one is later."""
+
     allow_reuse_address = True
-    daemon_threads = True
     fluent: "Fluent"
 
 
