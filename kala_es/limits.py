@@ -5,6 +5,8 @@ from typing import Final
 # The verbs
 MAX_FILE_VALUES: Final = 5_000_000
 """So many values a file of jobs may have, aliases expanded."""
+MAX_ALIASED_VALUES: Final = 500_000
+"""So many of them may be what aliases, or `<<`, stand for."""
 MAX_FILE_DEPTH: Final = 32
 """So deep its values may be nested."""
 MAX_FAULTS: Final = 100

@@ -52,6 +52,20 @@ def test_a_value_is_found_where_it_stands(form: str, text: str, spot: Any, key: 
         ("json", "", (1, 1), "Expecting value"),
         ("toml", 'a = 1\nb = "x\n', (2, 7), "Illegal"),
         ("toml", "a = 1\na = 2\n", (2, 6), "Cannot overwrite"),
+        ("yaml", "[" * 100_000, (1, 34), "nested more than"),
+        ("yaml", "- " * 100_000, (1, 67), "nested more than"),
+        ("json", "[" * 100_000, (1, 34), "nested more than"),
+        ("json", '["[", ' + "[" * 500 + "]" * 501, (1, 39), "nested more than"),
+        ("toml", "a = [\n" + "[" * 100_000, (2, 33), "nested more than"),
+        ("toml", "# a\n" + "a." * 100_000 + "a = 1", (2, 1), "nested more than"),
+        ("toml", 'x = {y = """a"""", ' + "'a' . " * 100_000 + "a = 1}", (1, 20), "nested more than"),
+        ("yaml", "&a {<<: *a, jobs: {}}", (1, 1), "<< takes in"),
+        ("yaml", "a: &a\n  b: &b {<<: *a}\n  <<: *b\n", (1, 4), "<< takes in"),
+        ("yaml", f"a: {'9' * 5_000}", (1, 4), "too large"),
+        ("json", f'{{"a": {"9" * 5_000}}}', (1, 7), "too large"),
+        ("toml", f"b = 1\na = {'9' * 5_000}", (2, 5), "too large"),
+        ("toml", 'b = "nan"\na = nan', (2, 5), "not finite"),
+        ("json", '{"a": 1.0e+999}', (1, 7), "not finite"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_place(form: str, text: str, spot: Any, reason: str) -> None:
@@ -68,6 +82,19 @@ def test_an_alias_counts_as_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) 
     ]
     with pytest.raises(Unreadable, match="more than 1000 values"):
         read("\n".join(lines), "yaml")
+
+
+def test_values_of_aliases_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_ALIASED_VALUES", 100)
+    lines = ["a: &a {x: 1}", "b: [" + "*a, " * 50 + "]"]
+    assert read("\n".join(lines), "yaml").value["b"] == [{"x": 1}] * 50
+    with pytest.raises(Unreadable, match="aliases stand for more than 100 values"):
+        read("\n".join([*lines, "c: {<<: *a}"]), "yaml")
+
+
+@pytest.mark.parametrize("line", [" " * 50_000, "a " * 50_000, "[" + "] " * 50_000])
+def test_a_long_line_of_a_text_is_read_in_one_go(line: str) -> None:
+    assert read(f'a = """\n{line}\n"""\n"b"."c" = 2\n', "toml").spot(("b", "c")) == (4, 11)
 
 
 def test_mappings_are_merged_and_the_own_key_counts() -> None:
