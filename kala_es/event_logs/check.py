@@ -28,6 +28,7 @@ from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, LogIsFull, LogIsNewer, Record
 from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.limits import LOG_MAP_BYTES
+from kala_es.mapped import is_short
 
 FORMAT: Final = 3
 """The file's layout; a higher one is left alone. Those below 3 have no digests."""
@@ -212,6 +213,20 @@ def check(directory: Path) -> int:
             return 0
         _check_pages(data)
         return _check_records(env)
+
+
+def check_length(env: lmdb.Environment, directory: Path) -> None:
+    """Raise LogDamaged if the file in `env` was cut off. Where nothing uses the last pages, all are read."""
+    data = data_file(directory)
+    while is_short(env, data):
+        commit = env.info()["last_txnid"]
+        try:
+            _check_pages(data)
+        except (LogDamaged, lmdb.verify.VerifyError) as error:
+            if env.info()["last_txnid"] == commit:  # else a server wrote meanwhile
+                raise LogDamaged(f"The log in {directory} is damaged: its file is cut off.") from error
+        else:
+            return
 
 
 def _check_pages(data: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import lmdb
 
 from kala_es.event_log import LogDamaged, LogError, LogIsNewer, Record
-from kala_es.event_logs.check import data_file, lock_file, map_bytes, read_format
+from kala_es.event_logs.check import check_length, data_file, lock_file, map_bytes, read_format
 from kala_es.event_logs.lmdb_file import LogFile
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
@@ -147,6 +147,7 @@ def _inode(path: Path) -> int | None:
 def _opened(directory: Path) -> LogFile:
     env = _env(directory)
     try:
+        check_length(env, directory)
         log_id = read_format(env)
         if log_id is None:
             raise LogError(f"there is no log in {directory}")

@@ -8,6 +8,7 @@ import lmdb
 
 from kala_es.fold_store import FoldsError
 from kala_es.fold_stores.lmdb import is_trusted, pairs
+from kala_es.mapped import is_short
 
 
 class FoldsReader:
@@ -51,6 +52,10 @@ def read_folds(directory: Path) -> FoldsReader | None:
     if not is_trusted(folds):
         return None
     try:
-        return FoldsReader(lmdb.open(os.fspath(folds), map_size=0, readonly=True, create=False))
+        env = lmdb.open(os.fspath(folds), map_size=0, readonly=True, create=False)
     except (lmdb.Error, OSError):
         return None
+    if is_short(env, folds / "data.mdb"):
+        env.close()
+        return None
+    return FoldsReader(env)

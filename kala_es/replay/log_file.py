@@ -17,7 +17,7 @@ import lmdb
 from kala_es import archive, log_tree
 from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
-from kala_es.event_logs.check import LEFT_OUT, data_file, read_format, read_tree
+from kala_es.event_logs.check import LEFT_OUT, check_length, data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
 
 _INDEFINITE: Final = b"\x9f"
@@ -82,7 +82,7 @@ class Moment:
         return tree
 
     def _decoded(self, position: int = 1, *, reverse: bool = False) -> Iterator[tuple[Batch, bytes]]:
-        with self._txn.cursor() as cursor:
+        with _damage(self._directory), self._txn.cursor() as cursor:
             if reverse:
                 pairs = cursor.iterprev() if cursor.last() else iter(())
             else:
@@ -106,12 +106,23 @@ def open_moment(directory: Path) -> Iterator[Moment]:
     if not data.exists() or not data.stat().st_size:
         raise LogError(f"There is no log in {directory}.")
     with _opened(directory) as env:
-        log_id = read_format(env)
-        if log_id is None:
-            raise LogDamaged(f"{data} holds no log.")
-        records, meta = (env.open_db(name, create=False) for name in (b"records", b"meta"))
+        with _damage(directory):
+            check_length(env, directory)
+            log_id = read_format(env)
+            if log_id is None:
+                raise LogDamaged(f"{data} holds no log.")
+            records, meta = (env.open_db(name, create=False) for name in (b"records", b"meta"))
         with env.begin(db=records) as txn:
             yield Moment(directory, txn, meta, log_id=log_id)
+
+
+@contextmanager
+def _damage(directory: Path) -> Iterator[None]:
+    """What LMDB finds wrong is damage of this log: who reads it may write another."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise LogDamaged(f"The log in {directory} is damaged: {error}.") from error
 
 
 def _opened(directory: Path) -> lmdb.Environment:
