@@ -23,6 +23,7 @@ from kala_es.runtime.compaction import compact_stopped
 from kala_es.runtime.stopping import Stop
 from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
 from kala_es.verbs import applying, dumping, exporting, importing, redacting, replaying, restoring, verifying
+from kala_es.verbs.belonging import in_its_owners_name
 
 _REFUSED: Final = {
     "--jobdb": "this server keeps its own event log (--data DIR); there is no other database to choose",
@@ -100,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 def _compact(arguments: argparse.Namespace) -> int:
     try:
         if arguments.data:
-            before, after = trio.run(compact_stopped, arguments.data)
+            with in_its_owners_name(arguments.data):
+                before, after = trio.run(compact_stopped, arguments.data)
         else:
             before, after = _ask_to_compact(arguments.server)
     except (LogError, FoldsError, OSError, ValueError) as error:

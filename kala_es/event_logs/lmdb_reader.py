@@ -18,6 +18,7 @@ from kala_es.event_logs.check import check_length, data_file, lock_file, map_byt
 from kala_es.event_logs.lmdb_file import LogFile
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
+from kala_es.mapped import make_table_of_readers
 
 _PAGE: Final = 512
 Places = tuple[int | None, int | None]
@@ -159,6 +160,7 @@ def _opened(directory: Path) -> LogFile:
 
 def _env(directory: Path) -> lmdb.Environment:
     place, size = os.fspath(data_file(directory).parent), map_bytes(directory)
+    make_table_of_readers(data_file(directory))
     try:
         return lmdb.open(place, map_size=size, max_dbs=4, readonly=True, create=False)
     except lmdb.ReadonlyError:  # nobody can write here, so nobody does

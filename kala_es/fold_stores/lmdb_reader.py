@@ -8,7 +8,7 @@ import lmdb
 
 from kala_es.fold_store import FoldsError
 from kala_es.fold_stores.lmdb import is_trusted, pairs
-from kala_es.mapped import is_short
+from kala_es.mapped import is_short, make_table_of_readers
 
 
 class FoldsReader:
@@ -51,6 +51,7 @@ def read_folds(directory: Path) -> FoldsReader | None:
     folds = directory / "folds"
     if not is_trusted(folds):
         return None
+    make_table_of_readers(folds / "data.mdb")
     try:
         env = lmdb.open(os.fspath(folds), map_size=0, readonly=True, create=False)
     except (lmdb.Error, OSError):

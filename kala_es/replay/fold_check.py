@@ -24,6 +24,7 @@ from kala_es.event_logs.batch import Batch
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.lmdb import is_trusted
+from kala_es.mapped import make_table_of_readers
 from kala_es.projections import snapshot
 from kala_es.projections.folds import OURS, Folds, stored_position
 from kala_es.projections.recorded import Recorded
@@ -185,6 +186,7 @@ def open_kept(directory: Path) -> Iterator[Kept | None]:
         yield None
         return
     lock = os.access(folds, os.W_OK)
+    make_table_of_readers(folds / "data.mdb")
     with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
         yield Kept(txn)
 

@@ -19,6 +19,7 @@ from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.event_logs.check import LEFT_OUT, check_length, data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
+from kala_es.mapped import make_table_of_readers
 
 _INDEFINITE: Final = b"\x9f"
 """What a value of the present format begins with; its records follow the format's number and the digest."""
@@ -130,6 +131,7 @@ def _opened(directory: Path) -> lmdb.Environment:
     place = data_file(directory).parent
     lock = os.access(place, os.W_OK)  # LMDB notes who reads; where it cannot, nobody writes either
     while True:
+        make_table_of_readers(data_file(directory))
         before = places(directory)
         try:
             env = lmdb.open(os.fspath(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)

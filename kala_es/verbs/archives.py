@@ -10,6 +10,7 @@ from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
 from kala_es.verbs.applying import show
 from kala_es.verbs.asking import Failed, send
+from kala_es.verbs.belonging import in_its_owners_name
 from kala_es.verbs.progress import Counted, Progress, bytes_of, size
 
 _SNAPSHOT = "/api/v1/snapshot/"
@@ -59,7 +60,8 @@ def _import_log(file: Counted, arguments: argparse.Namespace) -> None:
 
     from kala_es.runtime.rebuilding import import_into
 
-    end = import_into(file, Path(arguments.data))
+    with in_its_owners_name(Path(arguments.data)):
+        end = import_into(file, Path(arguments.data))
     print(f"kala-es: {end.records} records; the log is at {end.position}:{end.digest.hex()}")
 
 

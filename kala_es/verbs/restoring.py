@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from kala_es.event_log import LogError
+from kala_es.verbs.belonging import in_its_owners_name
 from kala_es.verbs.looking import moment
 from kala_es.verbs.progress import Progress
 
@@ -29,7 +30,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     from kala_es.runtime.rebuilding import restore
 
     try:
-        with Progress() as progress:
+        with in_its_owners_name(arguments.into), Progress() as progress:
             position, digest = restore(arguments.data, arguments.into, arguments.until, tell=progress)
     except (LogError, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
