@@ -9,9 +9,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from itertools import count
+from dataclasses import dataclass
 
 import trio
 
@@ -29,10 +27,13 @@ from kala_es.notifier import Notifier, Sent
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
 from kala_es.runtime.log_writer import LogWriter
+from kala_es.runtime.receivers import Receivers
 
 _TOO_SLOW = f"there was no answer within {limits.NOTICE_SECONDS:g} s"
 _LEAVE_SECONDS = 5.0
 """What is being sent when the node stops is given this long to be over, so that it need not be told twice."""
+_Try = tuple[NoticeId, int]
+"""A notice, and how often it was tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +49,24 @@ class Parts:
     complain: Callable[[str], None]
 
 
-@dataclass(slots=True)
-class _Queue:
-    """What waits for one receiver: when (by Trio's clock), in which order, the notice, and how often it was tried."""
-
-    heap: list[tuple[float, int, NoticeId, int]] = field(default_factory=list)
-    news: trio.Event = field(default_factory=trio.Event)
-
-
 class Courier:
     """`follow` takes every durable batch; `run` is its life."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._queues: dict[str, _Queue] = {}
-        self._order = count()
-        self._places = trio.CapacityLimiter(limits.NOTICES_AT_ONCE)
-        self._nursery: trio.Nursery | None = None
-        self._leaving = False
-        self._left = trio.Event()
+        self._receivers: Receivers[str, _Try] = Receivers(self._deliver, at_once=limits.NOTICES_AT_ONCE)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver what waits already, and what becomes due, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for notice, waiting in self._parts.folds.watch.waiting.items():
-                self._put(waiting.to, notice, at=waiting.next_at, attempts=waiting.attempts)
-            task_status.started()
-            await trio.sleep_forever()
+        await self._receivers.run(self._begin, task_status)
+
+    def _begin(self) -> None:
+        for notice, waiting in self._parts.folds.watch.waiting.items():
+            self._put(waiting.to, notice, at=waiting.next_at, attempts=waiting.attempts)
 
     def follow(self, batch: Sequence[Recorded]) -> None:
         """Take the notices of a batch that are due, now or again."""
-        if self._nursery is None:
+        if not self._receivers.runs:
             return
         for recorded in batch:
             event = recorded.event
@@ -90,42 +77,16 @@ class Courier:
 
     async def leave(self) -> None:
         """Send nothing more; wait, not for long, until what is being sent is over."""
-        self._leaving = True
-        with trio.move_on_after(_LEAVE_SECONDS):
-            while self._places.borrowed_tokens:
-                self._left = trio.Event()
-                await self._left.wait()
+        await self._receivers.leave(_LEAVE_SECONDS)
 
     def _put(self, to: str, notice: NoticeId, *, at: Instant, attempts: int) -> None:
-        assert self._nursery is not None
         delay = min(max(at - self._parts.clock.now(), 0) / SECOND, limits.MAX_NOTICE_DELAY_SECONDS)
         receiver = MAIL if to.startswith(MAIL) else to
-        queue = self._queues.get(receiver)
-        if queue is None:
-            queue = self._queues[receiver] = _Queue()
-            self._nursery.start_soon(self._serve, receiver, queue)
-        heappush(queue.heap, (trio.current_time() + delay, next(self._order), notice, attempts))
-        queue.news.set()
+        self._receivers.put(receiver, trio.current_time() + delay, (notice, attempts))
 
-    async def _serve(self, receiver: str, queue: _Queue) -> None:
-        """Deliver what waits for a receiver until nothing does."""
-        while queue.heap and not self._leaving:
-            due = queue.heap[0][0]
-            if due > trio.current_time():
-                queue.news = trio.Event()
-                with trio.move_on_at(due):
-                    await queue.news.wait()
-                continue
-            async with self._places:
-                _, _, notice, attempts = heappop(queue.heap)
-                if not self._leaving:
-                    await self._deliver(notice, attempts)
-            self._left.set()
-        del self._queues[receiver]
-
-    async def _deliver(self, notice: NoticeId, attempts: int) -> None:
+    async def _deliver(self, due: float, attempt: _Try) -> None:
         """One attempt, unless it was made already."""
-        parts = self._parts
+        parts, (notice, attempts) = self._parts, attempt
         waiting, summary = parts.folds.watch.waiting.get(notice), parts.folds.notices.get(notice)
         if waiting is None or waiting.attempts != attempts or summary is None:
             return
@@ -138,7 +99,7 @@ class Courier:
         try:
             await parts.writer.append((event,))
         except Unavailable:  # the node is ending; the next start tells it again
-            self._leaving = True
+            self._receivers.leaving = True
 
     async def _tell(self, due: e.NoticeDue) -> Sent:
         try:

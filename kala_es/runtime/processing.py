@@ -9,10 +9,8 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from dataclasses import replace as changed
-from heapq import heappop, heappush
-from itertools import count
 from math import inf
 
 import trio
@@ -30,6 +28,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.runtime.log_reader import LogReader
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.parts import Assembly
+from kala_es.runtime.receivers import Receivers
 
 _GONE = "the output of this run is kept no longer"
 _TOO_MANY = f"{limits.MAX_HANDOVERS} outputs are on their way to processors already"
@@ -69,14 +68,6 @@ class _Way:
     due: float = inf
 
 
-@dataclass(slots=True)
-class _Queue:
-    """What waits for one receiver: when, in which order, which way."""
-
-    heap: list[tuple[float, int, _Way]] = field(default_factory=list)
-    news: trio.Event = field(default_factory=trio.Event)
-
-
 class Processing:
     """`follow` takes every durable batch; `run` is its life."""
 
@@ -84,25 +75,19 @@ class Processing:
         self._parts = parts
         self._handovers = parts.folds.handovers
         self._ways: dict[tuple[RunId, int], _Way] = {}
-        self._queues: dict[tuple[str, Config], _Queue] = {}
-        self._order = count()
-        self._places = trio.CapacityLimiter(limits.PROCESSORS_AT_ONCE)
-        self._nursery: trio.Nursery | None = None
-        self._leaving = False
-        self._rested = trio.Event()
+        self._receivers: Receivers[tuple[str, Config], _Way] = Receivers(self._turn, at_once=limits.PROCESSORS_AT_ONCE)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go on with what is not handed over yet, and with what comes, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for handover in self._handovers:
-                self._put(self._begin(handover), handover)
-            task_status.started()
-            await trio.sleep_forever()
+        await self._receivers.run(self._begin_all, task_status)
+
+    def _begin_all(self) -> None:
+        for handover in self._handovers:
+            self._put(self._begin(handover), handover)
 
     def follow(self, batch: Sequence[Recorded]) -> None:
         """Take what runs have printed, and how they ended."""
-        if self._nursery is None:
+        if not self._receivers.runs:
             return
         for recorded in batch:
             event = recorded.event
@@ -136,38 +121,17 @@ class Processing:
 
     def _put(self, way: _Way, handover: Handover, *, delay: float = 0.0) -> None:
         """Let it have a turn."""
-        assert self._nursery is not None
         due = max(trio.current_time() + delay, way.not_before)
-        if way.due <= due or self._leaving:
+        if way.due <= due or self._receivers.leaving:
             return
         way.due = due
-        receiver = handover.processor, handover.config
-        queue = self._queues.get(receiver)
-        if queue is None:
-            queue = self._queues[receiver] = _Queue()
-            self._nursery.start_soon(self._serve, receiver, queue)
-        heappush(queue.heap, (due, next(self._order), way))
-        queue.news.set()
+        self._receivers.put((handover.processor, handover.config), due, way)
 
-    async def _serve(self, receiver: tuple[str, Config], queue: _Queue) -> None:
-        """Hand over what waits for a receiver until nothing does."""
-        while queue.heap and not self._leaving:
-            due = queue.heap[0][0]
-            if due > trio.current_time():
-                queue.news = trio.Event()
-                with trio.move_on_at(due):
-                    await queue.news.wait()
-                continue
-            async with self._places:
-                due, _, way = heappop(queue.heap)
-                if due == way.due and not self._leaving:  # else it has had an earlier turn
-                    way.due = inf
-                    await self._turn(way)
-            self._rested.set()
-        del self._queues[receiver]
-
-    async def _turn(self, way: _Way) -> None:
-        """Hand over the next part, if there is one."""
+    async def _turn(self, due: float, way: _Way) -> None:
+        """Hand over the next part, if there is one, and it has not had an earlier turn."""
+        if due != way.due:
+            return
+        way.due = inf
         handover = self._handovers.get(way.run, way.place)
         if handover is None:
             return
@@ -268,27 +232,16 @@ class Processing:
 
     def _said(self, position: int | Exception) -> None:
         if isinstance(position, Exception):  # the node is ending; the next start hands it over again
-            self._leaving = True
+            self._receivers.leaving = True
 
     async def leave(self) -> None:
         """Hand over what there is, not for long; then record how far that came, and hand over nothing more."""
         with trio.move_on_after(_LEAVE_SECONDS):
-            while self._is_busy():
-                await self._rest()
-        self._leaving = True
-        with trio.move_on_after(_LEAVE_SECONDS):
-            while self._places.borrowed_tokens:
-                await self._rest()
+            while self._receivers.busy:
+                await self._receivers.rest()
+        await self._receivers.leave(_LEAVE_SECONDS)
         for way in list(self._ways.values()):
             handover = self._handovers.get(way.run, way.place)
             reached, noted = way.reached, way.noted
             if handover is not None and (reached.attempt, reached.offset) != (noted.attempt, noted.offset):
                 self._note(way, handover)
-
-    def _is_busy(self) -> bool:
-        now = trio.current_time()
-        return bool(self._places.borrowed_tokens) or any(q.heap and q.heap[0][0] <= now for q in self._queues.values())
-
-    async def _rest(self) -> None:
-        self._rested = trio.Event()
-        await self._rested.wait()
