@@ -1,15 +1,17 @@
 """A request's body, read whole within its limits: too large is 413, too slow is 408. A large one becomes a file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, aclosing
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import trio
 
 from kala_es.runtime.archives import Archives
 from kala_es.web.exchange import Parts, Refused, refuse
 
+Result = TypeVar("Result")
 _WRITE_BYTES: Final = 1024 * 1024
+_IN_A_THREAD_BYTES: Final = 64 * 1024
 
 
 async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, seconds: float) -> bytes:
@@ -27,6 +29,11 @@ async def read_body(parts: Parts, headers: Mapping[str, str], *, limit: int, sec
     if scope.cancelled_caught:
         raise Refused(refuse(408, f"the body did not arrive within {seconds:g} seconds"))
     return bytes(read)
+
+
+async def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
+    """What a parser makes of a body: of a large one in a thread, so that other requests do not wait for it."""
+    return parse(body) if len(body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse, body)
 
 
 async def spool_body(parts: Parts, archives: Archives, *, limit: int, seconds: float) -> IO[bytes]:

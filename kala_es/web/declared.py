@@ -10,21 +10,20 @@ from kala_es import limits
 from kala_es.dialects import kala_declared
 from kala_es.domain.declared import Step
 from kala_es.runtime.scheduler import Answer, Origin
+from kala_es.web.body import parsed
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.replies import BUSY, FULL, KEY, KEY_USED, LARGE
 from kala_es.web.table import Reply, Row
 
-_IN_A_THREAD_BYTES: Final = 64 * 1024
-"""A larger declaration is parsed in a thread, so that other requests do not wait for it."""
 _IN_A_THREAD_STEPS: Final = 200
 """A longer plan is rendered in a thread."""
 
 
 async def apply_jobs(request: Request, site: Site) -> Response:
     """POST /job/apply/."""
-    parse = partial(kala_declared.parse_apply, request.body, default_owner=site.edge.default_owner)
-    declaration = parse() if len(request.body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse)
+    parse = partial(kala_declared.parse_apply, default_owner=site.edge.default_owner)
+    declaration = await parsed(request.body, parse)
     render = partial(kala_declared.plan_json, dry_run=declaration.dry_run)
 
     def granted(steps: Sequence[Step]) -> Answer:

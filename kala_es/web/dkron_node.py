@@ -12,6 +12,7 @@ from kala_es.dialects.go_json import dumps
 from kala_es.domain.declared import Declaration
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.tick_policy import PauseDraft
+from kala_es.web.body import parsed
 from kala_es.web.dkron_replies import answer
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
@@ -82,7 +83,8 @@ async def unpause_v1(request: Request, site: Site) -> Response:
 
 async def restore_v1(request: Request, site: Site) -> Response:
     """POST /v1/restore: the jobs of a backup, all or none. The answer is a JSON text that holds an array, as there."""
-    read = dkron.parse_jobs(_file_of(request))
+    kind = request.headers.get("content-type", "")
+    read = await parsed(request.body, lambda form: dkron.parse_jobs(_file_in(form, kind)))
     jobs = site.scheduler.folds.jobs.by_id
     drafts = {}
     for each in read:
@@ -93,11 +95,11 @@ async def restore_v1(request: Request, site: Site) -> Response:
     return answer(request, dumps([f"success create {job}" for job in drafts]).decode().rstrip("\n"))
 
 
-def _file_of(request: Request) -> bytes:
+def _file_in(form: bytes, content_type: str) -> bytes:
     """The part `file` of a form. Raises NotFound, Invalid."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    kind, options = parse_options_header(content_type)
     try:
-        _, _, files = FormDataParser().parse(BytesIO(request.body), kind, len(request.body), options)
+        _, _, files = FormDataParser().parse(BytesIO(form), kind, len(form), options)
     except (HTTPException, ValueError) as error:
         raise Invalid("", f"the body is no form that can be read: {error}") from None
     contents: dict[str, bytes] = {}

@@ -5,8 +5,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-import trio
-
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.errors import Forbidden, Invalid, NotFound
@@ -15,6 +13,7 @@ from kala_es.domain.ids import JobId, RunId, run_for_key
 from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.values import replace
 from kala_es.projections.folds import Folds
+from kala_es.web.body import parsed
 from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
 from kala_es.web.past import folds_of
@@ -22,8 +21,6 @@ from kala_es.web.schedules import explained_if_asked
 
 API: Final = "/api/v1"
 _PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")
-_IN_A_THREAD_BYTES: Final = 64 * 1024
-"""A larger list of jobs is parsed in a thread, so that other requests do not wait for it."""
 
 
 def _job(request: Request) -> JobId:
@@ -60,8 +57,8 @@ async def create_job(request: Request, site: Site) -> Response:
 
 async def create_jobs(request: Request, site: Site) -> Response:
     """POST /job/bulk/."""
-    parse = partial(kala.parse_jobs, request.body, default_owner=site.edge.default_owner)
-    drafts = parse() if len(request.body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse)
+    parse = partial(kala.parse_jobs, default_owner=site.edge.default_owner)
+    drafts = await parsed(request.body, parse)
     if not drafts:
         raise Invalid("", "there are no jobs in the body")
     named = [_with_id(draft, i, (request, site)) for i, draft in enumerate(drafts)]

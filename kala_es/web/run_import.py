@@ -3,24 +3,19 @@
 from functools import partial
 from typing import Final
 
-import trio
-
 from kala_es import limits
 from kala_es.dialects import kala_imported
 from kala_es.domain.ids import JobId
+from kala_es.web.body import parsed
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.replies import BUSY, FULL, LARGE, NO_JOB, WRONG
 from kala_es.web.table import Reply, Row
 
-_IN_A_THREAD_BYTES: Final = 64 * 1024
-"""A larger request is parsed in a thread, so that others do not wait for it."""
-
 
 async def import_runs(request: Request, site: Site) -> Response:
     """POST /job/{id}/executions/import/."""
-    parse = partial(kala_imported.parse_import, JobId(request.params["id"]), request.body)
-    asked = parse() if len(request.body) <= _IN_A_THREAD_BYTES else await trio.to_thread.run_sync(parse)
+    asked = await parsed(request.body, partial(kala_imported.parse_import, JobId(request.params["id"])))
     report = await site.scheduler.importer.take(asked, request.principal)
     return answer_json(kala_imported.report_json(report, dry_run=asked.dry_run))
 
