@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kala_es import limits
-from kala_es.dialects import go_json, kala
+from kala_es.dialects import go_json
 from kala_es.dialects.dkron_work import executor_of, read_work
 from kala_es.dialects.go_json import Malformed, dumps, instant_text, struct
-from kala_es.domain import errors
+from kala_es.dialects.refusals import reason_of
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.labels import Labels
 from kala_es.domain.model import Counters, Job, JobDraft, JobSpec
 from kala_es.domain.notify import MAIL, Notify, Target
 from kala_es.domain.placement import fits
+from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.values import replace
 
 _REFUSED: Final = "Job contains invalid value: "
@@ -119,7 +120,7 @@ def check_name(name: str) -> None:
         raise Invalid("name", f"name contains illegal character {wrong!r}")
 
 
-def _overlap(concurrency: str, present: Any) -> Any:
+def _overlap(concurrency: str, present: Overlap) -> Overlap:
     """`allow` leaves a policy that Dkron has no word for as it is."""
     if concurrency == "forbid":
         return "skip"
@@ -233,18 +234,9 @@ def status_of(job: Job, tags: Labels) -> str:
 # Errors
 
 
-def status_of_error(error: Exception) -> int:
-    """The status that answers an error."""
-    return kala.status_of(error)
-
-
 def error_json(error: Exception, *, initializing: bool = False) -> bytes:
     """The body that answers an error; there most have none. `initializing`: a job was to be created or replaced."""
-    field, reason = "", "an error of the server's own; its log has the details"
-    if isinstance(error, errors.Refusal):
-        reason = error.reason
-    elif isinstance(error, errors.ActorCrashed):
-        reason = f"the job met a bug and was read from the log again: {error}"
+    field, reason = "", reason_of(error)
     if isinstance(error, Invalid) and error.field:
         field = _NAMES.get(error.field, error.field)
         reason = f"{field}: {reason}"

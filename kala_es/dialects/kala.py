@@ -15,7 +15,7 @@ from kala_es import limits
 from kala_es.dialects import go_json, kala_own, kala_remote, kala_ticks
 from kala_es.dialects.go_json import Malformed, dumps, struct
 from kala_es.dialects.go_json import instant_text as instant_text
-from kala_es.domain import errors
+from kala_es.dialects.refusals import reason_of, status_of
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome
@@ -339,24 +339,6 @@ def run_headers(job: JobId, run: RunId) -> tuple[tuple[str, str], ...]:
 
 # Errors
 
-_STATUSES: Final = (
-    (errors.Invalid, 400),
-    (errors.NotFound, 404),
-    (errors.Gone, 410),
-    (errors.Forbidden, 403),
-    (errors.Conflict, 409),
-    (errors.Overloaded, 503),
-    (errors.LogFull, 507),
-    (errors.Unavailable, 503),
-)
-
-
-def status_of(error: Exception) -> int:
-    """The status that answers an error; 500 for what is no refusal."""
-    if isinstance(error, Invalid) and error.field == "Idempotency-Key":
-        return 422
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
-
 
 def error_json(error: Exception, *, initializing: bool = False) -> bytes:
     """The body that answers an error. `initializing`: a job was to be created or replaced.
@@ -364,11 +346,7 @@ def error_json(error: Exception, *, initializing: bool = False) -> bytes:
     Then a refusal by the rules begins as the original's does; one of bad JSON or types does not, there as here.
     """
     said: dict[str, Any] = {}
-    reason = "an error of the server's own; its log has the details"
-    if isinstance(error, errors.Refusal):
-        reason = error.reason
-    elif isinstance(error, errors.ActorCrashed):
-        reason = f"the job met a bug and was read from the log again: {error}"
+    reason = reason_of(error)
     if isinstance(error, Invalid) and error.field:
         field = error.field.replace("template_delimiters", "TemplateDelimiters")  # the domain's name, and the key
         reason, said = f"{field}: {reason}", {"field": field}

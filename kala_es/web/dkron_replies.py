@@ -8,13 +8,12 @@ from msgspec import json
 
 from kala_es.dialects import dkron
 from kala_es.dialects.go_json import dumps
-from kala_es.domain.errors import Invalid, Overloaded, Unavailable
-from kala_es.web.exchange import Parts, Request, Response
+from kala_es.domain.errors import Invalid
+from kala_es.web.exchange import Parts, Request, Response, answer_error
 from kala_es.web.parameters import whole
 from kala_es.web.table import Parameter
 
 JSON: Final = ("Content-Type", "application/json; charset=utf-8")
-_RETRY: Final = ("Retry-After", "1")
 _MOST: Final = 1 << 53
 _BLANKS: Final = 4
 Headers = tuple[tuple[str, str], ...]
@@ -78,6 +77,4 @@ def descending(request: Request, *, usual: bool) -> bool:
 
 def refuse_as_dkron(error: Exception, *, initializing: bool = False) -> Response:
     """The answer to a refusal, or to a bug."""
-    headers = (JSON, _RETRY) if isinstance(error, Overloaded | Unavailable) else (JSON,)
-    body = dkron.error_json(error, initializing=initializing)
-    return Response(status=dkron.status_of_error(error), body=body, headers=headers)
+    return answer_error(error, dkron.error_json(error, initializing=initializing), JSON)

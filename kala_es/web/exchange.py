@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps
+from kala_es.dialects.refusals import status_of
 from kala_es.domain.errors import Overloaded, Unavailable
 from kala_es.domain.ids import RunId
 from kala_es.runtime.scheduler import Answer, Key, Origin
@@ -87,6 +88,10 @@ def refuse(status: int, reason: str, *headers: tuple[str, str]) -> Response:
 
 def refuse_for(error: Exception, *, initializing: bool = False) -> Response:
     """The answer to a refusal of the scheduler's, or to a bug."""
-    body = kala.error_json(error, initializing=initializing) + b"\n"
-    headers = (_ERROR, _RETRY) if isinstance(error, Overloaded | Unavailable) else (_ERROR,)
-    return Response(status=kala.status_of(error), body=body, headers=headers)
+    return answer_error(error, kala.error_json(error, initializing=initializing) + b"\n", _ERROR)
+
+
+def answer_error(error: Exception, body: bytes, kind: tuple[str, str]) -> Response:
+    """The answer to an error, in the words of a dialect; `kind` is its Content-Type."""
+    headers = (kind, _RETRY) if isinstance(error, Overloaded | Unavailable) else (kind,)
+    return Response(status=status_of(error), body=body, headers=headers)

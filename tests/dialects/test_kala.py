@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala_es import limits
-from kala_es.dialects import go_json, kala, kala_remote
+from kala_es.dialects import go_json, kala, kala_remote, refusals
 from kala_es.dialects.go_json import Malformed
+from kala_es.dialects.refusals import status_of
 from kala_es.domain import errors
 from kala_es.domain.commands import CreateJob
 from kala_es.domain.errors import Invalid, Refusal
@@ -278,7 +279,7 @@ def test_recorded_creations_end_as_recorded(exchange: dict[str, Any]):
         decide(None, CreateJob(job=JobId("x"), at=at, spec=draft.spec, counters=draft.counters))
         status, text = 201, ""
     except Refusal as error:
-        status, text = kala.status_of(error), json.loads(kala.error_json(error, initializing=True))["error"]
+        status, text = status_of(error), json.loads(kala.error_json(error, initializing=True))["error"]
     assert (status != exchange["status"]) == (exchange["case"] in RULES_DIFFER)
     if status == exchange["status"] == 400:
         assert text.startswith(kala.INIT_PREFIX) == exchange["json"]["error"].startswith(kala.INIT_PREFIX)
@@ -548,16 +549,16 @@ def test_the_other_side_learns_the_run():
     ],
 )
 def test_each_refusal_has_its_status_and_names_its_reason(error: Refusal, status: int, body: dict[str, str]):
-    assert kala.status_of(error) == status
+    assert status_of(error) == status
     assert json.loads(kala.error_json(error)) == body
 
 
 def test_every_refusal_has_a_status():
-    assert {kind for kind, _ in kala._STATUSES} == set(Refusal.__subclasses__())
+    assert {kind for kind, _ in refusals._STATUSES} == set(Refusal.__subclasses__())
 
 
 def test_a_bug_is_a_500():
-    assert kala.status_of(errors.ActorCrashed("boom")) == kala.status_of(KeyError("secret")) == 500
+    assert status_of(errors.ActorCrashed("boom")) == status_of(KeyError("secret")) == 500
     assert "boom" in json.loads(kala.error_json(errors.ActorCrashed("boom")))["error"]
     assert b"secret" not in kala.error_json(KeyError("secret"))
 
