@@ -187,20 +187,17 @@ class Runs:
         row = self._changes[key] if key in self._changes else self._store.get(key)
         return None if row is None else _load(row)
 
-    def of_job(self, job: JobId, *, after: RunSummary | None = None, limit: int) -> Iterator[RunSummary]:
-        """At most `limit` runs of a job, oldest first, those after `after`."""
-        prefix = _BY_JOB + _digest(job)
-        start = _job_key(after) + b"\0" if after else prefix
-        for _, run in self._store.scan(start, prefix + b"\xff" * 9, limit=limit):
-            summary = self.get(RunId(run.decode()))
-            if summary is not None and summary.job == job:
-                yield summary
-
-    def newest_first(self, job: JobId, *, before: RunSummary | None = None, limit: int) -> Iterator[RunSummary]:
-        """At most `limit` runs of a job, newest first, those before `before`."""
-        prefix = _BY_JOB + _digest(job)
-        stop = _job_key(before) if before else prefix + b"\xff" * 9
-        for _, run in self._store.scan(prefix, stop, limit=limit, reverse=True):
+    def of_job(
+        self, job: JobId, *, after: RunSummary | None = None, limit: int, newest_first: bool = False
+    ) -> Iterator[RunSummary]:
+        """At most `limit` runs of a job, oldest first or newest first, those that follow `after`."""
+        start = _BY_JOB + _digest(job)
+        stop = start + b"\xff" * 9
+        if after and newest_first:
+            stop = _job_key(after)
+        elif after:
+            start = _job_key(after) + b"\0"
+        for _, run in self._store.scan(start, stop, limit=limit, reverse=newest_first):
             summary = self.get(RunId(run.decode()))
             if summary is not None and summary.job == job:
                 yield summary

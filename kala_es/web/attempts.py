@@ -15,7 +15,7 @@ from kala_es.domain.errors import Gone
 from kala_es.domain.ids import Instant
 from kala_es.projections.runs import RunSummary
 from kala_es.web.edge import Site
-from kala_es.web.runs import as_now, read_output
+from kala_es.web.runs import as_now, output_of
 
 _PAGE = 64
 
@@ -33,15 +33,10 @@ async def attempts_of(site: Site, run: RunSummary, most: int) -> list[Execution]
 
 async def _only(site: Site, run: RunSummary, most: int) -> Execution:
     there = 0 if run.trimmed else run.stdout_bytes + run.stderr_bytes
-    output = bytearray()
-    if there and most:
-        try:
-            within = (max(there - most, 0), there)
-            async with aclosing(read_output(site, run, channel=None, within=within)) as pieces:
-                async for piece in pieces:
-                    output += piece
-        except Gone:  # trimmed this moment
-            output.clear()
+    try:
+        output = await output_of(site, run, (max(there - most, 0), there))
+    except Gone:  # trimmed this moment
+        output = bytearray()
     return replace(
         _begun(run, 1, run.started),
         ended=run.ended,

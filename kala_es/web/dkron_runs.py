@@ -40,20 +40,14 @@ async def _executions(
     newest, limit = wanted
     most = limits.EXECUTION_OUTPUT_BYTES if limit is None else limit
     last: RunSummary | None = None
-    while runs := _page(site, job, newest=newest, last=last):
+    catalogue = site.scheduler.folds.runs
+    while runs := list(catalogue.of_job(job, after=last, limit=_SLICE, newest_first=newest)):
         last = runs[-1]
         for run in runs:
             found = await attempts_of(site, run, most)
             ordered = reversed(found) if newest else found
             yield [execution_fields(each, site.edge.node, cut=limit is not None) for each in ordered]
         await trio.lowlevel.checkpoint()
-
-
-def _page(site: Site, job: JobId, *, newest: bool, last: RunSummary | None) -> list[RunSummary]:
-    runs = site.scheduler.folds.runs
-    if newest:
-        return list(runs.newest_first(job, before=last, limit=_SLICE))
-    return list(runs.of_job(job, after=last, limit=_SLICE))
 
 
 async def get_v1_execution(request: Request, site: Site) -> Response:

@@ -102,18 +102,18 @@ async def _item(site: Site, run: RunSummary) -> bytes:
 async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
     size = 0 if run.trimmed else run.stdout_bytes + run.stderr_bytes
     try:
-        output = await _beginning(site, run, min(limit, size))
+        output = await output_of(site, run, (0, min(limit, size)))
     except Gone:  # trimmed this moment
         output, size, run = bytearray(), 0, site.scheduler.folds.runs.get(run.id) or run
     text = gaps.marked(output, gaps.places(site, run, None)).decode("utf-8", "replace")
     return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit)
 
 
-async def _beginning(site: Site, run: RunSummary, size: int) -> bytearray:
-    """The first bytes of a run's output."""
+async def output_of(site: Site, run: RunSummary, within: tuple[int, int]) -> bytearray:
+    """Bytes [start, stop) of a run's output, at once. Raises Gone."""
     output = bytearray()
-    if size:
-        async with aclosing(read_output(site, run, channel=None, within=(0, size))) as pieces:
+    if within[0] < within[1]:
+        async with aclosing(read_output(site, run, channel=None, within=within)) as pieces:
             async for piece in pieces:
                 output += piece
     return output
