@@ -54,18 +54,24 @@ async def list_v1_jobs(request: Request, site: Site) -> Response:
             found.append(job)
         if i % _SLICE == 0:
             await trio.lowlevel.checkpoint()
-    _sort(site, found, request.query.get("_sort", "id"))
+    found = await _sorted(site, found, request.query.get("_sort", "id"))
     if descending(request, usual=False):
         found.reverse()
     return await answer_list(request, _slices(site, found[start:end]), total=len(found))
 
 
-def _sort(site: Site, jobs: list[Job], key: str) -> None:
-    """Sort jobs by a key of their JSON. They come in order of id. Raises Invalid."""
+async def _sorted(site: Site, jobs: list[Job], key: str) -> list[Job]:
+    """Jobs, which come in order of id, by a key of their JSON. Raises Invalid."""
     if jobs and key not in fields_of(site, jobs[0]):
         raise Invalid("_sort", f"jobs have no key {key[:40]!r}")
-    if key not in ("id", "name"):
-        jobs.sort(key=lambda job: _sortable(fields_of(site, job)[key]))
+    if key in ("id", "name"):
+        return jobs
+    values: dict[JobId, tuple[bool, Any]] = {}
+    for i, job in enumerate(jobs):
+        values[job.id] = _sortable(fields_of(site, job)[key])
+        if i % _SLICE == 0:
+            await trio.lowlevel.checkpoint()
+    return sorted(jobs, key=lambda job: values[job.id])
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
