@@ -18,17 +18,35 @@ _CUT: Final = Parameter(
     name="output_size_limit", kind="integer", about="The last so many bytes of output, and `output_truncated`."
 )
 _NO_EXECUTION: Final = Reply(status=404, about="There is no such execution.", schema="Error")
-_CREATED: Final = (
-    Reply(status=201, about="Created or replaced, and durable.", schema="V1Job"),
-    WRONG,
-    FORBIDDEN,
-    Reply(status=404, about="There is no such parent job.", schema="Error"),
-    LARGE,
-    BUSY,
-    FULL,
-)
 _RUN_ON_CREATE: Final = Parameter(name="runoncreate", kind="string", about="Run it too; any value, or none.")
 
+_CREATE: Final = Row(
+    method="POST",
+    pattern=f"{_API}/jobs",
+    handler=dkron_jobs.create_v1_job,
+    summary="Create a job, or replace the one of this name; its counters and history stay",
+    parameters=(PRETTY, _RUN_ON_CREATE),
+    takes="V1JobDraft",
+    replies=(
+        Reply(status=201, about="Created or replaced, and durable.", schema="V1Job"),
+        WRONG,
+        FORBIDDEN,
+        Reply(status=404, about="There is no such parent job.", schema="Error"),
+        LARGE,
+        BUSY,
+        FULL,
+    ),
+    initializing=True,
+    direct=True,
+)
+_RUN: Final = Row(
+    method="POST",
+    pattern=f"{_API}/jobs/{{job}}",
+    handler=dkron_jobs.run_v1_job,
+    summary="Run a job now; the answer does not wait for it",
+    parameters=(PRETTY, _FORCE, KEY),
+    replies=(_STARTED, WRONG, NO_JOB, _IN_FLIGHT, KEY_USED, BUSY, FULL),
+)
 _JOBS: Final = (
     Row(
         method="GET",
@@ -44,26 +62,13 @@ _JOBS: Final = (
         ),
         replies=(Reply(status=200, about="The jobs; X-Total-Count says how many.", schema="V1Jobs"), WRONG),
     ),
-    Row(
-        method="POST",
-        pattern=f"{_API}/jobs",
-        handler=dkron_jobs.create_v1_job,
-        summary="Create a job, or replace the one of this name; its counters and history stay",
-        parameters=(PRETTY, _RUN_ON_CREATE),
-        takes="V1JobDraft",
-        replies=_CREATED,
-        initializing=True,
-        direct=True,
-    ),
-    Row(
+    _CREATE,
+    replace(
+        _CREATE,
         method="PATCH",
-        pattern=f"{_API}/jobs",
         handler=dkron_jobs.patch_v1_job,
         summary="The same as POST: it is no merge",
-        parameters=(PRETTY, _RUN_ON_CREATE),
-        takes="V1JobDraft",
-        replies=_CREATED,
-        initializing=True,
+        direct=False,
     ),
     Row(
         method="GET",
@@ -73,15 +78,14 @@ _JOBS: Final = (
         parameters=(PRETTY,),
         replies=(_JOB, NO_JOB),
     ),
-    Row(
+    replace(
+        _CREATE,
         method="PUT",
         pattern=f"{_API}/jobs/{{job}}",
         handler=dkron_jobs.put_v1_job,
         summary="Create the job that the path names, or replace it",
-        parameters=(PRETTY, _RUN_ON_CREATE),
-        takes="V1JobDraft",
-        replies=(_JOB, *_CREATED[1:]),
-        initializing=True,
+        replies=(_JOB, *_CREATE.replies[1:]),
+        direct=False,
     ),
     Row(
         method="DELETE",
@@ -95,22 +99,8 @@ _JOBS: Final = (
             BUSY,
         ),
     ),
-    Row(
-        method="POST",
-        pattern=f"{_API}/jobs/{{job}}",
-        handler=dkron_jobs.run_v1_job,
-        summary="Run a job now; the answer does not wait for it",
-        parameters=(PRETTY, _FORCE, KEY),
-        replies=(_STARTED, WRONG, NO_JOB, _IN_FLIGHT, KEY_USED, BUSY, FULL),
-    ),
-    Row(
-        method="POST",
-        pattern=f"{_API}/jobs/{{job}}/run",
-        handler=dkron_jobs.run_v1_job_by_name,
-        summary="The same",
-        parameters=(PRETTY, _FORCE, KEY),
-        replies=(_STARTED, WRONG, NO_JOB, _IN_FLIGHT, KEY_USED, BUSY, FULL),
-    ),
+    _RUN,
+    replace(_RUN, pattern=f"{_API}/jobs/{{job}}/run", handler=dkron_jobs.run_v1_job_by_name, summary="The same"),
     Row(
         method="POST",
         pattern=f"{_API}/jobs/{{job}}/toggle",
