@@ -20,16 +20,7 @@ from django.core.management import call_command
 
 def main(server: str) -> None:
     """All steps, with jobs of our own prefix: others on the server are left alone."""
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "notifications", "dkron"],
-        DKRON_URL=server,
-        DKRON_PATH="/",
-        DKRON_NAMESPACE=f"bench{int(time.time())}",
-        USE_TZ=True,
-    )
-    django.setup()
-    call_command("migrate", verbosity=0)
+    _configure(server)
     from dkron import models, utils
 
     def there(path: str = "jobs", **query: Any) -> Any:
@@ -69,6 +60,19 @@ def main(server: str) -> None:
     check("one is left", names(), ["parent"])
     utils.delete_job("parent")
     check("none is left", names(), [])
+
+
+def _configure(server: str) -> None:
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "notifications", "dkron"],
+        DKRON_URL=server,
+        DKRON_PATH="/",
+        DKRON_NAMESPACE=f"bench{int(time.time())}",
+        USE_TZ=True,
+    )
+    django.setup()
+    call_command("migrate", verbosity=0)
 
 
 def wait_for(read: Any) -> list[dict[str, Any]]:

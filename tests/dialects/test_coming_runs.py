@@ -13,6 +13,7 @@ from kala_es.dialects.go_json import NEVER
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, JobId, run_imported
 from kala_es.domain.imported_runs import ImportedRun, ImportReport, RefusedRun
+from tests.system.originals import HELLO
 
 CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 KALA: dict[str, Any] = {
@@ -24,16 +25,7 @@ KALA: dict[str, Any] = {
     "execution_duration": 1535557,
     "output": "hello world",
 }
-DKRON: dict[str, Any] = {
-    "job_name": "j",
-    "started_at": "2026-11-21T07:09:40.530659144Z",
-    "finished_at": "2026-11-21T07:09:40.534952759Z",
-    "success": True,
-    "output": "hello\n",
-    "node_name": "n1",
-    "group": 1795244980528037588,
-    "attempt": 1,
-}
+DKRON: dict[str, Any] = {**HELLO, "job_name": "j"}
 
 
 def kala(*changes: dict[str, Any]) -> ComingRuns:

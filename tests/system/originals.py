@@ -12,6 +12,17 @@ from urllib.parse import unquote
 
 CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 Execution = dict[str, Any]
+HELLO: Execution = {
+    "job_name": "j1",
+    "started_at": "2026-11-21T07:09:40.530659144Z",
+    "finished_at": "2026-11-21T07:09:40.534952759Z",
+    "success": True,
+    "output": "hello\n",
+    "node_name": "n1",
+    "group": 1795244980528037588,
+    "attempt": 1,
+}
+"""An execution of a Dkron's, as the transcript has it."""
 
 
 @dataclass

@@ -9,22 +9,12 @@ import pytest
 from kala_es.domain.ids import JobId, run_imported
 from tests.servers import Server
 from tests.system.databases import postgres
-from tests.system.originals import CONTRACT, Execution, dkron, nextkala, recorded_executions, served
+from tests.system.originals import CONTRACT, HELLO, Execution, dkron, nextkala, recorded_executions, served
 from tests.system.test_importing import is_uuid, take
 
 pytestmark = pytest.mark.system
 LIST = (CONTRACT / "kala-list.json").read_bytes()
 DKRON = (CONTRACT / "dkron-jobs.json").read_bytes()
-HELLO: Execution = {
-    "job_name": "j1",
-    "started_at": "2026-11-21T07:09:40.530659144Z",
-    "finished_at": "2026-11-21T07:09:40.534952759Z",
-    "success": True,
-    "output": "hello\n",
-    "node_name": "n1",
-    "group": 1795244980528037588,
-    "attempt": 1,
-}
 
 
 def runs_of(server: Server, job: str) -> list[dict[str, Any]]:
