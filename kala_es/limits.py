@@ -213,6 +213,10 @@ MAX_PROCESSORS: Final = 10
 """Processors of one job; more are refused (400)."""
 MAX_PROCESSOR_CONFIG_CHARS: Final = 8_192
 """The keys and values of one of them together; more are refused (400)."""
+MAX_EXECUTOR_CONFIG_CHARS: Final = 65_536
+"""The keys and values of a job's `executor_config` together; more are refused (400)."""
+EXECUTOR_REASON_CHARS: Final = 1_000
+"""What an executor of a package gives as the reason of an end: the rest is not kept."""
 MAX_HANDOVERS: Final = 10_000
 """Runs' outputs that are on their way to a processor; a further one is given up at once, which is recorded."""
 PROCESSORS_AT_ONCE: Final = 64

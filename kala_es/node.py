@@ -31,9 +31,10 @@ from kala_es.domain.model import JobSpec
 from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
-from kala_es.executor import RemoteExecutor
+from kala_es.executor import Executors, RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
+from kala_es.executors.installed import InstalledExecutors
 from kala_es.executors.shell import clean
 from kala_es.link import VERSION, AgentLink, Hello, Key
 from kala_es.links.process import ProcessLink
@@ -99,6 +100,7 @@ class Outside:
     decide: Decide | None = None
     check_account: CheckAccount = check_account
     find_processor: FindProcessor = field(default_factory=lambda: Installed({}).find)
+    executors: Executors = field(default_factory=InstalledExecutors)
 
 
 class Node:
@@ -169,7 +171,7 @@ class Node:
             pause=self.pause,
             meters=self.meters,
             validate=self._validate,
-            admission=Admission(self.outside.check_account, self.outside.find_processor),
+            admission=Admission(self.outside.check_account, self.outside.find_processor, self.outside.executors),
             rules=rules,
             redactor=self.redactor,
             compact=self.storage.compact,

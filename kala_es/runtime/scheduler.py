@@ -100,6 +100,7 @@ class Scheduler:
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
         self.meters = parts.meters
+        self.executors = parts.admission.executors
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.directory)

@@ -192,6 +192,10 @@ _NODE: Final = (
     _read(f"{_API}/members", (dkron_node.list_v1_members, "The cluster's members: this node", "Anything")),
     _read(f"{_API}/leader", (dkron_node.get_v1_leader, "The leader: this node", "Anything")),
     _read(f"{_API}/isleader", (dkron_node.get_v1_isleader, "Whether this node leads: it does", "Text")),
+    _read(
+        f"{_API}/executors",
+        (dkron_node.list_v1_executors, "The executors, each with its config's schema", "V1Executors"),
+    ),
     _read(f"{_API}/pause", (dkron_node.get_v1_pause, "Whether new definitions are refused", "V1Paused")),
     Row(
         method="GET",

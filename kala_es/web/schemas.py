@@ -88,10 +88,13 @@ _ORIGINAL: Final[Schema] = {
     "retries": _COUNT,
     "epsilon": {**_TEXT, "description": "An ISO 8601 duration."},
     "next_run_at": _TIME,
-    "TemplateDelimiters": {**_TEXT, "description": "Two words that enclose templates in command, url and body."},
+    "TemplateDelimiters": {
+        **_TEXT,
+        "description": "Two words that enclose templates in command, url, body and config.",
+    },
     "resume_at_next_scheduled_time": _FLAG,
     "metadata": _METADATA,
-    "type": {"type": "integer", "enum": [0, 1], "description": "0 local, 1 remote."},
+    "type": {"type": "integer", "enum": [0, 1, 2], "description": "0 local, 1 remote, 2 of an executor."},
     "remote_properties": _REMOTE,
     "is_done": _FLAG,
 }
@@ -146,6 +149,8 @@ _OURS: Final[Schema] = {
     "starts_at": {**_TIME, "description": "Earlier ticks are none."},
     "expires_at": {**_TIME, "description": "Later ticks are none."},
     "ephemeral": {**_FLAG, "description": "Delete the job when a run of it has succeeded."},
+    "executor": {**_TEXT, "description": "An executor that a package brings; GET /v1/executors has their names."},
+    "executor_config": {**_TEXTS, "description": "What it is told, as its schema says."},
     "processors": PROCESSORS,
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
