@@ -48,6 +48,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.JobDeleted,
         e.JobPaused,
         e.JobResumed,
+        e.HistoryCleared,
         e.RunStarted,
         e.AttemptFailed,
         e.AttemptStarted,

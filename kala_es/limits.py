@@ -110,6 +110,8 @@ TRIMMED_RUNS_REMEMBERED: Final = 1_000
 """Trimmed runs of a job whose summaries are kept, the newest; older ones are forgotten, and only counted."""
 FORGET_RUNS: Final = 50
 """Runs of a job that are forgotten together, in one commit."""
+CLEAR_PATIENCE_SECONDS: Final = 30
+"""Who clears a job's history waits so long for its last run to be forgotten; the rest goes on without him."""
 MAX_KEPT: Final = 1 << 40
 """Runs, seconds and bytes that a retention may name."""
 BASE_PART_BYTES: Final = 1024 * 1024

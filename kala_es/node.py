@@ -174,6 +174,7 @@ class Node:
             admission=Admission(self.outside.check_account, self.outside.find_processor, self.outside.executors),
             rules=rules,
             redactor=self.redactor,
+            janitor=self.janitor,
             compact=self.storage.compact,
             look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
             directory=self.storage.directory,

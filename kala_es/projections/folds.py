@@ -112,6 +112,9 @@ class Folds:
         if isinstance(event, OF_HISTORY):
             self._store_history(recorded.position, event)
             return
+        if isinstance(event, e.HistoryCleared):
+            self.history.clear(event.job, recorded.position)
+            return
         sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished | e.RunImported) else (0, 0)
         self.output.apply(recorded.position, event)
         self.runs.apply(recorded, sizes)
@@ -130,7 +133,7 @@ class Folds:
                 redaction = Redaction(at=event.at, position=position, reason=event.reason, by=event.by)
                 self.runs.redact(event.run.run, redaction)
             case RunsForgotten():
-                for gone in self.history.forgotten(event, position):
+                for gone in self.history.forgotten(event, position, self.runs.get):
                     self.runs.forget(gone)
                 self.notices.forget(event.job, event.last, lambda run: self.runs.get(run) is not None)
             case BasePart() | BaseTaken():

@@ -4,7 +4,7 @@ Keys: `u` job digest, start, run digest -> run id, of ended runs that have their
 `y` job digest -> the job's figures; `y` alone -> the sums. Every change here follows an event, whatever the policy is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -23,7 +23,10 @@ _PAGE: Final = 64
 
 class Past(Value, frozen=True):
     """A job's figures. `kept` ended runs have their output, `kept_bytes` in all; of forgotten ones there is only this:
-    how many, the bytes of their output, the start of the newest, and the position of the event that said so last."""
+    how many, the bytes of their output, the start of the newest, and the position of the event that said so last.
+
+    The history was last `cleared` at that position; of the runs that had ended by then, so many still have their output
+    (`clearing`), and so many are trimmed and not forgotten yet (`forgetting`)."""
 
     job: JobId
     kept: int = 0
@@ -34,6 +37,13 @@ class Past(Value, frozen=True):
     first: Instant | None = None
     last: Instant | None = None
     noted: int = 0
+    cleared: int = 0
+    clearing: int = 0
+    forgetting: int = 0
+
+    def is_cleared(self, run: RunSummary) -> bool:
+        """Whether the run had ended when the history was cleared."""
+        return 0 < run.end_position < self.cleared
 
 
 class Sums(Value, frozen=True):
@@ -63,11 +73,19 @@ class History:
         past = self.of(run.job)
         self._changes[_KEPT + place_of(run)] = None
         self._changes[_TRIMMED + place_of(run)] = run.id.encode()
-        kept, size = past.kept - 1, past.kept_bytes - _size(run)
+        kept, size, due = past.kept - 1, past.kept_bytes - _size(run), past.is_cleared(run)
+        past = replace(past, clearing=past.clearing - due, forgetting=past.forgetting + due)
         self._put(replace(past, kept=kept, kept_bytes=size, trimmed=past.trimmed + 1))
 
-    def forgotten(self, event: RunsForgotten, position: int) -> list[RunId]:
-        """Trimmed runs are forgotten; which ones those are."""
+    def clear(self, job: JobId, position: int) -> None:
+        """All runs that are over are to be forgotten."""
+        past = self.of(job)
+        self._put(replace(past, cleared=position, clearing=past.kept, forgetting=past.trimmed))
+
+    def forgotten(
+        self, event: RunsForgotten, position: int, known: Callable[[RunId], RunSummary | None]
+    ) -> list[RunId]:
+        """Trimmed runs are forgotten; which ones those are. `known` has their summaries."""
         stop = _digest(event.job) + event.started.to_bytes(8, "big") + _digest(event.run) + b"\0"
         gone: list[RunId] = []
         while rows := self._scan(_TRIMMED + _digest(event.job), _TRIMMED + stop, _PAGE):
@@ -75,8 +93,10 @@ class History:
                 self._changes[key] = None
                 gone.append(RunId(run.decode()))
         past = self.of(event.job)
+        due = sum(summary is not None and past.is_cleared(summary) for summary in map(known, gone))
         past = replace(
             past,
+            forgetting=past.forgetting - due,
             trimmed=past.trimmed - len(gone),
             forgotten=event.count,
             forgotten_bytes=event.output_bytes,

@@ -39,6 +39,7 @@ from kala_es.runtime.asking import Origin as Origin
 from kala_es.runtime.asking import receipt_of
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
+from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.log_reader import LogReader
@@ -86,6 +87,7 @@ class Parts:
     rules: Rules
     look_back: Callable[[Moment], Replay]
     redactor: Redactor
+    janitor: Janitor
     compact: Compact | None = None
     directory: Path | None = None
 
@@ -274,6 +276,11 @@ class Scheduler:
         """Erase what a run that is over has printed, also when the asker leaves. Idempotent."""
         redactor = self._parts.redactor
         await self._parts.registry.in_background(lambda: redactor.redact(run, reason, origin.principal))
+
+    async def clear(self, job: JobId, origin: Origin) -> None:
+        """Forget the job's runs that have ended, and count anew. It is durable at once; what is long goes on after."""
+        await self._ask(c.ClearHistory(job=job, at=self.clock.now()), origin)
+        await self._parts.janitor.cleared(job)
 
     async def compact(self) -> tuple[int, int]:
         """Make the log's file smaller where something was erased; its size in bytes before and after."""

@@ -145,6 +145,14 @@ _EXECUTIONS: Final = (
         ),
     ),
     Row(
+        method="DELETE",
+        pattern=f"{_API}/jobs/{{job}}/executions",
+        handler=dkron_jobs.clear_v1_executions,
+        summary="Forget the executions of a job that are over, with their output, and count anew",
+        parameters=(PRETTY,),
+        replies=(_JOB, NO_JOB, BUSY),
+    ),
+    Row(
         method="GET",
         pattern=f"{_API}/jobs/{{job}}/executions/{{execution}}",
         handler=dkron_runs.get_v1_execution,

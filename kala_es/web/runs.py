@@ -49,6 +49,12 @@ async def list_runs(request: Request, site: Site) -> Response:
     return await _list(request, site, write)
 
 
+async def clear_runs(request: Request, site: Site) -> Response:
+    """DELETE /job/{id}/executions/: forget those that are over, and count anew."""
+    await site.scheduler.clear(JobId(request.params["id"]), request.origin())
+    return NO_CONTENT
+
+
 async def get_legacy_stats(request: Request, site: Site) -> Response:
     """GET /job/stats/{id}/: Kala's list of a job's runs."""
     opening, closing = _ENDS
