@@ -12,11 +12,11 @@ Rules:
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice, takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from uuid import uuid4
 
 import lmdb
@@ -234,7 +234,7 @@ def _apply(txn: "lmdb.Transaction[bytes]", changes: Iterable[tuple[bytes, bytes 
                 for key, _ in some:
                     txn.delete(key)
             else:
-                cursor.putmulti(some)
+                cursor.putmulti(cast("Iterator[tuple[bytes, bytes]]", some))
 
 
 def _is_gone(change: tuple[bytes, bytes | None]) -> bool:

@@ -38,7 +38,7 @@ from kala_es.replay.telling import Tell
 
 _BASE: Final = BaseTaken.__name__.encode()
 _PAGE: Final = 10_000
-_TOGETHER: Final = 20_000
+_TOGETHER: Final = 10_000
 """Events that are folded together..."""
 _TOGETHER_BYTES: Final = 8 * 1024 * 1024
 """...or so many bytes of values."""

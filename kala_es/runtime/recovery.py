@@ -33,7 +33,7 @@ from kala_es.runtime.orders import Orders
 from kala_es.runtime.timetable import Timetable
 
 _PAGE = 500
-_TOGETHER = 20_000
+_TOGETHER = 10_000
 """Events that are folded together..."""
 _TOGETHER_BYTES = 8 * 1024 * 1024
 """...or so many bytes of them."""
