@@ -362,7 +362,7 @@ async def _serve(
         default_owner=settings.default_owner,
         allowed_hosts=settings.allowed_hosts,
         node=settings.node_name or socket.gethostname(),
-        address=(settings.interface, settings.port),
+        address=(settings.interface, listeners[0].socket.getsockname()[1]),
         ready=lambda: _is_ready(node, settings, stop),
     )
     async with trio.open_nursery() as serving:
