@@ -106,4 +106,4 @@ def build(directory: Path) -> Iterator[Building]:
 
 def _open(file: Path, directory: Path) -> lmdb.Environment:
     size = map_bytes(directory)
-    return lmdb.open(os.fspath(file), subdir=False, lock=False, map_size=size, mode=0o600, max_dbs=4, sync=False)
+    return lmdb.open(os.fsencode(file), subdir=False, lock=False, map_size=size, mode=0o600, max_dbs=4, sync=False)
