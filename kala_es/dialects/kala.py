@@ -251,9 +251,7 @@ def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | Non
     }
 
 
-def run_json(
-    run: _RunView, output: str, *, remote: bool, truncated: bool = False, left_out: bool = False
-) -> bytes:
+def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = False, left_out: bool = False) -> bytes:
     """A run with its output, or the first part of it when `truncated`; `left_out`: the log was made without it."""
     return dumps(
         {

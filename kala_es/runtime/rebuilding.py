@@ -24,6 +24,7 @@ from kala_es.event_logs.batch import Batch, encode_batch
 from kala_es.event_logs.building import Building, build
 from kala_es.event_logs.check import data_file
 from kala_es.replay import moments
+from kala_es.replay.archived import events_in
 from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, until
 from kala_es.replay.telling import Tell, nobody
 from kala_es.replay.times import Search
@@ -64,6 +65,8 @@ def import_into(file: archive.Source, directory: Path) -> archive.End:
 def _take(parts: Iterable[tuple[archive.Part, log_tree.Span]], building: Building) -> tuple[archive.End, log_tree.Span]:
     for part, tree in parts:
         if isinstance(part, archive.Block):
+            for _ in events_in(part):  # else it would become a log that no server can open
+                pass
             building.put(part.first, encode_batch(_stored(part.items), tree.root()))
         elif isinstance(part, archive.End):
             return part, tree
