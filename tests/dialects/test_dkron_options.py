@@ -28,6 +28,7 @@ REFUSED = [
     ("http", {"url": "http://h/", "timeout": "1s"}),
     ("http", {"url": "http://h/", "timeout": "9" * 5_000}),
     ("http", {"url": "http://h/", "expectCode": "2xx"}),
+    ("http", {"url": "http://h/", "expectCode": "200,020"}),
     ("http", {"url": "http://h/", "debug": "maybe"}),
 ]
 
