@@ -147,6 +147,12 @@ MAX_EXPORTS: Final = 2
 """Archives that a server makes at a time, until they are sent; a further one is refused (503)."""
 MAX_IMPORTS: Final = 2
 """Archives whose jobs a server reads at a time; likewise."""
+EXCHANGE_GRACE_SECONDS: Final = 3.0
+"""Before an archive becomes the log of a server, requests under way have so long to end..."""
+AGENT_END_SECONDS: Final = 10.0
+"""...and its agent so long; else the log stays as it is (503)."""
+MAX_LOOKED_AT_FOR_OUTPUT: Final = 10_000
+"""Records that are looked at to tell a run that printed nothing from one whose output an archive left out."""
 MAX_IMPORT_BYTES: Final = 1024 * 1024 * 1024
 """The definitions of an archive's jobs, at any moment of its log; one that has more is refused (400)."""
 

@@ -19,6 +19,7 @@ def _words(text: str) -> frozenset[str]:
 # The rooms, top to bottom. `|` parts neighbours that must not meet; the modules of one place may import each other.
 ROOMS: Final = (
     "cli __main__ verbs",
+    "server",
     "node storage",
     "web",
     "runtime | agent",

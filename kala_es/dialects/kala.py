@@ -251,8 +251,10 @@ def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | Non
     }
 
 
-def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = False) -> bytes:
-    """A run with its output, or the first part of it when `truncated`."""
+def run_json(
+    run: _RunView, output: str, *, remote: bool, truncated: bool = False, left_out: bool = False
+) -> bytes:
+    """A run with its output, or the first part of it when `truncated`; `left_out`: the log was made without it."""
     return dumps(
         {
             "id": run.id,
@@ -275,7 +277,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "output_dropped_bytes": run.stdout_dropped + run.stderr_dropped,
             "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
             "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
-            "output_trimmed": run.output_digest is not None,
+            "output_trimmed": left_out or run.output_digest is not None,
             "output_digest": None if run.output_digest is None else run.output_digest.hex(),
             **kala_own.past_fields(run),
         }

@@ -16,7 +16,7 @@ from kala_es.domain import events as e
 from kala_es.domain import imported_runs, starts, ticks
 from kala_es.domain.errors import Conflict, Invalid, NotFound
 from kala_es.domain.ids import Instant, RunId
-from kala_es.domain.model import NOTHING_DONE, Counters, Job, JobSpec, Run
+from kala_es.domain.model import NOTHING_DONE, Job, JobSpec, Run
 from kala_es.domain.plan import check, check_start, schedule_of
 from kala_es.domain.retry import may_retry, retry_at
 from kala_es.domain.tick_policy import Pause, on_change_of
@@ -369,7 +369,9 @@ def _finished(job: Job, event: e.RunFinished) -> Job | None:
     runs = tuple(r for r in job.runs if r.id != event.run)
     if job.deleted and not runs:
         return None
-    done: Counters = replace(job.counters, finished_runs=job.counters.finished_runs + 1)
+    done, finished = job.counters, job.counters.finished_runs + 1
     if event.outcome == "succeeded":
-        done = replace(done, success_count=done.success_count + 1, last_success=event.at)
+        done = replace(done, finished_runs=finished, success_count=done.success_count + 1, last_success=event.at)
+    else:
+        done = replace(done, finished_runs=finished)
     return starts.freed(replace(job, runs=runs, counters=done), event.at)

@@ -90,6 +90,7 @@ class Parts:
     janitor: Janitor
     compact: Compact | None = None
     directory: Path | None = None
+    left_out: int = 0
 
 
 class Scheduler:
@@ -106,7 +107,7 @@ class Scheduler:
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.directory)
-        self.reader = LogReader(parts.log, parts.folds)
+        self.reader = LogReader(parts.log, parts.folds, left_out=parts.left_out)
         self.importer = RunImporter(parts.folds, parts.registry, parts.clock)
 
     # Commands

@@ -52,6 +52,7 @@ _EXECUTION: Final[Schema] = {
     "finished_at": _TIME,
     "success": _FLAG,
     "output": _TEXT,
+    "output_trimmed": {**_FLAG, "description": "There if true: the output is kept no longer."},
     "output_truncated": _FLAG,
     "node_name": _TEXT,
     "group": {"type": "integer", "description": "Nanoseconds; beyond what JavaScript's numbers hold: use id."},
@@ -61,7 +62,7 @@ _EXECUTION: Final[Schema] = {
     "reason": _TEXT,
     "output_bytes": {**_COUNT, "description": "All that it printed."},
 }
-_OPTIONAL: Final = ("output", "output_truncated")
+_OPTIONAL: Final = ("output", "output_trimmed", "output_truncated")
 _NOT_GIVEN: Final = ("status", "next", "id", "dependent_jobs")
 
 DKRON_SCHEMAS: Final[dict[str, Schema]] = {

@@ -335,6 +335,22 @@ SCHEMAS: Final[Schema] = {
             "plan": _list(_object(_STEP, optional=("fields", "field", "reason"))),
         }
     ),
+    "Log": _object(
+        {
+            "dry_run": _FLAG,
+            "log": _object(
+                {
+                    "position": {**_COUNT, "description": "Of its last record."},
+                    "digest": {**_TEXT, "description": "The log's digest there, as `kala-es verify` prints it."},
+                    "records": _COUNT,
+                    "erased": {**_COUNT, "description": "Positions without a record."},
+                    "output": {**_FLAG, "description": "false: the archive was made without the output of runs."},
+                    "jobs": _COUNT,
+                }
+            ),
+        }
+    ),
+    "Taken": {"oneOf": [_ref("Log"), _ref("Plan")]},
     "Jobs": _object({"jobs": {"type": "object", "additionalProperties": _ref("Job")}}),
     "WrappedJob": _object({"job": _ref("Job"), **_ON_REQUEST}, optional=(*_ON_REQUEST,)),
     "Created": _object({"id": _TEXT, **_ON_REQUEST}, optional=(*_ON_REQUEST,)),
