@@ -206,7 +206,7 @@ def _headers(text: str) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
 
 def _codes(text: str) -> tuple[int, ...] | None:
     codes = [code.strip() for code in text.split(",") if code.strip()]
-    if any(not (code.isascii() and code.isdecimal() and len(code) == 3) for code in codes):
+    if any(not (code.isascii() and code.isdecimal() and len(code) == 3 and code[0] != "0") for code in codes):
         raise Invalid(f"{_WITHIN}.expectCode", f"{text[:40]!r} is no list of status codes like 200,206")
     return tuple(map(int, codes)) or None
 
