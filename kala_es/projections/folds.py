@@ -39,7 +39,7 @@ from kala_es.projections.runs import Runs
 from kala_es.projections.stats import Stats
 
 _STORED: Final = b"\x00folded"
-_FORM: Final = b"2"
+_FORM: Final = b"3"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
 OURS: Final = b"gjknortuvwxy"
 """The first bytes of the keys of our rows."""

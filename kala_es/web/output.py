@@ -23,11 +23,9 @@ _HEADERS: Final = (
 
 async def get_output(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
-    run = run_of(request, site)
-    if run.trimmed and run.stdout_bytes + run.stderr_bytes:
-        raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
+    run = kept(run_of(request, site))
     channel = choice(request, "channel", CHANNELS)
-    size = _size(run, channel)
+    size = size_of(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)
     start, stop = wanted or (0, size)
     headers = [*_HEADERS, ("Content-Length", str(stop - start)), *gaps.headers(gaps.places(site, run, channel))]
@@ -40,7 +38,15 @@ async def get_output(request: Request, site: Site) -> Response:
     )
 
 
-def _size(run: RunSummary, channel: str | None) -> int:
+def kept(run: RunSummary) -> RunSummary:
+    """The run. Raises Gone when what it has printed is kept no longer."""
+    if run.trimmed and run.stdout_bytes + run.stderr_bytes:
+        raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
+    return run
+
+
+def size_of(run: RunSummary, channel: str | None) -> int:
+    """How many bytes of output there are, of one channel or of both together."""
     if channel is None:
         return run.stdout_bytes + run.stderr_bytes
     return run.stdout_bytes if channel == "stdout" else run.stderr_bytes
