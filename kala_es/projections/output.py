@@ -167,7 +167,7 @@ class Output:
             number += len(rows)
 
     def feed(self, run: RunId, number: int, channel: str | None = None) -> Piece | None:
-        """The chunk with the `number`-th line feed (from 1) of a channel, or of both together; None: there are fewer."""
+        """The chunk with the `number`-th line feed (from 1) of a channel, or of both; None if there are fewer."""
         if not 1 <= number <= self.line_feeds(run, channel):
             return None
         row = self._row(run, self._find(run, lambda piece: feeds_before(piece, channel) < number))

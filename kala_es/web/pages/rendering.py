@@ -61,6 +61,7 @@ def _environment(assets: Assets) -> Environment:
         "run_address": words.run_address,
         "job_api": words.job_api,
         "run_api": words.run_api,
+        "start_api": words.start_api,
     }
     return made
 

@@ -9,7 +9,7 @@ from typing import Final
 from kala_es.domain.errors import Refusal
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import jobs, overview, static
+from kala_es.web.pages import jobs, overview, run, static
 from kala_es.web.pages.rendering import refused
 from kala_es.web.table import Handler, Reply, Row
 
@@ -51,4 +51,5 @@ PAGES: Final = (
     page("/webui/static/{digest}/{name}", static.get_asset, "A file that pages load"),
     page("/webui/", overview.show_overview, "What runs, what failed, what comes"),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
+    page("/webui/runs/{run}/", run.show_run, "A run: its state, its output, what became of it"),
 )

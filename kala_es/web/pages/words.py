@@ -31,6 +31,11 @@ def job_api(job: str) -> str:
     return f"{API}/job/{quote(job, safe='')}/"
 
 
+def start_api(job: str) -> str:
+    """Where a run of a job is asked for."""
+    return f"{API}/job/start/{quote(job, safe='')}/"
+
+
 def run_api(job: str, run: str, rest: str = "") -> str:
     """A run in the API, or what is under it."""
     return f"{job_api(job)}executions/{quote(run, safe='')}/{rest}"

@@ -3,7 +3,7 @@
 
 const WAITS = [1000, 2000, 5000, 10000];
 
-function show(state) {
+export function show(state) {
   const place = document.getElementById("live");
   if (!place || place.dataset.state === state) return;
   place.dataset.state = state;
