@@ -165,9 +165,9 @@ class Watching:
         )
 
 
-def usual(folds: Folds, job: JobId) -> int | None:
-    """How long the job's runs take that succeed: the median of the last few, in microseconds."""
-    runs = folds.runs.of_job(job, limit=_USUAL_RUNS, newest_first=True)
+def usual(folds: Folds, job: JobId, *, before: RunSummary | None = None) -> int | None:
+    """How long the job's runs take that succeed: the median of the last few, or those before a run, in microseconds."""
+    runs = folds.runs.of_job(job, after=before, limit=_USUAL_RUNS, newest_first=True)
     lengths = [run.ended - run.started for run in runs if run.ended is not None and run.outcome == "succeeded"]
     return int(median(lengths)) if lengths else None
 

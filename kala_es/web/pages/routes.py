@@ -52,5 +52,5 @@ PAGES: Final = (
     page("/webui/", overview.show_overview, "What runs, what failed, what comes"),
     page("/webui/pulse", live.follow_pulse, "What changes, once a second", direct=False),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
-    page("/webui/runs/{run}/", run.show_run, "A run: its state, its output, what became of it"),
+    page("/webui/runs/{id}/", run.show_run, "A run: its state, its output, what became of it"),
 )

@@ -5,13 +5,13 @@ Everything is of one position of the log; the page's stream goes on after it.
 
 from typing import Any, Final
 
-from kala_es.domain.ids import JobId
+from kala_es.domain.ids import JobId, RunId
 from kala_es.projections.runs import RunSummary
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
+from kala_es.web.pages.now import elapsed, usual
 from kala_es.web.pages.run_story import Story, ending, story_of
-from kala_es.web.pages.usual import usual_duration
-from kala_es.web.runs import as_now, run_of
+from kala_es.web.runs import as_now
 
 _CAUSES_SHOWN: Final = 10
 _STRANGE: Final = 1.5
@@ -19,11 +19,15 @@ _STRANGE: Final = 1.5
 
 
 async def show_run(request: Request, site: Site) -> Response:
-    """GET /webui/runs/{run}/."""
+    """GET /webui/runs/{id}/."""
     scheduler = site.scheduler
-    run, position, now = as_now(site, run_of(request, site)), scheduler.folds.position, scheduler.clock.now()
-    usual = usual_duration(scheduler.folds.runs, run.job, before=run)
-    took = max((run.ended or now) - run.started, 0)
+    run, position, now = (
+        as_now(site, scheduler.run(RunId(request.params["id"]))),
+        scheduler.folds.position,
+        scheduler.clock.now(),
+    )
+    usually = usual(scheduler.folds, run.job, before=run)
+    took = elapsed(run.started, now if run.ended is None else run.ended)
     story = await story_of(scheduler.reader, run, position)
     values = {
         "here": "jobs",
@@ -35,8 +39,8 @@ async def show_run(request: Request, site: Site) -> Response:
         "state": _state(run, story),
         "why": ending(run) if run.outcome not in (None, "succeeded") else "",
         "took": took,
-        "usual": usual,
-        "is_late": usual is not None and took > usual * _STRANGE,
+        "usual": usually,
+        "is_late": usually is not None and took > usually * _STRANGE,
         "story": story,
         "size": run.stdout_bytes + run.stderr_bytes,
         "dropped": run.stdout_dropped + run.stderr_dropped,

@@ -38,6 +38,7 @@ export class OutputView {
     pane.replaceChildren(this.#spacer, this.#rows);
     this.#height = Number.parseFloat(getComputedStyle(this.#rows).lineHeight) || 18;
     pane.addEventListener("scroll", () => this.#scrolled());
+    pane.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.update()).observe(pane);
   }
 
@@ -108,6 +109,14 @@ export class OutputView {
     this.#draw();
   }
 
+  /** Home and End, at once: a browser's own way to the end is too slow for output that grows. */
+  #key(event) {
+    if ((event.key !== "Home" && event.key !== "End") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.follow(event.key === "End");
+    this.#place(event.key === "End" ? this.#last : 0);
+  }
+
   #scrolled() {
     const at = this.#pane.scrollTop;
     const moved = at - this.#expected;
@@ -119,7 +128,7 @@ export class OutputView {
     else this.#top += moved / this.#height;
     this.#top = Math.min(Math.max(this.#top, 0), this.#last);
     if (moved < 0 && at < this.#room - 1) this.follow(false);
-    else if (this.#top >= this.#last - 0.6) this.follow(true);
+    else if (this.#top >= this.#last - 1.5) this.follow(true);
     if (this.#isScaled) {
       clearTimeout(this.#rest);
       this.#rest = setTimeout(() => this.#place(this.#top), REST_MS);

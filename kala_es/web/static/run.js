@@ -81,10 +81,16 @@ function attemptRow(number, began) {
   return row;
 }
 
+/** A moment in milliseconds, with the microseconds that a Date does not keep. */
+function exact(iso) {
+  const fraction = Number(/\.[0-9]+/.exec(iso)?.[0] ?? 0) * 1000;
+  return Math.floor(Date.parse(iso) / 1000) * 1000 + fraction;
+}
+
 function endAttempt(number, data) {
   const row = attemptRow(number, data.at);
   const [, , took, outcome, why] = row.children;
-  took.replaceChildren(lasting(new Date(data.at) - new Date(row.dataset.began)));
+  took.replaceChildren(lasting(exact(data.at) - exact(row.dataset.began)));
   outcome.replaceChildren(badge(data.outcome));
   why.replaceChildren(how(data));
 }
@@ -120,11 +126,11 @@ function end(data) {
   part("why").hidden = data.outcome === "succeeded";
   part("cancel").hidden = true;
   part("ended").replaceChildren(timeElement(data.at));
-  showElapsed(new Date(data.at));
+  showElapsed(exact(data.at));
 }
 
 function showElapsed(until) {
-  const elapsed = until - new Date(started);
+  const elapsed = until - exact(started);
   part("elapsed").textContent = lasting(elapsed);
   const bar = part("bar");
   if (bar) bar.value = Math.min(elapsed, Number(usual));
