@@ -31,9 +31,16 @@ def nothing(page: Page) -> None:
     """The page as it is."""
 
 
+def into_a_run(page: Page) -> None:
+    """From the overview to the page of a run that is under way."""
+    page.locator('main a[href^="/webui/runs/"]').first.click()
+    page.wait_for_timeout(1500)
+
+
 PAGES: Final[dict[str, tuple[str, Look]]] = {
     "overview": ("/webui/", nothing),
     "jobs": ("/webui/jobs/", nothing),
+    "run": ("/webui/", into_a_run),
 }
 
 

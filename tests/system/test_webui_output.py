@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.servers import eventually
 from tests.system.browser import Eyes, no_serious_violations
@@ -76,30 +75,20 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
         yield lives
 
 
-def follow(page: Page) -> Any:
+def follow(page: Page) -> Locator:
     return page.get_by_role("button", name="Follow")
 
 
-def hits(page: Page) -> Any:
+def hits(page: Page) -> Locator:
     return page.locator('[data-part="hits"]')
 
 
-def pane(page: Page) -> Any:
+def pane(page: Page) -> Locator:
     return page.locator('[data-part="pane"]')
 
 
-def size(page: Page) -> Any:
+def size(page: Page) -> Locator:
     return page.locator('[data-part="size"]')
-
-
-def script(page: Page, name: str, body: str, argument: Any = None) -> Any:
-    """What a function makes of one of the page's modules and an argument."""
-    source = f"""async (argument) => {{
-        const beside = document.querySelector('script[src$="run.js"]').src;
-        const module = await import(new URL({name!r}, beside));
-        return ({body})(module, argument);
-    }}"""
-    return page.evaluate(source, argument)
 
 
 def test_following_ends_when_one_scrolls_up_and_begins_at_the_end(page: Page, lives: Lives) -> None:

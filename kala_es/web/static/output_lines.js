@@ -1,7 +1,7 @@
 // The lines of a run's output that a viewer has at hand: pages of them, the newest ones and those that were looked at.
 //
-// 1. The newest lines are always here, for the stream goes on with them. Others are let go when there are too many, those
-//    first that were not looked at for longest; they can be asked for again.
+// 1. The newest lines are always here, for the stream goes on with them, and so are those that are looked at. Others are
+//    let go when there are too many, those first that were not looked at for longest; they can be asked for again.
 // 2. Lines count from 1. The last one may be unfinished: what comes next is written into it.
 // 3. A character that is cut in two by a piece's end is put together; what is no UTF-8 is U+FFFD.
 // 4. Of a line that is very long only the beginning is kept, or, where it was written over again and again, the end.
@@ -101,6 +101,7 @@ export class LineStore {
   #open = false;
   #size = 0;
   #clock = 0;
+  #looked = 0;
   #budget;
 
   constructor(budget) {
@@ -122,6 +123,7 @@ export class LineStore {
     const { lines } = cut(answer.pieces, new Decoders());
     if (answer.cut && lines.length) lines.at(-1).cut = true;
     this.#take(answer.first, lines);
+    lines.forEach((_, i) => (this.#page(answer.first + i).used = ++this.#clock));
     this.#letGo();
   }
 
@@ -164,7 +166,7 @@ export class LineStore {
     const key = Math.floor((number - 1) / PAGE);
     let page = this.#pages.get(key);
     if (!page) {
-      page = { lines: new Array(PAGE), size: 0, used: ++this.#clock };
+      page = { lines: new Array(PAGE), size: 0, used: 0 };
       this.#pages.set(key, page);
     }
     return page;
@@ -183,6 +185,7 @@ export class LineStore {
   /** Note that these lines are looked at; those of them that are not at hand, as [first, last], or null. */
   look(first, last) {
     let [from, to] = [0, 0];
+    this.#looked = this.#clock;
     for (let number = Math.max(first, 1); number <= Math.min(last, this.lines); number++) {
       const page = this.#pages.get(Math.floor((number - 1) / PAGE));
       if (page) page.used = ++this.#clock;
@@ -194,7 +197,7 @@ export class LineStore {
   #letGo() {
     const newest = Math.floor((this.lines - 1) / PAGE) - 1;
     while (this.#size > this.#budget) {
-      const old = [...this.#pages].filter(([key]) => key < newest).sort(([, a], [, b]) => a.used - b.used)[0];
+      const old = [...this.#pages].filter(([key, page]) => key < newest && page.used <= this.#looked).sort(([, a], [, b]) => a.used - b.used)[0];
       if (!old) return;
       this.#pages.delete(old[0]);
       this.#size -= old[1].size;
