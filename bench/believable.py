@@ -45,7 +45,12 @@ _BACKUP = (
     'for table in customers orders invoices shipments; do echo "dumping $table"; sleep 14; '
     "printf '\\033[32m%s written\\033[0m\\n' \"$table\"; done"
 )
-_IMPORT = 'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo "row $((i*250)) of 100000"; sleep 0.4; done'
+_IMPORT = (
+    "i=0; while [ $i -lt 400 ]; do i=$((i+1)); "
+    """printf '\\033[2m%s\\033[0m row %s of 100000\\n' "$(date +%T)" "$((i*250))"; """
+    """[ $((i%6)) -ne 0 ] || printf '\\033[33mwarning:\\033[0m order %s has no address\\n' "$((i*9731))" >&2; """
+    "sleep 0.4; done"
+)
 _TEAM = (("team", "data"),)
 _WEB = (("team", "web"),)
 

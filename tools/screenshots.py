@@ -32,8 +32,9 @@ def nothing(page: Page) -> None:
 
 
 def into_a_run(page: Page) -> None:
-    """From the overview to the page of a run that is under way."""
-    page.locator('main a[href^="/webui/runs/"]').first.click()
+    """From the overview to the page of a run that is under way, with something searched for."""
+    page.locator('#flights a[href^="/webui/runs/"]', has_text="Import orders").click()
+    page.get_by_role("searchbox", name="Search the output").fill("address")
     page.wait_for_timeout(1500)
 
 

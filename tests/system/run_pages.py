@@ -77,6 +77,11 @@ def rows(page: Page) -> dict[int, str]:
     return {int(number): text for number, text in found}
 
 
+def newest(page: Page) -> int:
+    """The last line that is in the page; 0 for none."""
+    return max(rows(page), default=0)
+
+
 def all_rows(page: Page) -> dict[int, str]:
     """Every line, read by scrolling through all of them."""
     pane = page.locator('[data-part="pane"]')

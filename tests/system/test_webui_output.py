@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.servers import eventually
 from tests.system.browser import Eyes, no_serious_violations
 from tests.system.lives import Lives
-from tests.system.run_pages import all_rows, begin, carried_out, row, rows, show, state, touch
+from tests.system.run_pages import all_rows, begin, carried_out, newest, row, rows, show, state, touch
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 HARMFUL = r"""
@@ -71,7 +71,7 @@ for n in range(300):
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path) as lives:
+    with Lives(tmp_path, "--on-stop", "cancel") as lives:
         yield lives
 
 
@@ -95,7 +95,7 @@ def test_following_ends_when_one_scrolls_up_and_begins_at_the_end(page: Page, li
     end = lives.directory / "end"
     _, run = begin(lives, STEADY % end)
     show(page, lives, run)
-    expect(row(page, 120)).to_be_visible()
+    eventually(lambda: newest(page) > 120)
     expect(follow(page)).to_have_attribute("aria-pressed", "true")
     pane(page).hover()
     page.mouse.wheel(0, -700)
@@ -106,8 +106,8 @@ def test_following_ends_when_one_scrolls_up_and_begins_at_the_end(page: Page, li
     page.wait_for_timeout(300)
     assert min(rows(page)) == first, "it stays where it was put"
     follow(page).click()
-    newest = max(rows(page))
-    eventually(lambda: max(rows(page)) > newest + 20)
+    last = newest(page)
+    eventually(lambda: newest(page) > last + 20)
     page.get_by_role("button", name="Pause").click()
     page.wait_for_timeout(100)
     held = rows(page)
@@ -115,7 +115,7 @@ def test_following_ends_when_one_scrolls_up_and_begins_at_the_end(page: Page, li
     assert rows(page) == held
     page.get_by_role("button", name="Pause").click()
     expect(page.locator('[data-part="notes"]')).to_be_empty()
-    eventually(lambda: max(rows(page)) > max(held) + 20)
+    eventually(lambda: newest(page) > max(held) + 20)
     pane(page).hover()
     page.mouse.wheel(0, -500)
     expect(follow(page)).to_have_attribute("aria-pressed", "false")

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.servers import eventually
 from tests.system.browser import PHONE, Eyes, looking, no_serious_violations
 from tests.system.lives import Lives
-from tests.system.run_pages import address, all_rows, begin, carried_out, row, rows, show, start, state, touch
+from tests.system.run_pages import address, all_rows, begin, carried_out, newest, row, show, start, state, touch
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 NASTY = "<img src=x onerror=alert(1)>"
@@ -17,7 +17,7 @@ NASTY = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path) as lives:
+    with Lives(tmp_path, "--on-stop", "cancel") as lives:
         yield lives
 
 
@@ -153,16 +153,16 @@ while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "end")):
     job, run = begin(lives, body)
     show(page, lives, run)
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    expect(row(page, 100)).to_be_visible()
+    eventually(lambda: newest(page) > 100)
     lives.server.kill9()
     expect(page.locator("#live")).to_have_attribute("data-state", "lost")
     expect(page.locator('[data-part="notes"]')).to_contain_text("reconnecting")
-    lives.args = ("--port", str(port))
+    lives.args = (*lives.args, "--port", str(port))
     lives.again()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     expect(page.locator('[data-part="notes"]')).to_be_empty()
-    before = max(rows(page))
-    eventually(lambda: max(rows(page)) > before + 100)
+    before = newest(page)
+    eventually(lambda: newest(page) > before + 100)
     touch(lives, "end")
     expect(state(page)).to_have_text("succeeded")
     told = all_rows(page)

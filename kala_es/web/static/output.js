@@ -167,6 +167,7 @@ export class OutputViewer {
   #changed() {
     this.#part("size").textContent = `${counted(this.#store.lines, "line")}, ${sizeText(this.#bytes)}`;
     this.#part("none").hidden = this.#store.lines > 0;
+    this.#part("pane").hidden = !this.#store.lines;
     this.#search?.grow(this.#bytes);
     if (this.#frozen) {
       const more = this.#store.lines - this.#frozen;

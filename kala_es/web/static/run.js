@@ -125,6 +125,7 @@ function end(data) {
   part("why").textContent = data.outcome === "succeeded" ? "" : ending(data);
   part("why").hidden = data.outcome === "succeeded";
   part("cancel").hidden = true;
+  part("took").textContent = "Took";
   part("ended").replaceChildren(timeElement(data.at));
   showElapsed(exact(data.at));
 }
