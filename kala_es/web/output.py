@@ -6,7 +6,7 @@ from typing import Final
 from kala_es.domain.errors import Gone
 from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
-from kala_es.runtime.log_reader import OUTPUT_GONE
+from kala_es.runtime.log_reader import OUTPUT_GONE, OUTPUT_LEFT_OUT
 from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse
@@ -23,7 +23,7 @@ _HEADERS: Final = (
 
 async def get_output(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
-    run = kept(run_of(request, site))
+    run = await kept(run_of(request, site), site)
     channel = choice(request, "channel", CHANNELS)
     size = size_of(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)
@@ -38,10 +38,12 @@ async def get_output(request: Request, site: Site) -> Response:
     )
 
 
-def kept(run: RunSummary) -> RunSummary:
-    """The run. Raises Gone when what it has printed is kept no longer."""
+async def kept(run: RunSummary, site: Site) -> RunSummary:
+    """The run. Raises Gone when what it has printed is kept no longer, or never was here."""
     if run.trimmed and run.stdout_bytes + run.stderr_bytes:
         raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
+    if await site.scheduler.reader.is_left_out(run):
+        raise Gone(OUTPUT_LEFT_OUT)
     return run
 
 

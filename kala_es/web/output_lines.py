@@ -64,7 +64,7 @@ class Lines:
 
 async def get_lines(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/lines/: from `first` on, or the newest."""
-    run = kept(run_of(request, site))
+    run = await kept(run_of(request, site), site)
     first = whole(request, "first", (1, _MANY))
     most = whole(request, "limit", (1, limits.MAX_OUTPUT_LINES)) or _USUAL
     last = whole(request, "last", (1, limits.MAX_OUTPUT_LINES))

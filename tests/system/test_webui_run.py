@@ -189,6 +189,16 @@ def test_output_that_is_erased_is_told_as_such(eyes: Eyes, lives: Lives) -> None
     no_serious_violations(page)
 
 
+def test_output_that_an_archive_left_out_is_told_as_such(page: Page, lives: Lives, tmp_path: Path) -> None:
+    _, run = carried_out(lives, 'say("not taken along\\n")')
+    archive = lives.server.get("/api/v1/snapshot/?output=none").body
+    with Lives(tmp_path / "other") as other:
+        assert other.server.request("POST", "/api/v1/snapshot/", archive).status == 200
+        page.goto(address(other, run))
+        expect(page.get_by_role("heading", name="The output is not here")).to_be_visible()
+        expect(state(page)).to_have_text("succeeded")
+
+
 def test_what_was_beyond_the_limit_of_output_is_told_where_it_is(page: Page, lives: Lives) -> None:
     _, run = carried_out(
         lives, 'say("x" * 99 + "\\n"); say("y" * 5000)', max_output=1000, on_max_output="truncate-head"

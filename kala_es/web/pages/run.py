@@ -42,6 +42,7 @@ async def show_run(request: Request, site: Site) -> Response:
         "usual": usually,
         "is_late": usually is not None and took > usually * _STRANGE,
         "story": story,
+        "is_left_out": await scheduler.reader.is_left_out(run),
         "size": run.stdout_bytes + run.stderr_bytes,
         "dropped": run.stdout_dropped + run.stderr_dropped,
         **_around(site, run),
