@@ -61,6 +61,14 @@ OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
+OUTPUT_LINES_BYTES: Final = 256 * 1024
+"""Output in one answer that has it by lines..."""
+MAX_OUTPUT_LINES: Final = 5_000
+"""...and the most lines that one may ask for."""
+RUN_EVENTS_SHOWN: Final = 200
+"""Events and attempts on the page of a run, the first ones, and its end..."""
+RUN_FACTS_READ: Final = 2_000
+"""...of so many events of its job, from its start on."""
 EXECUTION_OUTPUT_BYTES: Final = 256_000
 """The newest output of each execution in a list of Dkron's API, as much as Dkron keeps."""
 MAX_CAUSES: Final = 1_000
@@ -124,6 +132,12 @@ MISTIMED_POSITIONS: Final = 20_000
 """A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
 DAYS_COUNTED: Final = 366
 """Days of which it is known how their runs ended."""
+HOURS_COUNTED: Final = 15 * 24
+"""Hours of which the same is known."""
+RECENT_RUNS: Final = 1_000
+"""Runs that ended last of all, which pages list."""
+RECENT_FAILURES: Final = 200
+"""The same, of those that failed."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

@@ -239,7 +239,9 @@ def _check_unused(node: Node) -> None:
     position, runs = node.folds.position, node.folds.busy.at_work
     if position or node.writer.waiting:
         flight = f", {runs} run{'' if runs == 1 else 's'} in flight" if runs else ""
-        raise Conflict(f"the server is no longer empty: its log is at position {position}{flight}; nothing was imported")
+        raise Conflict(
+            f"the server is no longer empty: its log is at position {position}{flight}; nothing was imported"
+        )
 
 
 async def _import_edge() -> None:

@@ -161,9 +161,7 @@ def made_of(*records: NewRecord) -> BytesIO:
         (codec.encode(e.JobDisabled(job=JOB, at=Instant(5))), "No server can start on this log"),
     ],
 )
-def test_records_that_no_server_of_this_release_reads_are_refused(
-    record: NewRecord, why: str, directory: Path
-) -> None:
+def test_records_that_no_server_of_this_release_reads_are_refused(record: NewRecord, why: str, directory: Path) -> None:
     with pytest.raises(LogError, match=why):
         make(made_of(record), new_place(directory))
     assert state(directory)[0] == 0

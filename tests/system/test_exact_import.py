@@ -166,7 +166,9 @@ def test_others_are_told_to_come_again_and_streams_end(source: Source, lives: Li
     seen: list[Any] = []
     while thread.is_alive():
         answer = lives.server.get("/api/v1/job/")
-        seen.append((answer.status, answer.headers["Retry-After"]) if answer.status != 200 else len(answer.json["jobs"]))
+        seen.append(
+            (answer.status, answer.headers["Retry-After"]) if answer.status != 200 else len(answer.json["jobs"])
+        )
     thread.join()
     assert [answer.status for answer in answers] == [200]
     assert [*dict.fromkeys(seen)][:2] == [0, (503, "1")]
