@@ -1,0 +1,85 @@
+// How long runs took, as bars: drawn from the rows of the table beside it, so that both say the same.
+// What is over has its outcome's mark above its bar; colour alone tells nothing.
+import { full, lasting } from "./time.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const SLOT = 24;
+const WIDTH = 14;
+const HEIGHT = 120;
+const TOP = 18;
+const LEAST = 2;
+const SECOND = 1000;
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+  .concat([1, 2, 5, 10, 15, 30].map((n) => n * SECOND), [1, 2, 5, 10, 15, 30].map((n) => n * 60 * SECOND))
+  .concat([1, 2, 4, 8, 12].map((n) => n * 3600 * SECOND), [1, 2, 5, 10, 20, 50, 100].map((n) => n * 86400 * SECOND));
+// Each within 10 by 10 around 0,0.
+const MARKS = {
+  succeeded: "M-4 0L-1.2 3L4-3.500",
+  failed: "M-3.500-3.500L3.500 3.500M3.500-3.500L-3.500 3.500",
+  "timed-out": "M-3.500-4.500H3.500L-3.500 4.500H3.500Z",
+  cancelled: "M-3.500-3.500H3.500V3.500H-3.500Z",
+  lost: "M0-4.500L4.500 0L0 4.500L-4.500 0Z",
+  running: "M-2.500-4L3.500 0L-2.500 4Z",
+};
+
+function shape(name, attributes, ...children) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+/** How long a row's run took, or has taken so far, in milliseconds. */
+function took(row) {
+  const until = row.dataset.ended ? Date.parse(row.dataset.ended) : Date.now();
+  return Math.max(until - Date.parse(row.dataset.began), 0);
+}
+
+function bar(row, place, most) {
+  const word = row.dataset.outcome || "running";
+  const height = Math.max(Math.round((took(row) / most) * HEIGHT), LEAST);
+  const x = place * SLOT + (SLOT - WIDTH) / 2;
+  const y = TOP + HEIGHT - height;
+  const told = `${full(new Date(row.dataset.began))}: ${word.replace("-", " ")}, ${lasting(took(row))}`;
+  const link = shape("a", { href: row.querySelector("a").getAttribute("href"), tabindex: "-1", class: `bar ${word}` });
+  link.append(
+    shape("title", {}, told),
+    shape("rect", { class: "ground", x: place * SLOT, y: 0, width: SLOT, height: TOP + HEIGHT }),
+    shape("rect", { class: "length", x, y, width: WIDTH, height, rx: 2 }),
+    shape("path", { class: "mark", d: MARKS[word], transform: `translate(${x + WIDTH / 2} ${y - 9})` }),
+  );
+  return link;
+}
+
+function legend(word) {
+  const item = document.createElement("li");
+  const mark = shape("svg", { class: `bar ${word}`, viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" });
+  mark.append(shape("path", { class: "mark", d: MARKS[word] }));
+  item.append(mark, word.replace("-", " "));
+  return item;
+}
+
+/** Draw the rows, oldest first, into a figure; with none it is hidden. */
+export function drawBars(figure, rows) {
+  figure.hidden = rows.length === 0;
+  if (!rows.length) return;
+  const longest = Math.max(...rows.map(took));
+  const most = STEPS.find((step) => longest <= step) ?? longest;
+  const width = Math.max(rows.length, 12) * SLOT;
+  const drawing = shape("svg", { viewBox: `0 0 ${width} ${TOP + HEIGHT + 1}`, "aria-hidden": "true", focusable: "false" });
+  for (const part of [0, 0.5, 1]) {
+    const y = TOP + HEIGHT * (1 - part) + 0.5;
+    drawing.append(shape("path", { class: "axis", d: `M0 ${y}H${width}` }));
+  }
+  drawing.append(...rows.map((row, place) => bar(row, place, most)));
+  const labels = document.createElement("p");
+  labels.className = "axis-labels";
+  labels.append(...[most, most / 2, 0].map((each) => {
+    const label = document.createElement("span");
+    label.textContent = each ? lasting(each) : "0";
+    return label;
+  }));
+  figure.querySelector(".chart-place").replaceChildren(labels, drawing);
+  const words = [...new Set(rows.map((row) => row.dataset.outcome || "running"))];
+  figure.querySelector(".legend").replaceChildren(...Object.keys(MARKS).filter((word) => words.includes(word)).map(legend));
+}
