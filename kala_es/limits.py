@@ -19,7 +19,7 @@ IMPORT_BATCH_BYTES: Final = 1024 * 1024
 """`import` sends runs on when they have printed so much."""
 
 # The web UI
-RUNS_ON_A_PAGE: Final = 30
+RUNS_ON_A_PAGE: Final = 20
 """Runs of a job on one page; a link leads to those before them."""
 CHANGES_ON_A_PAGE: Final = 20
 """The same for its changes."""

@@ -214,7 +214,7 @@ async def test_each_change_newest_first_with_what_going_back_would_change():
         assert rows_of(edit.all("table")[-1]) == [["Command line", "one", "two"], ["Retries", "not set", "3"]]
         assert rows_of(creation.one("dialog").one("table")) == [
             ["Command line", "two", "one"],
-            ["Disabled: nothing starts it", "yes", "not set"],
+            ["Disabled", "yes", "not set"],
             ["Retries", "3", "not set"],
         ]
         assert creation.one("button", data_revert="1")["data-api"] == f"{API}/job/j/"

@@ -113,6 +113,7 @@ def _now(request: Request, site: Site, job: Job) -> dict[str, Any]:
         "zone": _zone(job, schedule),
         "server_pause": site.scheduler.folds.server_pause,
         "runs": runs,
+        "most": limits.RUNS_ON_A_PAGE,
         "earlier": earlier,
         "before": before,
         "now": site.scheduler.clock.now(),

@@ -37,7 +37,7 @@ function took(row) {
 
 function bar(row, place, most) {
   const word = row.dataset.outcome || "running";
-  const height = Math.max(Math.round((took(row) / most) * HEIGHT), LEAST);
+  const height = Math.min(Math.max(Math.round((took(row) / most) * HEIGHT), LEAST), HEIGHT);
   const x = place * SLOT + (SLOT - WIDTH) / 2;
   const y = TOP + HEIGHT - height;
   const told = `${full(new Date(row.dataset.began))}: ${word.replace("-", " ")}, ${lasting(took(row))}`;
@@ -63,7 +63,8 @@ function legend(word) {
 export function drawBars(figure, rows) {
   figure.hidden = rows.length === 0;
   if (!rows.length) return;
-  const longest = Math.max(...rows.map(took));
+  const ended = rows.filter((row) => row.dataset.ended);
+  const longest = Math.max(...(ended.length ? ended : rows).map(took)); // what goes on may take for ever
   const most = STEPS.find((step) => longest <= step) ?? longest;
   const width = Math.max(rows.length, 12) * SLOT;
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${TOP + HEIGHT + 1}`, "aria-hidden": "true", focusable: "false" });

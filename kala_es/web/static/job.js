@@ -7,7 +7,6 @@ import { explainRun, explainTick, listUnstarted } from "./why.js";
 
 const job = document.getElementById("job").dataset;
 const runs = document.getElementById("runs");
-const MOST_ROWS = 30;
 const RUNNING_TYPES = ["RunStarted", "AttemptFailed", "AttemptStarted", "CancelRequested", "RunFinished"];
 const CHANGE_TYPES = { JobUpdated: "edited", JobEnabled: "enabled", JobDisabled: "disabled", JobPaused: "paused", JobResumed: "resumed", JobDeleted: "deleted" };
 let mine = false; // whether what comes next was done on this page
@@ -78,12 +77,12 @@ function addRow(event) {
   Object.assign(row.dataset, { run: event.run, began: event.at, ended: "", outcome: "" });
   row.querySelector("a").href = `/webui/runs/${encodeURIComponent(event.run)}/`;
   writeMoment(row.querySelector("time"), event.at);
-  row.querySelector(".cause").textContent = event.covers ? `${event.cause} for ${event.covers.count} ticks` : event.cause;
+  row.querySelector(".word").textContent = event.covers ? `${event.cause} for ${event.covers.count} ticks` : event.cause;
   Object.assign(row.querySelector("button").dataset, { why: event.tick ?? "", whyRun: event.run });
   runs.hidden = false;
   document.getElementById("no-runs")?.remove();
   runs.tBodies[0].prepend(row);
-  while (runs.tBodies[0].rows.length > MOST_ROWS) runs.tBodies[0].lastElementChild.remove();
+  while (runs.tBodies[0].rows.length > Number(job.most)) runs.tBodies[0].lastElementChild.remove();
   return row;
 }
 
@@ -94,7 +93,7 @@ function writeOutcome(row, word) {
 }
 
 function writeAttempts(row, count) {
-  row.querySelector(".attempts").textContent = count > 1 ? `${count} attempts` : "";
+  row.querySelector(".attempts").textContent = count > 1 ? `, ${count} attempts` : "";
 }
 
 function writeTook(row) {
