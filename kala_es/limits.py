@@ -130,6 +130,12 @@ MISTIMED_POSITIONS: Final = 20_000
 """A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
 DAYS_COUNTED: Final = 366
 """Days of which it is known how their runs ended."""
+HOURS_COUNTED: Final = 15 * 24
+"""Hours of which the same is known."""
+RECENT_RUNS: Final = 1_000
+"""Runs that ended last of all, which pages list."""
+RECENT_FAILURES: Final = 200
+"""The same, of those that failed."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

@@ -34,6 +34,7 @@ from kala_es.projections.jobs import Jobs
 from kala_es.projections.notices import Notices
 from kala_es.projections.output import Output
 from kala_es.projections.receipts import Receipts
+from kala_es.projections.recent import Recent
 from kala_es.projections.recorded import Changes, Recorded
 from kala_es.projections.runs import Runs
 from kala_es.projections.stats import Stats
@@ -72,6 +73,7 @@ class Folds:
         self.jobs = Jobs()
         self.stats = Stats()
         self.days = Days()
+        self.recent = Recent()
         self.busy = Busy()
         self.trees = Trees()
         self.server_pause: Pause | None = None
@@ -167,6 +169,7 @@ class Folds:
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
         self.days.apply(event)
+        self.recent.apply(event)
         self.busy.apply(before, after)
         return after
 

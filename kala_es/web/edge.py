@@ -12,6 +12,7 @@ from kala_es.projections.runs import RunSummary
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.idempotency import KeyLocks
 from kala_es.web.json_cache import JsonCache
+from kala_es.web.pages.pulse import Pulse
 from kala_es.web.pages.rendering import Pages
 
 
@@ -56,3 +57,4 @@ class Site:
     runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(limits.RUN_JSON_BYTES))
     """The JSON, as lists have it, of runs that are over."""
     pages: Pages = field(default_factory=Pages)
+    pulse: Pulse = field(default_factory=Pulse)

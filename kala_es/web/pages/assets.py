@@ -43,6 +43,11 @@ class Assets:
             self._by_name[file.name] = Asset(content=content, kind=kind, etag=f'"{digest}"')
         self.digest = whole.hexdigest()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Which there are."""
+        return tuple(self._by_name)
+
     def get(self, name: str) -> Asset | None:
         """A file, or None for a name that there is not."""
         return self._by_name.get(name)

@@ -55,6 +55,7 @@ def _environment(assets: Assets) -> Environment:
         "lasting": words.lasting,
         "size": words.size,
         "number": words.number,
+        "json": words.json_text,
     }
     made.globals |= {
         "static": assets.address,

@@ -9,7 +9,7 @@ from typing import Final
 from kala_es.domain.errors import Refusal
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import job, job_form, jobs, overview, static
+from kala_es.web.pages import job, job_form, jobs, live, overview, static
 from kala_es.web.pages.rendering import refused
 from kala_es.web.table import Handler, Reply, Row
 
@@ -41,15 +41,16 @@ class _Shows:
             return refused(site.pages, error)
 
 
-def page(pattern: str, handler: Handler, summary: str) -> Row:
+def page(pattern: str, handler: Handler, summary: str, *, direct: bool = True) -> Row:
     """The row of a page. It is named after its pattern."""
-    return Row(method="GET", pattern=pattern, handler=_Shows(handler), summary=summary, replies=_PAGE, direct=True)
+    return Row(method="GET", pattern=pattern, handler=_Shows(handler), summary=summary, replies=_PAGE, direct=direct)
 
 
 PAGES: Final = (
     *(page(pattern, _Leads("/webui/"), "Lead to the web UI") for pattern in ("/", "/dashboard/", "/ui/")),
     page("/webui/static/{digest}/{name}", static.get_asset, "A file that pages load"),
     page("/webui/", overview.show_overview, "What runs, what failed, what comes"),
+    page("/webui/pulse", live.follow_pulse, "What changes, once a second", direct=False),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
     page("/webui/jobs/new", job_form.new_job, "A form for a new job"),
     page("/webui/jobs/{id}/", job.show_job, "A job: its definition, ticks, runs, and place among others"),

@@ -1,7 +1,8 @@
 """How values are written on a page: moments, lengths of time, sizes, and the addresses of things."""
 
+import json
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -81,6 +82,11 @@ def size(count: int) -> str:
         if value < 1024 or unit == _SIZES[-1]:
             break
     return f"{value:.1f} {unit}"
+
+
+def json_text(value: Any) -> str:
+    """A value for a script, as the text of a `data-` attribute."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def number(count: int) -> str:

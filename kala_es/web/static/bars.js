@@ -1,8 +1,8 @@
 // How long runs took, as bars: drawn from the rows of the table beside it, so that both say the same.
 // What is over has its outcome's mark above its bar; colour alone tells nothing.
+import { shape } from "./spark.js";
 import { full, lasting } from "./time.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const SLOT = 24;
 const WIDTH = 14;
 const HEIGHT = 120;
@@ -14,20 +14,13 @@ const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
   .concat([1, 2, 4, 8, 12].map((n) => n * 3600 * SECOND), [1, 2, 5, 10, 20, 50, 100].map((n) => n * 86400 * SECOND));
 // Each within 10 by 10 around 0,0.
 const MARKS = {
-  succeeded: "M-4 0L-1.2 3L4-3.500",
-  failed: "M-3.500-3.500L3.500 3.500M3.500-3.500L-3.500 3.500",
-  "timed-out": "M-3.500-4.500H3.500L-3.500 4.500H3.500Z",
-  cancelled: "M-3.500-3.500H3.500V3.500H-3.500Z",
-  lost: "M0-4.500L4.500 0L0 4.500L-4.500 0Z",
-  running: "M-2.500-4L3.500 0L-2.500 4Z",
+  succeeded: "M-4 0L-1.2 3L4-3.5",
+  failed: "M-3.5-3.5L3.5 3.5M3.5-3.5L-3.5 3.5",
+  "timed-out": "M-3.5-4.5H3.5L-3.5 4.5H3.5Z",
+  cancelled: "M-3.5-3.5H3.5V3.5H-3.5Z",
+  lost: "M0-4.5L4.5 0L0 4.5L-4.5 0Z",
+  running: "M-2.5-4L3.5 0L-2.5 4Z",
 };
-
-function shape(name, attributes, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 /** How long a row's run took, or has taken so far, in milliseconds. */
 function took(row) {
@@ -40,10 +33,11 @@ function bar(row, place, most) {
   const height = Math.min(Math.max(Math.round((took(row) / most) * HEIGHT), LEAST), HEIGHT);
   const x = place * SLOT + (SLOT - WIDTH) / 2;
   const y = TOP + HEIGHT - height;
-  const told = `${full(new Date(row.dataset.began))}: ${word.replace("-", " ")}, ${lasting(took(row))}`;
-  const link = shape("a", { href: row.querySelector("a").getAttribute("href"), tabindex: "-1", class: `bar ${word}` });
+  const title = shape("title", {});
+  title.textContent = `${full(new Date(row.dataset.began))}: ${word.replace("-", " ")}, ${lasting(took(row))}`;
+  const link = shape("a", { href: row.querySelector("a").getAttribute("href"), tabindex: "-1", class: `took-bar ${word}` });
   link.append(
-    shape("title", {}, told),
+    title,
     shape("rect", { class: "ground", x: place * SLOT, y: 0, width: SLOT, height: TOP + HEIGHT }),
     shape("rect", { class: "length", x, y, width: WIDTH, height, rx: 2 }),
     shape("path", { class: "mark", d: MARKS[word], transform: `translate(${x + WIDTH / 2} ${y - 9})` }),
@@ -53,7 +47,7 @@ function bar(row, place, most) {
 
 function legend(word) {
   const item = document.createElement("li");
-  const mark = shape("svg", { class: `bar ${word}`, viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" });
+  const mark = shape("svg", { class: `took-bar ${word}`, viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" });
   mark.append(shape("path", { class: "mark", d: MARKS[word] }));
   item.append(mark, word.replace("-", " "));
   return item;

@@ -1,6 +1,7 @@
 // Moments and lengths of time as people read them. A <time datetime> is written in the reader's zone; its title has UTC
 // and, with `data-zone`, the job's zone. `data-form`: "moment" (date and time), "clock" (time of day), "since" (in 5 min,
-// 3 h ago; kept up to date).
+// 3 h ago; kept up to date), "both" (short, in the reader's zone and in the
+// job's), "hour" (short, in the reader's zone).
 
 const ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
@@ -12,6 +13,8 @@ function formatter(zone, options) {
 
 const DATE = { year: "numeric", month: "short", day: "2-digit" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const DAY = { day: "2-digit", month: "short" };
+const MINUTE = { hour: "2-digit", minute: "2-digit" };
 const NAMED = { timeZoneName: "short" };
 const cache = new Map();
 
@@ -64,13 +67,30 @@ function inZone(moment, name) {
   }
 }
 
+function short(moment, name) {
+  const sameDay = written(moment, name, DATE) === written(new Date(), name, DATE);
+  return written(moment, name, sameDay ? { ...MINUTE, ...NAMED } : { ...DAY, ...MINUTE, ...NAMED });
+}
+
+function both(moment, element) {
+  const name = element.dataset.zone;
+  const own = short(moment, ZONE);
+  if (!name || name === ZONE) return own;
+  try {
+    return `${own} · ${short(moment, name)}`;
+  } catch {
+    return own; // a zone that this browser does not know
+  }
+}
+
 /** Write one <time>. */
 export function writeTime(element) {
   const moment = new Date(element.dateTime);
   if (Number.isNaN(moment.getTime())) return;
   const form = element.dataset.form ?? "moment";
-  const text = form === "since" ? since(moment) : form === "clock" ? clock(moment) : full(moment);
-  if (element.textContent !== text) element.textContent = text;
+  const text = { since: () => since(moment), clock: () => clock(moment), both: () => both(moment, element), hour: () => short(moment, ZONE) }[form];
+  const said = text ? text() : full(moment);
+  if (element.textContent !== said) element.textContent = said;
   const job = element.dataset.zone && element.dataset.zone !== ZONE ? inZone(moment, element.dataset.zone) : null;
   const lines = [full(moment), job && `${job} (the job's, ${element.dataset.zone})`, full(moment, "UTC")];
   element.title = [...new Set(lines.filter(Boolean))].join("\n");
@@ -91,10 +111,11 @@ export function keepTimes(root) {
 }
 
 /** A new <time> for a moment (ISO text). */
-export function timeElement(iso, form = "moment") {
+export function timeElement(iso, form = "moment", zone = "") {
   const element = document.createElement("time");
   element.dateTime = iso;
   element.dataset.form = form;
+  if (zone) element.dataset.zone = zone;
   writeTime(element);
   return element;
 }
