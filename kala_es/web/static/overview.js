@@ -163,8 +163,9 @@ function drawHours(hours) {
     parts.push(group);
   }
   svg.replaceChildren(...parts);
-  const labels = hours.filter((_, index) => index % 4 === 0).map(([hour]) => make("span", "", clock(new Date(hour * HOUR)).slice(0, 5)));
-  at("hours-axis").replaceChildren(...labels, make("span", "most", `highest: ${number(most)} an hour`));
+  const labels = hours.filter((_, index) => index % 4 === 0 || index === hours.length - 1).map(([hour]) => make("span", "", clock(new Date(hour * HOUR)).slice(0, 5)));
+  at("hours-axis").replaceChildren(...labels);
+  at("hours-most").textContent = `at most ${number(most)}`;
 }
 
 function takeHours(hours) {

@@ -4,8 +4,7 @@
 // job's), "hour" (short, in the reader's zone).
 
 const ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
-const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 function formatter(zone, options) {
   return new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...options });
@@ -39,12 +38,12 @@ export function clock(moment, inZone = ZONE) {
   return written(moment, inZone, CLOCK);
 }
 
-/** A moment relative to now: "in 5 min.", "3 hr. ago". */
+/** A moment relative to now: "in 5 min", "3 h ago". */
 export function since(moment, now = Date.now()) {
   const seconds = Math.round((moment.getTime() - now) / 1000);
-  for (const [unit, length] of UNITS) {
-    if (Math.abs(seconds) >= length || unit === "second") return RELATIVE.format(Math.trunc(seconds / length), unit);
-  }
+  const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
+  const count = Math.trunc(Math.abs(seconds) / length);
+  return seconds > 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`;
 }
 
 /** A length of time in its two largest units, as the server writes it. */
