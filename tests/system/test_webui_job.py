@@ -50,10 +50,10 @@ def test_runs_come_and_end_while_one_looks(page: Page, lives: Lives) -> None:
     job = lives.make(command="exit 3", shell=True)
     lives.run_now(job)
     show(page, lives, job)
-    rows, bars = page.locator("#runs tbody tr"), page.locator("#chart .took-bar rect.length")
+    rows, bars = page.locator("#runs tbody tr"), page.locator("#durations .took-bar rect.length")
     expect(rows).to_have_count(1)
     expect(rows.first).to_contain_text("exit status 3")
-    expect(page.locator("#chart .legend")).to_have_text("failed")
+    expect(page.locator("#durations .marks")).to_have_text("failed")
     page.evaluate("document.querySelector('#runs tbody tr').marked = true")
     gate = lives.directory / "gate"
     lives.call("PUT", f"{JOB}{job}/", lives.job(job) | {"command": f"until [ -e {gate} ]; do sleep 0.05; done"})
@@ -68,7 +68,7 @@ def test_runs_come_and_end_while_one_looks(page: Page, lives: Lives) -> None:
     no_serious_violations(page)
     gate.touch()
     expect(rows.first.locator(".badge")).to_have_text("succeeded")
-    expect(page.locator("#chart .legend li")).to_have_text(["succeeded", "failed"])
+    expect(page.locator("#durations .marks li")).to_have_text(["succeeded", "failed"])
     assert page.evaluate("document.querySelector('#runs tbody tr:last-child').marked")
     run = lives.runs(job)[1]["id"]
     expect(rows.first.get_by_role("link")).to_have_attribute("href", f"/webui/runs/{run}/")

@@ -64,17 +64,17 @@ export function drawBars(figure, rows) {
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${TOP + HEIGHT + 1}`, "aria-hidden": "true", focusable: "false" });
   for (const part of [0, 0.5, 1]) {
     const y = TOP + HEIGHT * (1 - part) + 0.5;
-    drawing.append(shape("path", { class: "axis", d: `M0 ${y}H${width}` }));
+    drawing.append(shape("path", { class: "grid-line", d: `M0 ${y}H${width}` }));
   }
   drawing.append(...rows.map((row, place) => bar(row, place, most)));
   const labels = document.createElement("p");
-  labels.className = "axis-labels";
+  labels.className = "scale";
   labels.append(...[most, most / 2, 0].map((each) => {
     const label = document.createElement("span");
     label.textContent = each ? lasting(each) : "0";
     return label;
   }));
-  figure.querySelector(".chart-place").replaceChildren(labels, drawing);
+  figure.querySelector(".durations-place").replaceChildren(labels, drawing);
   const words = [...new Set(rows.map((row) => row.dataset.outcome || "running"))];
-  figure.querySelector(".legend").replaceChildren(...Object.keys(MARKS).filter((word) => words.includes(word)).map(legend));
+  figure.querySelector(".marks").replaceChildren(...Object.keys(MARKS).filter((word) => words.includes(word)).map(legend));
 }

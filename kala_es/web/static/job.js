@@ -130,7 +130,7 @@ function later(work, milliseconds = 250) {
 }
 
 function redraw() {
-  drawBars(document.getElementById("chart"), [...runs.tBodies[0].rows].reverse());
+  drawBars(document.getElementById("durations"), [...runs.tBodies[0].rows].reverse());
 }
 
 function tick() {
