@@ -34,6 +34,8 @@ def nothing(page: Page) -> None:
 PAGES: Final[dict[str, tuple[str, Look]]] = {
     "overview": ("/webui/", nothing),
     "jobs": ("/webui/jobs/", nothing),
+    "job": ("/webui/jobs/pg-backup/", nothing),
+    "job-form": ("/webui/jobs/pg-backup/edit", nothing),
 }
 
 

@@ -8,6 +8,7 @@ const WIDTH = 14;
 const HEIGHT = 120;
 const TOP = 18;
 const LEAST = 2;
+const FEWEST = 20; // so many have room: a few bars are no giants
 const SECOND = 1000;
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
   .concat([1, 2, 5, 10, 15, 30].map((n) => n * SECOND), [1, 2, 5, 10, 15, 30].map((n) => n * 60 * SECOND))
@@ -60,7 +61,7 @@ export function drawBars(figure, rows) {
   const ended = rows.filter((row) => row.dataset.ended);
   const longest = Math.max(...(ended.length ? ended : rows).map(took)); // what goes on may take for ever
   const most = STEPS.find((step) => longest <= step) ?? longest;
-  const width = Math.max(rows.length, 12) * SLOT;
+  const width = Math.max(rows.length, FEWEST) * SLOT;
   const drawing = shape("svg", { viewBox: `0 0 ${width} ${TOP + HEIGHT + 1}`, "aria-hidden": "true", focusable: "false" });
   for (const part of [0, 0.5, 1]) {
     const y = TOP + HEIGHT * (1 - part) + 0.5;

@@ -2,7 +2,7 @@
 import { ask, call, say, whyNot } from "./ask.js";
 import { drawBars } from "./bars.js";
 import { follow } from "./live.js";
-import { full, lasting, writeTime } from "./time.js";
+import { full, lasting, writeTime, zone } from "./time.js";
 import { explainRun, explainTick, listUnstarted } from "./why.js";
 
 const job = document.getElementById("job").dataset;
@@ -225,6 +225,7 @@ document.addEventListener("click", async (event) => {
   answer.querySelector("h3")?.focus();
 });
 
+document.getElementById("coming").classList.toggle("same-zone", job.zone === zone());
 redraw();
 setInterval(() => document.hidden || tick(), 1000);
 if (job.live) listen();

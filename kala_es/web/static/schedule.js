@@ -1,6 +1,6 @@
 // What a schedule means, said while it is written: in words, and by its next ticks in the reader's zone and the job's.
 import { call, Refusal } from "./ask.js";
-import { full, timeElement } from "./time.js";
+import { full, timeElement, zone as here } from "./time.js";
 
 const COUNT = 5;
 const WAIT = 200;
@@ -18,7 +18,7 @@ function line(iso, zone, because) {
   const there = document.createElement("span");
   there.className = "tick-there";
   there.textContent = full(new Date(iso), zone || "UTC");
-  made.append(timeElement(iso), " ", there);
+  made.append(timeElement(iso), ...((zone || "UTC") === here() ? [] : [" ", there]));
   if (because) {
     const moved = document.createElement("span");
     moved.className = "moved";
