@@ -16,6 +16,7 @@ from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.replay.moments import Source
+from kala_es.runtime import takeover
 from kala_es.runtime.compaction import Compact
 from kala_es.settings import Settings
 
@@ -23,7 +24,8 @@ from kala_es.settings import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
-    `snapshot` and `directory` are None when nothing outlives the process."""
+    `snapshot` and `directory` are None when nothing outlives the process. Up to `left_out` records may be missing that
+    the log was made without."""
 
     log: EventLog
     source: Source
@@ -31,6 +33,7 @@ class Storage:
     snapshot: Path | None = None
     compact: Compact | None = None
     directory: Path | None = None
+    left_out: int = 0
 
     def head(self) -> int:
         """The log's last position."""
@@ -68,6 +71,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     except FoldsInUse:
         raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
     try:
+        takeover.remove_left(settings.data)
         log = await trio.to_thread.run_sync(open_log, settings.data, folds)
         try:
             yield Storage(
@@ -77,6 +81,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
                 snapshot=settings.data.absolute() / "snapshot.cbor",
                 compact=log.compact,
                 directory=settings.data.absolute(),
+                left_out=log.left_out,
             )
         finally:
             with trio.CancelScope(shield=True):

@@ -70,6 +70,13 @@ class Moment:
             if last > after:
                 yield batch, value
 
+    def holding(self, content: bytes) -> Iterator[Batch]:
+        """The values in whose bytes this is, decoded; it may be a part of anything there. Raises LogDamaged."""
+        with _damage(self._directory), self._txn.cursor() as cursor:
+            for found, value in cursor.iternext() if cursor.first() else ():
+                if content in value:
+                    yield decode_batch(int.from_bytes(found, "big"), value)
+
     def tree_at(self, position: int) -> log_tree.Span:
         """The digests of all places up to a position. Reads all before it. Raises NoSuchPosition, LogDamaged."""
         if position > self.position:
