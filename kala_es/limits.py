@@ -18,6 +18,14 @@ VERB_ANSWER_SECONDS: Final = 600
 IMPORT_BATCH_BYTES: Final = 1024 * 1024
 """`import` sends runs on when they have printed so much."""
 
+# The web UI
+RUNS_ON_A_PAGE: Final = 20
+"""Runs of a job on one page; a link leads to those before them."""
+CHANGES_ON_A_PAGE: Final = 20
+"""The same for its changes."""
+MAX_GRAPH_JOBS: Final = 60
+"""Jobs in one drawing of what is tied to a job, half of them on either side; the nearest are drawn."""
+
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A request body over this is answered 413."""

@@ -9,7 +9,7 @@ from typing import Final
 from kala_es.domain.errors import Refusal
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import jobs, live, overview, run, static
+from kala_es.web.pages import job, job_form, jobs, live, overview, run, static
 from kala_es.web.pages.rendering import refused
 from kala_es.web.table import Handler, Reply, Row
 
@@ -53,4 +53,9 @@ PAGES: Final = (
     page("/webui/pulse", live.follow_pulse, "What changes, once a second", direct=False),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
     page("/webui/runs/{id}/", run.show_run, "A run: its state, its output, what became of it"),
+    page("/webui/jobs/new", job_form.new_job, "A form for a new job"),
+    page("/webui/jobs/{id}/", job.show_job, "A job: its definition, ticks, runs, and place among others"),
+    page("/webui/jobs/{id}/changes/", job.show_changes, "What changed a job, and the way back"),
+    page("/webui/jobs/{id}/edit", job_form.edit_job, "The form, for a job that there is"),
+    page("/webui/jobs/{id}/duplicate", job_form.duplicate_job, "The form, for another job like it"),
 )
