@@ -54,6 +54,10 @@ class LogIsNewer(LogError):
     """The log was written by a newer version; it is left alone."""
 
 
+class LogAway(LogError):
+    """The log cannot be reached, or takes nothing, at present; it may come back."""
+
+
 class LogDamaged(LogError):
     """The log failed its check; it is left alone."""
 

@@ -7,7 +7,6 @@ snapshot is saved, the log is closed.
 """
 
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import trio
 
-from kala_es import __version__, codec, limits
+from kala_es import __version__, codec
 from kala_es.agent.attempts import raise_open_files_limit
 from kala_es.clock import Clock, SystemClock
 from kala_es.dialects.dkron_node import usual_tags
@@ -31,6 +30,7 @@ from kala_es.domain.model import JobSpec
 from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
+from kala_es.event_log import LogError
 from kala_es.executor import RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
@@ -71,7 +71,8 @@ from kala_es.runtime.scheduler import Parts, Rules, Scheduler
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.stopping import Ending, Stop
 from kala_es.runtime.timetable import Timetable
-from kala_es.settings import OnStop, Settings
+from kala_es.setting_values import OnStop
+from kala_es.settings import Settings
 from kala_es.storage import Storage, agent_place, open_storage
 from kala_es.web.edge import Edge
 from kala_es.web.sockets import open_listeners
@@ -124,7 +125,7 @@ class Node:
             log_bytes=storage.log_bytes,
             keeps_time=lambda: not self.registry.stopping,
         )
-        self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add)
+        self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add, away=storage.refusing)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.redactor = Redactor(self.folds, storage, clock=clock, writer=self.writer)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
@@ -173,6 +174,7 @@ class Node:
             rules=rules,
             redactor=self.redactor,
             compact=self.storage.compact,
+            place=self.storage.place,
             look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
             directory=self.storage.directory,
         )
@@ -257,6 +259,8 @@ class Node:
         nursery.start_soon(self.pause.run)
         nursery.start_soon(self.janitor.run)
         nursery.start_soon(self.redactor.finish)
+        if self.storage.away is not None:
+            nursery.start_soon(self.writer.turn_away)
 
     async def _settle(self) -> None:
         """Until what was told is done, or that takes too long to wait for."""
@@ -282,12 +286,13 @@ class Node:
         if self.storage.snapshot is None or not self.folds.position:
             return
         parts, place = list[bytes](), (self.folds.position, self.folds.latest)
-        for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.record(self.folds.position).body)):
-            parts.append(part)
-            await trio.lowlevel.checkpoint()
         try:
+            anchor = snapshot.anchor_of(self.storage.record(self.folds.position).body)
+            for part in snapshot.freeze(self.folds, anchor):
+                parts.append(part)
+                await trio.lowlevel.checkpoint()
             await trio.to_thread.run_sync(_save, self.storage.snapshot, parts, place)
-        except (OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
+        except (LogError, OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
             self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
 
     async def save_snapshots(self) -> None:
@@ -326,6 +331,7 @@ async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]
             starting.start_soon(_import_edge)
             await node.start(nursery)
         nursery.start_soon(node.save_snapshots)
+        nursery.start_soon(storage.give_up_after, stop.asked)
         if settings.verbose:
             nursery.start_soon(print_events, node.folds, node.broadcaster, outside.complain)
         with short_pauses():
@@ -340,11 +346,9 @@ async def _import_edge() -> None:
         await trio.to_thread.run_sync(partial(import_module, _EDGE))
 
 
-def _is_ready(node: Node, settings: Settings, stop: Stop) -> bool:
-    """Whether it takes new work: it is not stopping, has an agent, and room on its disk."""
-    if stop.asked.is_set() or not node.line.is_up or node.writer.full:
-        return False
-    return not settings.persist or shutil.disk_usage(settings.data).free >= limits.DISK_RESERVE_BYTES
+def _is_ready(node: Node, stop: Stop) -> bool:
+    """Whether it takes new work: it is not stopping, has an agent, its log, and room on its disk."""
+    return not stop.asked.is_set() and node.line.is_up and not node.writer.full and node.storage.takes_work()
 
 
 async def _serve(
@@ -363,7 +367,7 @@ async def _serve(
         allowed_hosts=settings.allowed_hosts,
         node=settings.node_name or socket.gethostname(),
         address=(settings.interface, settings.port),
-        ready=lambda: _is_ready(node, settings, stop),
+        ready=lambda: _is_ready(node, stop),
     )
     async with trio.open_nursery() as serving:
         listening = trio.Event()

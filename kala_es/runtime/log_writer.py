@@ -5,13 +5,14 @@ Persist, then tell, as a contract:
 2. When the batch is durable, the folds take it, in order, on the event loop.
 3. Only then are the appenders told. So whoever is told can read what it wrote.
 When the disk is nearly full, what needs reserve (new work) is refused; when it is full, all that may not wait (what
-clients ask) is, at once; the rest (ends, output) waits until there is room. Any other failure ends the writer: every
-appender gets Unavailable and the node stops.
+clients ask) is, at once; the rest (ends, output) waits until there is room. So it is while the log's database is away,
+once that is known for a while; only what was being written then waits too, because nobody knows what became of it. Any
+other failure ends the writer: every appender gets Unavailable and the node stops.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -27,6 +28,7 @@ from kala_es.projections.recorded import Recorded
 _RETRY_SECONDS = 0.25
 _NO_ROOM = "the disk of the log is full"
 _FULL_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 _SLICE = 500
 """So many facts are encoded or folded before others get their turn."""
 
@@ -49,7 +51,7 @@ class _Ticket:
 
 class LogWriter:
     """Group commit. `fold` is called with each durable batch, before its appenders are told; `timed` with how many
-    seconds each commit took."""
+    seconds each commit took. `away` says why the log's database is not to be waited for at present, if it is not."""
 
     def __init__(
         self,
@@ -57,10 +59,12 @@ class LogWriter:
         fold: Callable[[Sequence[Recorded]], None],
         *,
         timed: Callable[[float], None] = lambda _: None,
+        away: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._log = log
         self._fold = fold
         self._timed = timed
+        self._away = away
         self._waiting: deque[_Ticket] = deque()
         self._count = 0
         self._arrived = trio.Event()
@@ -118,9 +122,19 @@ class LogWriter:
         if self._stuck and not ticket.may_wait:
             ticket.told(LogFull(_NO_ROOM))
             return
+        if not ticket.may_wait and (reason := self._away()) is not None:
+            ticket.told(Unavailable(reason))
+            return
         self._waiting.append(ticket)
         self._count += len(ticket.records)
         self._arrived.set()
+
+    async def turn_away(self) -> None:
+        """Tell whoever waits and need not, for as long as the log's database is away. Until cancelled."""
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            if (reason := self._away()) is not None:
+                self._dismiss(tuple(self._waiting), Unavailable(reason), lambda t: not t.may_wait)
 
     async def run(self) -> None:
         """Write until cancelled; what waits then is written if it fits. Raises LogError, or what folding raised."""
@@ -188,12 +202,16 @@ class LogWriter:
     def _refuse(self, batch: list[_Ticket], error: LogIsFull, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
         """Tell these of the batch, and of all that wait, that there is no room; gives the rest of the batch."""
         self._refused_at = trio.current_time()
-        for ticket in (*batch, *self._waiting):
+        self._dismiss((*batch, *self._waiting), LogFull(str(error)), whom)
+        return [t for t in batch if not whom(t)]
+
+    def _dismiss(self, tickets: Iterable[_Ticket], why: Exception, whom: Callable[[_Ticket], bool]) -> None:
+        """Tell these of the tickets why not; they wait no more."""
+        for ticket in tickets:
             if whom(ticket):
-                ticket.told(LogFull(str(error)))
+                ticket.told(why)
                 self._leave(ticket)
         self._waiting = deque(t for t in self._waiting if not whom(t))
-        return [t for t in batch if not whom(t)]
 
     def _leave(self, ticket: _Ticket) -> None:
         """It waits no more, and makes room."""
