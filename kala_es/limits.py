@@ -100,7 +100,7 @@ MAX_DATABASE_PAUSE_SECONDS: Final = 5.0
 DATABASE_AWAY_SECONDS: Final = 5.0
 """A server that was away for so long: what clients ask is refused (503); until then it waits."""
 DATABASE_WATCH_SECONDS: Final = 2.0
-"""A connection on which nothing was said for so long is asked whether it is there."""
+"""So often the server is asked whether it is there."""
 DATABASE_PAGE_BYTES: Final = 1024 * 1024
 """So much of the log is read at a time, or one value."""
 PARTITION_POSITIONS: Final = 1_000_000

@@ -93,7 +93,6 @@ class PostgresEventLog:
         self._reading = Patience(database, self._given_up, doing="read")
         self._rewriting = trio.Lock()
         self._appended = trio.lowlevel.ParkingLot()
-        self._is_quiet = True
         self._size = self._holder.size()
 
     def _check_folds(self) -> None:
@@ -176,14 +175,12 @@ class PostgresEventLog:
             return None if again and self._is_done(self._holder.back(), commit) else write()
 
         try:
-            done = await self._writing.until_answered(say)
+            return await self._writing.until_answered(say)
         except LogIsFull:
             raise
         except Exception as error:
             self._ended = f"The log in {self._database} takes no more records: {sentence(error)}."
             raise LogError(self._ended) from error
-        self._is_quiet = False
-        return done
 
     def _is_done(self, tree: log_tree.Span, commit: Commit | None) -> bool:
         """Whether the commit whose answer was lost is there, given where the log ends. Raises LogMoved."""
@@ -336,9 +333,8 @@ class PostgresEventLog:
                 self._check_writable()
                 if count % _SIZE_EVERY == 0:
                     self._size = await self._carry_out(self._holder.size) or self._size
-                elif self._is_quiet:
+                else:
                     await self._carry_out(self._holder.watch)
-                self._is_quiet = True
                 if self.unindexed:
                     page, last = await self._page(self._index.position, _INDEX_PAGE)
                     self._index.add([(record.position, record.stream) for record in page], last)

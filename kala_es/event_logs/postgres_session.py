@@ -29,13 +29,14 @@ _USUAL: Final = {
 }
 """Unless the URL says otherwise: a server that is not there any more is noticed."""
 _SET: Final = sql.SQL(
-    "SET search_path TO {schema}; SET statement_timeout TO {timeout}; SET lock_timeout TO 0; "
+    "SET search_path TO {schema}; SET lock_timeout TO 0; "
     "SET idle_in_transaction_session_timeout TO 0; SET client_min_messages TO warning; "
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
+_TIMEOUT: Final = sql.SQL("SET statement_timeout TO {timeout}; ")
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _HOLDER: Final = """
-SELECT pid, application_name, coalesce(client_addr::text, 'this machine'), date_trunc('seconds', backend_start)::text
+SELECT pid, application_name, coalesce(host(client_addr), 'this machine'), date_trunc('seconds', backend_start)::text
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
 AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%s, 0)
@@ -66,8 +67,10 @@ def connect(database: Database, *, patient: bool = False) -> Connection:
         database.shown, autocommit=True, **{"application_name": name, **usual, **database.read_secrets()}
     )
     try:
-        timeout = 0 if patient else DATABASE_STATEMENT_SECONDS * 1000
-        connection.execute(_SET.format(schema=sql.Identifier(database.schema), timeout=timeout))
+        text = _SET.format(schema=sql.Identifier(database.schema))
+        if patient or "statement_timeout" not in str(given.get("options", "")):
+            text = _TIMEOUT.format(timeout=0 if patient else DATABASE_STATEMENT_SECONDS * 1000) + text
+        connection.execute(text)
     except BaseException:
         connection.close()
         raise
