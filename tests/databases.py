@@ -61,6 +61,11 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def create(self, *, name: str, settings: str = "") -> str:
+        """Another database; its URL."""
+        self.execute(f'CREATE DATABASE "{name}" {settings}')
+        return self.url(name=name)
+
     @property
     def said(self) -> str:
         """What it has written into its log."""

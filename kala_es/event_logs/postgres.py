@@ -21,7 +21,7 @@ import psycopg
 import trio
 
 from kala_es import log_tree
-from kala_es.event_log import LogDamaged, LogError, LogIsFull, NewRecord, Record
+from kala_es.event_log import LogAway, LogDamaged, LogError, LogIsFull, NewRecord, Record
 from kala_es.event_logs.batch import split
 from kala_es.event_logs.postgres_holder import Holder, compact, take
 from kala_es.event_logs.postgres_patience import Patience
@@ -38,6 +38,7 @@ _DIGEST: Final = b"\x00digest"
 """In the fold store: up to which position it may be folded, and the log's digest there."""
 _INDEX_PAGE: Final = 2048
 _PAGE: Final = 256
+_LOOK_SECONDS: Final = 0.5
 _SIZE_EVERY: Final = 15
 """The log's size is asked for each so many times that the connection is watched."""
 
@@ -143,8 +144,9 @@ class PostgresEventLog:
     async def append(self, batch: Sequence[NewRecord], *, reserve: int = 0) -> int:
         """Make `batch` (not empty) durable as one commit and give the position of its last record.
 
-        LogIsFull: the server has no room, or a table cannot have `reserve` bytes more. LogError: the log is closed, or
-        there are no more appends. Cancelled: either before it began, or not at all.
+        LogIsFull: the server has no room, or a table cannot have `reserve` bytes more. LogAway: it was not begun,
+        because the server is away. LogError: the log is closed, or there are no more appends. Cancelled: either before
+        it began, or not at all.
         """
         records = tuple(batch)
         if not records:
@@ -156,7 +158,8 @@ class PostgresEventLog:
                 await trio.lowlevel.checkpoint()
         if reserve > MAX_TABLE_BYTES - self._size:
             raise LogIsFull(f"A table has room for {MAX_TABLE_BYTES} bytes; {reserve} would not stay free.")
-        async with self._turn:
+        await self._take_turn()
+        try:
             self._check_writable()
             with trio.CancelScope(shield=True):
                 commit = commit_of(self._tree, parts)
@@ -167,6 +170,17 @@ class PostgresEventLog:
                 while self._index_page(records):
                     await trio.lowlevel.checkpoint()
             return self.head
+        finally:
+            self._turn.release()
+
+    async def _take_turn(self) -> None:
+        """Wait for it, unless the server is away for long: what is not begun need not wait. Raises LogAway."""
+        while True:
+            with trio.move_on_after(_LOOK_SECONDS):
+                await self._turn.acquire()
+                return
+            if self.refusing is not None:
+                raise LogAway(self.refusing)
 
     async def _carry_out(self, write: Callable[[], Result], commit: Commit | None = None) -> Result | None:
         """Have it done, however often that takes; None: it was found to be done. Raises LogIsFull, LogError."""

@@ -12,7 +12,7 @@ other failure ends the writer: every appender gets Unavailable and the node stop
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -20,9 +20,9 @@ import trio
 
 from kala_es import codec, limits
 from kala_es.actor import Reply
-from kala_es.domain.errors import LogFull, Unavailable
+from kala_es.domain.errors import LogFull, Refusal, Unavailable
 from kala_es.domain.events import Event
-from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord
+from kala_es.event_log import EventLog, LogAway, LogError, LogIsFull, NewRecord
 from kala_es.projections.recorded import Recorded
 
 _RETRY_SECONDS = 0.25
@@ -71,7 +71,8 @@ class LogWriter:
         self._room = trio.Event()
         self._failed: Unavailable | None = None
         self._refused_at = -inf
-        self._stuck = False
+        self._stuck: Refusal | None = None
+        """Why what must be written waits."""
 
     @property
     def full(self) -> bool:
@@ -119,22 +120,24 @@ class LogWriter:
         if self._failed is not None:
             ticket.told(self._failed)
             return
-        if self._stuck and not ticket.may_wait:
-            ticket.told(LogFull(_NO_ROOM))
-            return
-        if not ticket.may_wait and (reason := self._away()) is not None:
-            ticket.told(Unavailable(reason))
+        if not ticket.may_wait and (why := self._refusal()) is not None:
+            ticket.told(why)
             return
         self._waiting.append(ticket)
         self._count += len(ticket.records)
         self._arrived.set()
+
+    def _refusal(self) -> Refusal | None:
+        """Why not even to wait, for who need not."""
+        reason = self._away()
+        return self._stuck if reason is None else Unavailable(reason)
 
     async def turn_away(self) -> None:
         """Tell whoever waits and need not, for as long as the log's database is away. Until cancelled."""
         while True:
             await trio.sleep(_LOOK_SECONDS)
             if (reason := self._away()) is not None:
-                self._dismiss(tuple(self._waiting), Unavailable(reason), lambda t: not t.may_wait)
+                self._dismiss((), Unavailable(reason), lambda t: not t.may_wait)
 
     async def run(self) -> None:
         """Write until cancelled; what waits then is written if it fits. Raises LogError, or what folding raised."""
@@ -144,8 +147,8 @@ class LogWriter:
                 self._arrived = trio.Event()
                 while self._waiting:
                     with trio.CancelScope(shield=True):
-                        self._stuck = not await self._write(self._take())
-                    if self._stuck:
+                        self._stuck = await self._write(self._take())
+                    if self._stuck is not None:
                         await trio.sleep(_RETRY_SECONDS)
         except Exception as error:
             self._fail(Unavailable(str(error)))
@@ -158,7 +161,7 @@ class LogWriter:
         """Last chance for what waits, when the node stops."""
         reason = "the node has stopped"
         try:
-            while self._waiting and await self._write(self._take()):
+            while self._waiting and await self._write(self._take()) is None:
                 pass
         except LogError as error:
             reason = str(error)
@@ -174,44 +177,42 @@ class LogWriter:
         self._count = 0
         self._room.set()
 
-    async def _write(self, batch: list[_Ticket]) -> bool:
-        """Write a batch. False when what must be written waits for room.
+    async def _write(self, batch: list[_Ticket]) -> Refusal | None:
+        """Write a batch; else, why what must be written waits.
 
         Whatever it raises, the batch is back among those who wait.
         """
         try:
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except LogIsFull as error:
+                self._refused_at = trio.current_time()
+                batch = self._dismiss(batch, LogFull(str(error)), lambda t: t.needs_reserve)
+                await self._commit(batch)
         except LogIsFull as error:
-            batch = self._refuse(batch, error, lambda t: t.needs_reserve)
+            self._refused_at = trio.current_time()
+            return self._put_off(batch, LogFull(str(error)), LogFull(_NO_ROOM))
+        except LogAway as error:
+            return self._put_off(batch, Unavailable(str(error)), Unavailable(str(error)))
         except Exception:
             self._waiting.extendleft(reversed(batch))
             raise
-        else:
-            return True
-        try:
-            await self._commit(batch)
-        except LogIsFull as error:
-            rest = self._refuse(batch, error, lambda t: not t.may_wait)
-            self._waiting.extendleft(reversed(rest))
-            return not self._waiting
-        except Exception:
-            self._waiting.extendleft(reversed(batch))
-            raise
-        return True
+        return None
 
-    def _refuse(self, batch: list[_Ticket], error: LogIsFull, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
-        """Tell these of the batch, and of all that wait, that there is no room; gives the rest of the batch."""
-        self._refused_at = trio.current_time()
-        self._dismiss((*batch, *self._waiting), LogFull(str(error)), whom)
-        return [t for t in batch if not whom(t)]
+    def _put_off(self, batch: Sequence[_Ticket], why: Refusal, later: Refusal) -> Refusal | None:
+        """Let wait what must be written, and refuse the rest; `later` is for those who come meanwhile."""
+        rest = self._dismiss(batch, why, lambda t: not t.may_wait)
+        self._waiting.extendleft(reversed(rest))
+        return later if self._waiting else None
 
-    def _dismiss(self, tickets: Iterable[_Ticket], why: Exception, whom: Callable[[_Ticket], bool]) -> None:
-        """Tell these of the tickets why not; they wait no more."""
-        for ticket in tickets:
+    def _dismiss(self, batch: Sequence[_Ticket], why: Refusal, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
+        """Tell these of a batch, and of all that wait, why not; gives the rest of the batch."""
+        for ticket in (*batch, *self._waiting):
             if whom(ticket):
                 ticket.told(why)
                 self._leave(ticket)
         self._waiting = deque(t for t in self._waiting if not whom(t))
+        return [t for t in batch if not whom(t)]
 
     def _leave(self, ticket: _Ticket) -> None:
         """It waits no more, and makes room."""

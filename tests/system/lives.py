@@ -5,10 +5,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.databases import schema_of, shared
 from tests.servers import Server, eventually
 
 JOB = "/api/v1/job/"
+KEPT = ("lmdb", "postgres")
+"""What a log may be kept in."""
 FAR = "R/2099-01-01T00:00:00Z/P1D"
+
+
+def keeping(kind: str, directory: Path) -> tuple[str, ...]:
+    """A server's arguments by which its log is kept in this; in PostgreSQL it has a database of its own."""
+    return ("--log", shared().create(name=schema_of(directory))) if kind == "postgres" else ()
 
 
 class Lives:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from tests.servers import DidNotStart, Server, eventually
-from tests.system.lives import FAR, JOB, Lives
+from tests.system.lives import FAR, JOB, KEPT, Lives, keeping
 
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    """A server on an empty directory."""
-    with Lives(tmp_path / "server") as running:
+@pytest.fixture(params=KEPT)
+def lives(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
+    """A server on an empty log: the original's two drivers differ (B4)."""
+    with Lives(tmp_path / "server", *keeping(request.param, tmp_path)) as running:
         yield running
 
 
