@@ -19,9 +19,9 @@ from kala_es.event_logs.postgres_place import database_of
 from kala_es.executor import Channel, Local, Order
 from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsError
-from kala_es.node import run_node
 from kala_es.runtime.compaction import compact_stopped
 from kala_es.runtime.stopping import Stop
+from kala_es.server import run_server
 from kala_es.setting_values import SettingError
 from kala_es.settings import PREFIX, SETTINGS, resolve
 from kala_es.verbs import applying, dumping, exporting, importing, redacting, replaying, restoring, verifying
@@ -134,7 +134,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         stop = Stop()
         async with trio.open_nursery() as nursery:
             await nursery.start(_watch_signals, stop)
-            await run_node(settings, stop=stop, say=partial(print, flush=True))
+            await run_server(settings, stop=stop, say=partial(print, flush=True))
             nursery.cancel_scope.cancel()
 
     try:

@@ -48,6 +48,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         e.JobDeleted,
         e.JobPaused,
         e.JobResumed,
+        e.HistoryCleared,
         e.RunStarted,
         e.AttemptFailed,
         e.AttemptStarted,
@@ -139,8 +140,9 @@ def decode(record: Record) -> e.Event:
         stored = f"{record.type} of version {record.version}"
         raise NotUnderstood(f"position {record.position} holds a {stored}, which this version does not know")
     body = cbor2.loads(record.body)
-    for version in range(record.version, kind.version):
-        body = kind.upcasters[version](body)
+    if record.version < kind.version:
+        for version in range(record.version, kind.version):
+            body = kind.upcasters[version](body)
     body["at"] = record.time
     try:
         event: e.Event = from_plain(kind.event, body)

@@ -1,9 +1,11 @@
 """The executor's port: carries out one attempt of a run, and says what became of it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
+
+from kala_es.options import Option
 
 Channel = Literal["stdout", "stderr"]
 AttemptOutcome = Literal["succeeded", "failed", "timed-out", "cancelled", "lost"]
@@ -76,6 +78,13 @@ class Remote(Plain, frozen=True, tag=True):
     debug: bool = False
 
 
+class Named(Plain, frozen=True, tag=True):
+    """What an executor of this name, which a package brings, is to do: its config is texts by key."""
+
+    executor: str
+    config: tuple[tuple[str, str], ...] = ()
+
+
 class Order(Plain, frozen=True):
     """One attempt to carry out: plain values that could cross a process border.
 
@@ -86,7 +95,7 @@ class Order(Plain, frozen=True):
 
     run: str
     attempt: int
-    work: Local | Remote
+    work: Local | Remote | Named
     identity: tuple[tuple[str, str], ...] = ()
     timeout: float | None = None
     max_output: int = 0
@@ -136,3 +145,33 @@ class RemoteExecutor(Executor, Protocol):
 
     async def validate(self, remote: Remote) -> str:
         """Whether the other side wants this job: "" for yes, else a sentence that says why not."""
+
+
+class NamedExecutor(Executor, Protocol):
+    """An executor that a package brings (docs/executors.md). Its work is `Named`, with its own name and config.
+
+    It lives in the agent's process, with all other attempts. The order's timeout and limits of output are kept for it,
+    and whatever it raises is the end of one attempt.
+    """
+
+    @property
+    def options(self) -> Sequence[Option]:
+        """The keys of its config: a job is checked against them when it is created."""
+
+
+class ExecutorError(Exception):
+    """There is no such executor here, or it cannot be loaded; the sentence says which."""
+
+
+FindExecutor = Callable[[str], Awaitable[NamedExecutor]]
+"""By name. Raises ExecutorError when there is none."""
+
+
+class Executors(Protocol):
+    """Those that packages bring."""
+
+    async def find(self, name: str) -> NamedExecutor:
+        """By name. Raises ExecutorError when there is none."""
+
+    async def schemas(self) -> Mapping[str, dict[str, Any] | str]:
+        """The JSON schema of each one's config, by name; a sentence for one that cannot be loaded."""

@@ -132,6 +132,8 @@ TRIMMED_RUNS_REMEMBERED: Final = 1_000
 """Trimmed runs of a job whose summaries are kept, the newest; older ones are forgotten, and only counted."""
 FORGET_RUNS: Final = 50
 """Runs of a job that are forgotten together, in one commit."""
+CLEAR_PATIENCE_SECONDS: Final = 30
+"""Who clears a job's history waits so long for its last run to be forgotten; the rest goes on without him."""
 MAX_KEPT: Final = 1 << 40
 """Runs, seconds and bytes that a retention may name."""
 BASE_PART_BYTES: Final = 1024 * 1024
@@ -167,6 +169,12 @@ MAX_EXPORTS: Final = 2
 """Archives that a server makes at a time, until they are sent; a further one is refused (503)."""
 MAX_IMPORTS: Final = 2
 """Archives whose jobs a server reads at a time; likewise."""
+EXCHANGE_GRACE_SECONDS: Final = 3.0
+"""Before an archive becomes the log of a server, requests under way have so long to end..."""
+AGENT_END_SECONDS: Final = 10.0
+"""...and its agent so long; else the log stays as it is (503)."""
+MAX_LOOKED_AT_FOR_OUTPUT: Final = 10_000
+"""Records that are looked at to tell a run that printed nothing from one whose output an archive left out."""
 MAX_IMPORT_BYTES: Final = 1024 * 1024 * 1024
 """The definitions of an archive's jobs, at any moment of its log; one that has more is refused (400)."""
 
@@ -235,6 +243,10 @@ MAX_PROCESSORS: Final = 10
 """Processors of one job; more are refused (400)."""
 MAX_PROCESSOR_CONFIG_CHARS: Final = 8_192
 """The keys and values of one of them together; more are refused (400)."""
+MAX_EXECUTOR_CONFIG_CHARS: Final = 65_536
+"""The keys and values of a job's `executor_config` together; more are refused (400)."""
+EXECUTOR_REASON_CHARS: Final = 1_000
+"""What an executor of a package gives as the reason of an end: the rest is not kept."""
 MAX_HANDOVERS: Final = 10_000
 """Runs' outputs that are on their way to a processor; a further one is given up at once, which is recorded."""
 PROCESSORS_AT_ONCE: Final = 64

@@ -23,7 +23,7 @@ from kala_es.executor import AttemptEnd, Channel, Order
 
 VERSION: Final = 1
 """Of the messages. A field that may be left out, or a message that only a named capability allows, needs no new one."""
-CAPABILITIES: Final = ("local", "remote")
+CAPABILITIES: Final = ("local", "remote", "named")
 """What an agent of this release can carry out."""
 
 

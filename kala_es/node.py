@@ -1,27 +1,22 @@
 """The composition root: what a node is made of, and the order in which it starts and stops.
 
 Start: log and folds are opened, the folds brought up to date, what the last stop left open is answered, then the
-timetable runs, and only then does the node listen and say so.
-Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); it stops listening, a
-snapshot is saved, the log is closed.
+timetable runs. Only then may anybody ask it something (server.py).
+Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); a snapshot is saved, the
+log is closed.
 """
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import trio
 
-from kala_es import __version__, codec
-from kala_es.agent.attempts import raise_open_files_limit
+from kala_es import codec
 from kala_es.clock import Clock, SystemClock
-from kala_es.dialects.dkron_node import usual_tags
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.graph import Graph
 from kala_es.domain.ids import Instant, JobId, RunId
@@ -29,19 +24,18 @@ from kala_es.domain.job import decide
 from kala_es.domain.model import JobSpec
 from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
-from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.event_log import LogError
-from kala_es.executor import RemoteExecutor
+from kala_es.executor import Executors, RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
+from kala_es.executors.installed import InstalledExecutors
 from kala_es.executors.shell import clean
 from kala_es.link import VERSION, AgentLink, Hello, Key
-from kala_es.links.process import ProcessLink
 from kala_es.notifier import Notifier
-from kala_es.notifiers.smtp import SmtpNotifier, mailer_of
+from kala_es.notifiers.smtp import SmtpNotifier
 from kala_es.notifiers.webhook import WebhookNotifier
 from kala_es.processor import FindProcessor
-from kala_es.processors.installed import Installed, installed
+from kala_es.processors.installed import Installed
 from kala_es.projections import past, snapshot
 from kala_es.projections.folds import Folds
 from kala_es.projections.recorded import Recorded
@@ -49,7 +43,6 @@ from kala_es.replay.moments import Replay
 from kala_es.runtime.admission import Admission, CheckAccount
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.broadcaster import Broadcaster
-from kala_es.runtime.collector import short_pauses
 from kala_es.runtime.courier import Parts as CourierParts
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.janitor import Janitor
@@ -57,10 +50,9 @@ from kala_es.runtime.job_actor import Decide, Site
 from kala_es.runtime.log_reader import LogReader
 from kala_es.runtime.log_writer import LogWriter
 from kala_es.runtime.meters import Meters
-from kala_es.runtime.notices import Notices, default_targets
+from kala_es.runtime.notices import Notices
 from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders, remote_of_draft
-from kala_es.runtime.printing import print_events
 from kala_es.runtime.processing import Parts as ProcessingParts
 from kala_es.runtime.processing import Processing
 from kala_es.runtime.projector import Projector
@@ -69,16 +61,11 @@ from kala_es.runtime.redaction import Redactor
 from kala_es.runtime.registry import Registry
 from kala_es.runtime.scheduler import Parts, Rules, Scheduler
 from kala_es.runtime.server_pause import ServerPause
-from kala_es.runtime.stopping import Ending, Stop
+from kala_es.runtime.stopping import Ending
 from kala_es.runtime.timetable import Timetable
 from kala_es.setting_values import OnStop
-from kala_es.settings import Settings
-from kala_es.storage import Storage, agent_place, open_storage
-from kala_es.web.edge import Edge
-from kala_es.web.sockets import open_listeners
+from kala_es.storage import Storage
 
-_EDGE = "kala_es.web.app"
-_SWITCH_SECONDS = 0.0005
 _SETTLE_SECONDS = 10.0
 _SNAPSHOT_SECONDS = 60.0
 _SNAPSHOT_EVENTS = 50_000
@@ -100,6 +87,7 @@ class Outside:
     decide: Decide | None = None
     check_account: CheckAccount = check_account
     find_processor: FindProcessor = field(default_factory=lambda: Installed({}).find)
+    executors: Executors = field(default_factory=InstalledExecutors)
 
 
 class Node:
@@ -170,13 +158,15 @@ class Node:
             pause=self.pause,
             meters=self.meters,
             validate=self._validate,
-            admission=Admission(self.outside.check_account, self.outside.find_processor),
+            admission=Admission(self.outside.check_account, self.outside.find_processor, self.outside.executors),
             rules=rules,
             redactor=self.redactor,
+            janitor=self.janitor,
             compact=self.storage.compact,
             place=self.storage.place,
             look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
             directory=self.storage.directory,
+            left_out=self.storage.left_out,
         )
 
     def _hello(self) -> Hello:
@@ -309,89 +299,3 @@ def _save(path: Path, parts: list[bytes], place: tuple[int, Instant]) -> None:
     content = snapshot.sealed(parts)
     snapshot.write(path, content)
     past.keep(path.with_name("snapshots"), content, position=place[0], time=place[1])
-
-
-async def run_node(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
-    """Run a node until `stop`; `say` takes the line that tells where it listens. Raises LogError, OSError."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    print_no_stacks_of_rust()
-    usual, _ = raise_open_files_limit()
-    async with open_storage(settings) as storage, agent_place(settings) as place, trio.open_nursery() as nursery:
-        nursery.start_soon(end_in_time)
-        listeners = await open_listeners(settings.interface, settings.port)
-        outside = Outside(
-            link=ProcessLink(place),
-            outlives=settings.persist,
-            open_files=usual,
-            mail=SmtpNotifier(mailer_of(settings)),
-            find_processor=installed(settings, WebhookNotifier()).find,
-        )
-        node = Node(storage, outside=outside, rules=_rules(settings), nursery=nursery)
-        async with trio.open_nursery() as starting:
-            starting.start_soon(_import_edge)
-            await node.start(nursery)
-        nursery.start_soon(node.save_snapshots)
-        nursery.start_soon(storage.give_up_after, stop.asked)
-        if settings.verbose:
-            nursery.start_soon(print_events, node.folds, node.broadcaster, outside.complain)
-        with short_pauses():
-            await _serve(node, settings, listeners, stop=stop, say=say)
-        await node.save_snapshot()
-        nursery.cancel_scope.cancel()
-
-
-async def _import_edge() -> None:
-    """Import what serves HTTP, on a thread: it takes as long as the agent takes to come up."""
-    with suppress(RuntimeError):  # the system has no thread to spare: then it is imported when it is called
-        await trio.to_thread.run_sync(partial(import_module, _EDGE))
-
-
-def _is_ready(node: Node, stop: Stop) -> bool:
-    """Whether it takes new work: it is not stopping, has an agent, its log, and room on its disk."""
-    return not stop.asked.is_set() and node.line.is_up and not node.writer.full and node.storage.takes_work()
-
-
-async def _serve(
-    node: Node,
-    settings: Settings,
-    listeners: Sequence[trio.SocketListener],
-    *,
-    stop: Stop,
-    say: Callable[[str], None],
-) -> None:
-    from kala_es.web.app import make_app
-    from kala_es.web.listener import serve
-
-    edge = Edge(
-        default_owner=settings.default_owner,
-        allowed_hosts=settings.allowed_hosts,
-        node=settings.node_name or socket.gethostname(),
-        address=(settings.interface, settings.port),
-        ready=lambda: _is_ready(node, stop),
-    )
-    async with trio.open_nursery() as serving:
-        listening = trio.Event()
-        urls = await serving.start(
-            partial(
-                serve,
-                make_app(node.scheduler, edge),
-                listeners,
-                stop=listening,
-            )
-        )
-        say(f"kala-es: listening on {urls[0]}")
-        await stop.asked.wait()
-        await node.stop(settings.on_stop, settings.grace, stop.hurry)
-        listening.set()
-
-
-def _rules(settings: Settings) -> Rules:
-    ttl = settings.jobstat_ttl
-    return Rules(
-        local_jobs=settings.local_jobs,
-        delete_all=settings.delete_all,
-        runs_kept_seconds=None if ttl < 0 else ttl * 60,
-        notify=default_targets(mail=bool(settings.mailer_host), url=settings.notify_url),
-        kept=settings.kept,
-        tags=tuple((usual_tags(__version__) | dict(settings.tags)).items()),
-    )

@@ -8,14 +8,14 @@ Rules every adapter keeps (tests/conformance/test_processor.py runs on each):
 4. A job whose config has a key that is none of `options`, or a value that one of them refuses, is refused.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from kala_es.domain.errors import Invalid
 from kala_es.domain.model import Outcome
 from kala_es.domain.processing import FORWARD, Config
+from kala_es.options import Option as Option
+from kala_es.options import check_options, schema_of_options
 
 
 class ProcessorError(Exception):
@@ -70,25 +70,6 @@ class Part:
         return b"".join(piece.content for piece in self.pieces)
 
 
-_ANYTHING: Final = ".*"
-
-
-def _takes_all(_: str) -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A key of a processor's config. `pattern` is what the whole of a value looks like; `refuse` says why one is wrong
-    all the same, "" if it is not."""
-
-    key: str
-    about: str
-    pattern: str = _ANYTHING
-    required: bool = False
-    refuse: Callable[[str], str] = field(default=_takes_all)
-
-
 class Processor(Protocol):
     """The port."""
 
@@ -111,33 +92,13 @@ _FORWARD: Final = Option(key=FORWARD, about="`false`: those behind it get a line
 
 def check_config(name: str, processor: Processor, config: Config) -> None:
     """Raise Invalid, naming the job's key, when the processor does not take this config."""
-    within = f"processors.{name}"
-    known = {option.key: option for option in (_FORWARD, *processor.options)}
-    for key, value in config:
-        option = known.get(key)
-        if option is None:
-            raise Invalid(f"{within}.{key}", f"the processor {name!r} knows {', '.join(known)}")
-        if not re.fullmatch(option.pattern, value, re.DOTALL):
-            raise Invalid(f"{within}.{key}", f"{value[:40]!r} does not look like {option.pattern}")
-        reason = option.refuse(value)
-        if reason:
-            raise Invalid(f"{within}.{key}", reason)
-    for key in [option.key for option in known.values() if option.required and option.key not in dict(config)]:
-        raise Invalid(f"{within}.{key}", f"the processor {name!r} needs it")
+    check_options(config, _all_of(processor), within=f"processors.{name}", whose=f"the processor {name!r}")
 
 
 def schema_of(processor: Processor) -> dict[str, Any]:
     """The JSON schema of a processor's config."""
-    options = (_FORWARD, *processor.options)
-    return {
-        "type": "object",
-        "properties": {
-            option.key: {"type": "string", **_pattern(option), "description": option.about} for option in options
-        },
-        "required": [option.key for option in options if option.required],
-        "additionalProperties": False,
-    }
+    return schema_of_options(_all_of(processor))
 
 
-def _pattern(option: Option) -> dict[str, str]:
-    return {} if option.pattern == _ANYTHING else {"pattern": f"^(?:{option.pattern})$"}
+def _all_of(processor: Processor) -> tuple[Option, ...]:
+    return (_FORWARD, *processor.options)

@@ -20,6 +20,7 @@ from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
 from kala_es.replay.moments import Source
+from kala_es.runtime import takeover
 from kala_es.runtime.compaction import Compact
 from kala_es.settings import Settings
 
@@ -43,7 +44,7 @@ class Away(Protocol):
 class Storage:
     """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
     `place` is where the log is, `directory` where the folds are; these and `snapshot` are None when nothing outlives
-    the process."""
+    the process. Up to `left_out` records may be missing that the log was made without."""
 
     log: EventLog
     source: Source
@@ -53,6 +54,7 @@ class Storage:
     place: Place | None = None
     directory: Path | None = None
     away: Away | None = None
+    left_out: int = 0
     log_bytes: Callable[[], int | None] = lambda: None
     """What the log takes; None when it is in memory."""
 
@@ -109,6 +111,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
     except FoldsInUse:
         raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
     try:
+        takeover.remove_left(settings.data)
         opened = _in_file(settings, folds) if database is None else _in_database(database, settings, folds)
         async with opened as storage:
             yield storage
@@ -129,6 +132,7 @@ async def _in_file(settings: Settings, folds: FoldStore) -> AsyncIterator[Storag
             compact=log.compact,
             place=directory,
             directory=directory,
+            left_out=log.left_out,
             log_bytes=lambda: log.size_bytes,
         )
     finally:
@@ -154,6 +158,7 @@ async def _in_database(database: Database, settings: Settings, folds: FoldStore)
                 place=database,
                 directory=directory,
                 away=log,
+                left_out=log.left_out,
                 log_bytes=lambda: log.size_bytes,
             )
             watching.cancel_scope.cancel()

@@ -8,7 +8,7 @@ import trio
 from kala_es.agent.attempts import Agent
 from kala_es.clock import TrioClock
 from kala_es.executor import Executor
-from kala_es.link import VERSION, Bye, Hello, Key, LinkDown, ToAgent, ToNode, Welcome
+from kala_es.link import CAPABILITIES, VERSION, Bye, Hello, Key, LinkDown, ToAgent, ToNode, Welcome
 
 
 class LocalLink:
@@ -47,7 +47,7 @@ class LocalLink:
         """The agent's first word."""
         if self._since < 0:
             self._since = hello.position
-        return Welcome(VERSION, f"agent {self._life}", self._life, self._since)
+        return Welcome(VERSION, f"agent {self._life}", self._life, self._since, CAPABILITIES)
 
     def held(self) -> set[Key]:
         """The attempts that the agent holds: it carries them out, or owes their ends."""

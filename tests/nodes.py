@@ -94,7 +94,8 @@ class ScriptedShell:
         return ""
 
     def _script(self, order: Order) -> Script:
-        line = order.work.command_line if isinstance(order.work, Local) else order.work.url
+        work = order.work
+        line = work.command_line if isinstance(work, Local) else work.url if isinstance(work, Remote) else work.executor
         script = self.scripts.get(line, SUCCEEDS)
         return script if isinstance(script, Script) else script[min(order.attempt, len(script)) - 1]
 

@@ -19,12 +19,14 @@ def _words(text: str) -> frozenset[str]:
 # The rooms, top to bottom. `|` parts neighbours that must not meet; the modules of one place may import each other.
 ROOMS: Final = (
     "cli __main__ verbs",
+    "server",
     "node storage",
     "web",
     "runtime | agent",
     "replay",
     "dialects | projections | event_logs | fold_stores | executors | notifiers | processors | links | codec | archive",
-    "event_log log_tree fold_store executor notifier processor link clock actor settings setting_values ending mapped",
+    "event_log log_tree fold_store executor notifier processor link clock actor settings setting_values ending mapped "
+    "options packages",
     "domain",
     "limits",
 )

@@ -23,6 +23,7 @@ from kala_es.domain import ids, lifecycle
 from kala_es.domain.bounds import Bounds
 from kala_es.domain.lifecycle import ARROWS, DECIDES, MOVES_NOTHING, STATES, Arrow, Machine
 from kala_es.domain.model import Counters, JobSpec, RemoteCall
+from kala_es.domain.named_work import NamedWork
 from kala_es.domain.notify import Notify, Target
 from kala_es.domain.processing import Reached
 from kala_es.domain.retention import Retention
@@ -37,6 +38,7 @@ MADE: Final = "<!-- Made by tools/generate_docs.py: change the code, then run `m
 VALUES: Final = (
     JobSpec,
     RemoteCall,
+    NamedWork,
     TickPolicy,
     AttemptTerms,
     Notify,

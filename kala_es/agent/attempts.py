@@ -20,7 +20,9 @@ from kala_es.agent.ledger import Ledger
 from kala_es.agent.limited_output import LimitedOutput
 from kala_es.clock import Clock
 from kala_es.domain.ids import SECOND, Instant
-from kala_es.executor import AttemptEnd, Channel, Executor, Local, Order
+from kala_es.executor import AttemptEnd, Channel, Executor, Local, Named, Order, Remote
+from kala_es.executors.installed import InstalledExecutors
+from kala_es.executors.named import NamedWorkExecutor
 from kala_es.link import Acknowledge, Cancel, Key, List, Resume, Settle, Start, ToNode
 
 Work = Start | Acknowledge | Settle | Cancel | List | Resume
@@ -34,15 +36,24 @@ _STOPPED = AttemptEnd(outcome="lost", reason="the agent that carried it out was 
 
 
 class Agent:
-    """Carries out attempts. `shell` gets the `Local` work, `http` the other.
+    """Carries out attempts. `shell` gets the `Local` work, `http` the `Remote` and `named` the `Named`.
 
     A node is told by the `report` that `connect` was given: from the agent's tasks or from within `send`; it must not
     block, and what it raises ends the agent.
     """
 
-    def __init__(self, shell: Executor, http: Executor, clock: Clock, *, places: int | None = None) -> None:
+    def __init__(
+        self,
+        shell: Executor,
+        http: Executor,
+        clock: Clock,
+        *,
+        named: Executor | None = None,
+        places: int | None = None,
+    ) -> None:
         self._shell = shell
         self._http = http
+        self._named = named or NamedWorkExecutor(InstalledExecutors().find)
         self._clock = clock
         self._places = limits.MAX_ATTEMPTS_AT_ONCE if places is None else places
         self.ledger = Ledger()
@@ -162,7 +173,7 @@ class Agent:
 
     async def _carry_out(self, attempt: "_Attempt") -> None:
         order = attempt.order
-        executor = self._shell if isinstance(order.work, Local) else self._http
+        executor = self._executor_of(order.work)
 
         async def emit(channel: Channel, content: bytes, dropped: int = 0) -> None:
             """Report a chunk once there is room for it; cancelled while it waits, it was not reported."""
@@ -184,6 +195,17 @@ class Agent:
             self._wake.set()
             end = attempt.end or (_CANCELLED if attempt.scope.cancel_called else _STOPPED)
             self._finish(attempt, output.counted(end))
+
+    def _executor_of(self, work: Local | Remote | Named) -> Executor:
+        match work:
+            case Local():
+                return self._shell
+            case Remote():
+                return self._http
+            case Named():
+                return self._named
+            case _:
+                assert_never(work)
 
     def _finish_settled(self) -> None:
         while self._settled:

@@ -59,6 +59,13 @@ def index_fields(here: Here) -> dict[str, Any]:
     }
 
 
+def executor_fields(name: str, schema: dict[str, Any] | str) -> dict[str, Any]:
+    """An executor: the JSON schema of its config, or why there is none."""
+    return (
+        {"name": name, "schema": None, "error": schema} if isinstance(schema, str) else {"name": name, "schema": schema}
+    )
+
+
 def member_fields(here: Here) -> dict[str, Any]:
     """A member. `id` and `statusText` came with version 3; there the former is another one in each answer."""
     return {

@@ -17,7 +17,8 @@ from kala_es.domain.model import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """An attempt as it is shown. `outcome` None while it runs; `size` is how many bytes it has printed."""
+    """An attempt as it is shown. `outcome` None while it runs; `size` is how many bytes it has printed; `trimmed`: they are
+    kept no longer."""
 
     job: JobId
     run: RunId
@@ -30,6 +31,7 @@ class Execution:
     reason: str = ""
     output: bytes = b""
     size: int = 0
+    trimmed: bool = False
 
 
 def execution_id(run: RunId, attempt: int) -> str:
@@ -57,6 +59,8 @@ def execution_fields(execution: Execution, node: str, *, cut: bool = False) -> d
     }
     if output:
         fields["output"] = output
+    if execution.trimmed:
+        fields["output_trimmed"] = True
     if cut:
         fields["output_truncated"] = len(execution.output) < execution.size
     return fields | {

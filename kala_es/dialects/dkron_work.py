@@ -1,6 +1,7 @@
 """What a job carries out, in Dkron's words: an executor's name and its map of texts, and our definition of the work.
 
-- `EXECUTORS` has each executor's keys.
+- `EXECUTORS` has ours, each with its keys. Any other name is that of an executor which a package brings: whether one
+  does, and takes the map, is found out where the job is admitted.
 - Without `expectCode` any answer below 500 is a success.
 - A key that the executor does not have is refused: there it would be ignored, and the job would not do what was meant.
 - In `env`, `A=1,B=2`, a piece without `=` goes on with the value before it, so a value may hold commas.
@@ -9,24 +10,36 @@
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from kala_es.dialects import go_json
+from kala_es.dialects.dkron_options import HTTP, SHELL
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND
 from kala_es.domain.iso8601 import parse_duration
 from kala_es.domain.model import NO_CALL, JobSpec, RemoteCall
+from kala_es.domain.named_work import NO_NAMED, NamedWork
 from kala_es.domain.terms import parse_size
 from kala_es.domain.values import replace
+from kala_es.options import Option
 
 Config = Mapping[str, str]
 _WITHIN: Final = "executor_config"
 _USUAL: Final = (200,)
 """What a job of NextKala's expects that says nothing."""
-_TLS: Final = ("tlsNoVerifyPeer", "tlsCertificateFile", "tlsCertificateKeyFile", "tlsRootCAsFile")
 _DURATION_CHARS: Final = 40
+_SECONDS_CHARS: Final = 9
+_NO_PROCESS: Final[Mapping[str, Any]] = {
+    "command": "",
+    "shell": False,
+    "env": (),
+    "cwd": "",
+    "stdin": "",
+    "timeout": "",
+}
 _UNITS: Final[Mapping[str, Decimal]] = {
     "h": Decimal(3600),
     "m": Decimal(60),
@@ -41,21 +54,30 @@ _PIECE: Final = re.compile(r"([0-9]*\.?[0-9]+)(h|ms|m|s|us|µs|ns)")
 
 def read_work(spec: JobSpec, executor: str, config: Config) -> JobSpec:
     """The definition with the work that an executor is to do. Raises Invalid with Dkron's key."""
+    if not executor:
+        raise Invalid("executor", f"a job needs one: {', '.join(EXECUTORS)}, or one that a package brings")
     if executor not in EXECUTORS:
-        known = " or ".join(EXECUTORS)
-        raise Invalid("executor", f"{executor!r} is none: {known}" if executor else f"a job needs one: {known}")
-    keys, read, _ = EXECUTORS[executor]
+        work = NamedWork(executor=executor, config=tuple(config.items()))
+        kept = {**_NO_PROCESS, "timeout": spec.timeout if spec.kind == "named" else ""}  # it has no word for it
+        return replace(spec, kind="named", named=work, remote=NO_CALL, **kept)
+    keys, read = keys_of(executor), EXECUTORS[executor].read
     for key in config:
         if key not in keys:
             raise Invalid(f"{_WITHIN}.{key}", f"{executor} has no such key, only {', '.join(sorted(keys))}")
-    return read(spec, config)
+    return read(replace(spec, named=NO_NAMED), config)
+
+
+def keys_of(executor: str) -> frozenset[str]:
+    """The keys that one of our executors has."""
+    return frozenset(option.key for option in EXECUTORS[executor].options)
 
 
 def executor_of(spec: JobSpec) -> tuple[str, dict[str, str]]:
     """The executor's name and its map: the reverse of `read_work`."""
+    if spec.kind == "named":
+        return spec.named.executor, dict(spec.named.config)
     name = "http" if spec.kind == "remote" else "shell"
-    _, _, write = EXECUTORS[name]
-    return name, {key: value for key, value in write(spec).items() if value}
+    return name, {key: value for key, value in EXECUTORS[name].write(spec).items() if value}
 
 
 def _read_shell(spec: JobSpec, config: Config) -> JobSpec:
@@ -90,7 +112,7 @@ def _write_shell(spec: JobSpec) -> dict[str, str]:
 
 
 def _read_http(spec: JobSpec, config: Config) -> JobSpec:
-    if config.get("timeout", "").strip("0123456789"):
+    if config.get("timeout", "").strip("0123456789") or len(config.get("timeout", "")) > _SECONDS_CHARS:
         raise Invalid(f"{_WITHIN}.timeout", "must be a number of seconds")
     codes = _codes(config.get("expectCode", ""))
     call = RemoteCall(
@@ -108,7 +130,7 @@ def _read_http(spec: JobSpec, config: Config) -> JobSpec:
         client_key_file=config.get("tlsCertificateKeyFile", ""),
         ca_file=config.get("tlsRootCAsFile", ""),
     )
-    return replace(spec, kind="remote", remote=call, command="", shell=False, env=(), cwd="", stdin="", timeout="")
+    return replace(spec, kind="remote", remote=call, **_NO_PROCESS)
 
 
 def _write_http(spec: JobSpec) -> dict[str, str]:
@@ -196,18 +218,16 @@ def _codes(text: str) -> tuple[int, ...] | None:
     return tuple(map(int, codes)) or None
 
 
-_Read = Callable[[JobSpec, Config], JobSpec]
-_Write = Callable[[JobSpec], dict[str, str]]
-EXECUTORS: Final[Mapping[str, tuple[frozenset[str], _Read, _Write]]] = {
-    "shell": (
-        frozenset({"command", "shell", "env", "cwd", "su", "payload", "timeout", "mem_limit"}),
-        _read_shell,
-        _write_shell,
-    ),
-    "http": (
-        frozenset({"url", "method", "headers", "body", "timeout", "expectCode", "expectBody", "debug", *_TLS}),
-        _read_http,
-        _write_http,
-    ),
+@dataclass(frozen=True, slots=True)
+class OurExecutor:
+    """One of ours: what it publishes of its map, how that is read, and how it is written."""
+
+    options: tuple[Option, ...]
+    read: Callable[[JobSpec, Config], JobSpec]
+    write: Callable[[JobSpec], dict[str, str]]
+
+
+EXECUTORS: Final[Mapping[str, OurExecutor]] = {
+    "shell": OurExecutor(SHELL, _read_shell, _write_shell),
+    "http": OurExecutor(HTTP, _read_http, _write_http),
 }
-"""Each executor: the keys of its map, how they are read, and how they are written."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kala_es.dialects import dkron, go_json
 from kala_es.dialects.coming import Coming, text_of, texts_of
-from kala_es.dialects.dkron_work import EXECUTORS, go_duration
+from kala_es.dialects.dkron_work import EXECUTORS, go_duration, keys_of
 from kala_es.dialects.go_json import Malformed, instant_text
 from kala_es.dialects.kala_declared import declaration_of
 from kala_es.domain.errors import Invalid
@@ -71,7 +71,7 @@ def _known(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:
     executor, config = text_of(job, "executor"), texts_of(job, "executor_config")
     if executor not in EXECUTORS:
         return config
-    keys, _, _ = EXECUTORS[executor]
+    keys = keys_of(executor)
     for key in sorted(set(config) - keys):
         coming.note(name, f"executor_config.{key}", "has no counterpart; not carried over")
     if executor == "http" and not config.get("expectCode"):

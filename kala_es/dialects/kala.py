@@ -19,6 +19,7 @@ from kala_es.dialects.refusals import reason_of, status_of
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import NOTHING_DONE, Cause, Counters, Job, JobDraft, JobKind, JobSpec, Outcome
+from kala_es.domain.named_work import NO_NAMED, NamedWork
 from kala_es.domain.template_functions import Value
 from kala_es.domain.tick_policy import Covered
 
@@ -70,6 +71,7 @@ def read_job(value: Any, default_owner: str) -> JobDraft:
         read["owner"] = default_owner
     read.setdefault("name", "")
     kala_own.gather(read)
+    read["kind"] = _kind_of(read.get("kind", 0), read.get("named", NO_NAMED))
     return JobDraft(spec=JobSpec(**read), id=job, disabled=disabled, counters=counters)
 
 
@@ -88,17 +90,27 @@ def _id(value: Any, field: str) -> JobId | None:
     return JobId(job) if job else None
 
 
-def _kind(value: Any, field: str) -> JobKind:
+def _kind(value: Any, field: str) -> int:
     number = go_json.integer(value, field)
-    if number not in (0, 1):
-        raise Invalid(field, f"must be 0 (local) or 1 (remote), not {number}")
-    return "remote" if number else "local"
+    if number not in _TYPES.values():
+        raise Invalid(field, f"must be 0 (local), 1 (remote) or 2 (of an executor), not {number}")
+    return number
+
+
+def _kind_of(number: int, named: NamedWork) -> JobKind:
+    """The type that was given; who names an executor need not say that it is 2."""
+    if number == _TYPES["remote"]:
+        if named != NO_NAMED:
+            raise Invalid("executor" if named.executor else "executor_config", "a remote job (type 1) has none")
+        return "remote"
+    return "named" if number or named.executor else "local"
 
 
 def _counters(value: Any, field: str) -> Counters:
     return Counters(**go_json.fields(value, _COUNTERS, field))
 
 
+_TYPES: Final[Mapping[JobKind, int]] = {"local": 0, "remote": 1, "named": 2}
 _COUNTERS: Final = struct(
     ("success_count", "success_count", go_json.unsigned),
     ("last_success", "last_success", go_json.time),
@@ -233,14 +245,14 @@ def _fields(job: Job, dependents: Sequence[JobId], time: Callable[[Instant | Non
             "last_attempted_run": time(counters.last_attempted_run),
             "number_of_finished_runs": counters.finished_runs,
         },
-        "type": 1 if spec.kind == "remote" else 0,
+        "type": _TYPES[spec.kind],
         "remote_properties": kala_remote.call_fields(spec.remote),
         "is_done": job.is_done,
     }
 
 
-def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = False) -> bytes:
-    """A run with its output, or the first part of it when `truncated`."""
+def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = False, left_out: bool = False) -> bytes:
+    """A run with its output, or the first part of it when `truncated`; `left_out`: the log was made without it."""
     return dumps(
         {
             "id": run.id,
@@ -263,7 +275,7 @@ def run_json(run: _RunView, output: str, *, remote: bool, truncated: bool = Fals
             "output_dropped_bytes": run.stdout_dropped + run.stderr_dropped,
             "retry_at": None if run.retry_at is None else instant_text(run.retry_at),
             "covers": None if run.covers is None else kala_ticks.covers_json(run.covers),
-            "output_trimmed": run.output_digest is not None,
+            "output_trimmed": left_out or run.output_digest is not None,
             "output_digest": None if run.output_digest is None else run.output_digest.hex(),
             **kala_own.past_fields(run),
         }

@@ -14,6 +14,7 @@ from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Invalid
 from kala_es.domain.imported_runs import ImportedFrom
 from kala_es.domain.model import JobSpec
+from kala_es.domain.named_work import NamedWork
 from kala_es.domain.notify import Notify
 from kala_es.domain.processing import Processors
 from kala_es.domain.retention import Retention
@@ -101,6 +102,8 @@ KEYS: Final = (
     Key("starts_at", "starts_at", go_json.time, group="bounds", write=go_json.instant_text),
     Key("expires_at", "expires_at", go_json.time, group="bounds", write=go_json.instant_text),
     Key("ephemeral", "ephemeral", go_json.flag, group="bounds"),
+    Key("executor", "executor", go_json.text, group="named"),
+    Key("executor_config", "config", go_json.text_map, group="named", write=dict),
     Key("processors", "processors", go_json.text_maps, write=_processors_json),
 )
 _GROUPS: Final[Mapping[str, type[Value]]] = {
@@ -109,6 +112,7 @@ _GROUPS: Final[Mapping[str, type[Value]]] = {
     "notify": Notify,
     "retention": Retention,
     "bounds": Bounds,
+    "named": NamedWork,
 }
 _DEFAULTS: Final = JobSpec(name="")
 

@@ -84,6 +84,13 @@ class ResumeJob(Value, frozen=True):
     server_paused: bool = False
 
 
+class ClearHistory(Value, frozen=True):
+    """Forget the job's runs that have ended, and count anew."""
+
+    job: JobId
+    at: Instant
+
+
 class DeleteJob(Value, frozen=True):
     """Remove the job. `cause` is the deleted parent that takes it along."""
 
@@ -182,6 +189,7 @@ Command = (
     | DisableJob
     | PauseJob
     | ResumeJob
+    | ClearHistory
     | DeleteJob
     | ForgetParent
     | AnswerTicks

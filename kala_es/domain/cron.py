@@ -116,6 +116,8 @@ def _tick(stretch: Stretch, wall: int) -> Instant:
 
 def is_cron(text: str) -> bool:
     """Whether the text is meant as a cron expression. No text of `R[n]/start/interval` is."""
+    if text.startswith("R"):
+        return False
     words = text.split()
     return text.lstrip().startswith(("@", *_ZONE_PREFIXES)) or (len(words) > 1 and not words[0].startswith("R"))
 

@@ -74,6 +74,13 @@ class JobResumed(Value, frozen=True):
     by: str = ""
 
 
+class HistoryCleared(Value, frozen=True):
+    """The job's runs that had ended by then are to be forgotten, and its counters begin anew."""
+
+    job: JobId
+    at: Instant
+
+
 class RunStarted(Value, frozen=True):
     """A run began with its first attempt. `tick` is the due time that it answers, `covers` all that it stands for."""
 
@@ -329,6 +336,7 @@ JobEvent = (
     | JobDeleted
     | JobPaused
     | JobResumed
+    | HistoryCleared
     | RunStarted
     | AttemptFailed
     | AttemptStarted

@@ -75,8 +75,8 @@ def _relink(index: dict[JobId, dict[JobId, None]], job: JobId, change: tuple[Ite
 
 def dependents(job: Job, graph: Graph) -> tuple[JobId, ...]:
     """The jobs that run after `job` succeeded: those it names, then its children, first come first."""
-    named = job.spec.dependents or ()
-    return tuple(dict.fromkeys((*named, *graph.children(job.id))))
+    named, children = job.spec.dependents, graph.children(job.id)
+    return tuple(dict.fromkeys((*named, *children))) if named else children
 
 
 def check_links(job: JobId, spec: JobSpec, known: tuple[Mapping[JobId, Job], Graph]) -> None:

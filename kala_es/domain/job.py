@@ -16,7 +16,7 @@ from kala_es.domain import events as e
 from kala_es.domain import imported_runs, starts, ticks
 from kala_es.domain.errors import Conflict, Invalid, NotFound
 from kala_es.domain.ids import Instant, RunId
-from kala_es.domain.model import Counters, Job, JobSpec, Run
+from kala_es.domain.model import NOTHING_DONE, Job, JobSpec, Run
 from kala_es.domain.plan import check, check_start, schedule_of
 from kala_es.domain.retry import may_retry, retry_at
 from kala_es.domain.tick_policy import Pause, on_change_of
@@ -65,6 +65,8 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
             return _pause(job, command)
         case c.ResumeJob():
             return _resume(job, command)
+        case c.ClearHistory():
+            return (e.HistoryCleared(job=job.id, at=at),)
         case c.DeleteJob():
             return (e.JobDeleted(job=job.id, at=at, cause=command.cause), *give_all_up(job, at))
         case c.ForgetParent():
@@ -285,6 +287,8 @@ def evolve(job: Job | None, event: e.JobEvent) -> Job | None:
             return replace(job, pause=pause)
         case e.JobResumed():
             return replace(job, pause=None)
+        case e.HistoryCleared():
+            return replace(job, counters=NOTHING_DONE)
         case e.JobDeleted():
             return replace(job, deleted=True, next_tick=None) if job.runs else None
         case e.RunSkipped():
@@ -365,7 +369,9 @@ def _finished(job: Job, event: e.RunFinished) -> Job | None:
     runs = tuple(r for r in job.runs if r.id != event.run)
     if job.deleted and not runs:
         return None
-    done: Counters = replace(job.counters, finished_runs=job.counters.finished_runs + 1)
+    done, finished = job.counters, job.counters.finished_runs + 1
     if event.outcome == "succeeded":
-        done = replace(done, success_count=done.success_count + 1, last_success=event.at)
+        done = replace(done, finished_runs=finished, success_count=done.success_count + 1, last_success=event.at)
+    else:
+        done = replace(done, finished_runs=finished)
     return starts.freed(replace(job, runs=runs, counters=done), event.at)

@@ -210,7 +210,7 @@ ARROWS: Final[tuple[Arrow, ...]] = tuple(
     for source, event, condition, target in rows
 )
 MOVES_NOTHING: Final[Mapping[Machine, tuple[type[e.JobEvent], ...]]] = {
-    "job": (e.StatusReported, e.RunImported, e.ActorCrashed),
+    "job": (e.HistoryCleared, e.StatusReported, e.RunImported, e.ActorCrashed),
     "run": (e.StatusReported,),
     "attempt": (),
 }
@@ -225,6 +225,7 @@ DECIDES: Final[Mapping[type[c.Command], tuple[type[e.JobEvent], ...]]] = {
     c.DisableJob: (e.JobDisabled,),
     c.PauseJob: (e.JobPaused,),
     c.ResumeJob: _ANSWERS,
+    c.ClearHistory: (e.HistoryCleared,),
     c.DeleteJob: (e.JobDeleted, e.RunFinished),
     c.ForgetParent: (e.JobUpdated, e.JobDeleted, e.RunFinished),
     c.AnswerTicks: (e.AttemptStarted, *_ANSWERS),

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from kala_es.domain.bounds import NO_BOUNDS, Bounds
 from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.labels import NO_LABELS, Labels
+from kala_es.domain.named_work import NO_NAMED, NamedWork
 from kala_es.domain.notify import NOTHING_SAID, Notify
 from kala_es.domain.processing import Processors
 from kala_es.domain.retention import NO_RETENTION, Retention
@@ -16,7 +17,8 @@ from kala_es.domain.terms import USUAL, AttemptTerms
 from kala_es.domain.tick_policy import Pause, TickPolicy
 from kala_es.domain.values import Value
 
-JobKind = Literal["local", "remote"]
+JobKind = Literal["local", "remote", "named"]
+"""A process here, a request to another server, or the work of an executor that a package brings."""
 DependencyPolicy = Literal["all", "any"]
 Cause = Literal["schedule", "catch-up", "manual", "parent", "on-failure", "imported"]
 """Why a run began; an imported one began elsewhere. Further attempts of a run are retries; they begin no run."""
@@ -100,6 +102,7 @@ class JobSpec(Value, frozen=True):
     tags: Labels = NO_LABELS
     bounds: Bounds = NO_BOUNDS
     processors: Processors = ()
+    named: NamedWork = NO_NAMED
 
 
 class Counters(Value, frozen=True):

@@ -47,6 +47,8 @@ class Watch:
 def note(watch: Watch, event: e.Event, job: Job | None) -> None:
     """Fold one event. `job` is its job after it, if it changed one."""
     match event:
+        case e.RunStarted():  # there are most of these
+            pass
         case e.RunFinished():
             _note_end(watch, event, job)
         case e.JobDeleted():

@@ -13,6 +13,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId, Micros
 from kala_es.domain.iso8601 import Repeating, parse_duration, zone_named
 from kala_es.domain.labels import check_labels
 from kala_es.domain.model import JobSpec
+from kala_es.domain.named_work import NO_NAMED, check_named
 from kala_es.domain.notify import check_notify
 from kala_es.domain.processing import check_processors
 from kala_es.domain.remote_call import check_call
@@ -81,10 +82,7 @@ def check(spec: JobSpec, job: JobId) -> None:
     """Raise Invalid, naming the field, unless a job with this id can be made of this definition."""
     _check_text(spec)
     _check_numbers(spec)
-    if spec.kind == "local" and not spec.command:
-        raise Invalid("command", "a local job needs a command")
-    if spec.kind == "remote" and not spec.remote.url:
-        raise Invalid("remote_properties.url", "a remote job needs a url")
+    _check_work(spec)
     check_schedule(spec, job)
     if not spec.parents and spec.schedule and spec.epsilon:
         parse_duration(spec.epsilon, "epsilon")
@@ -128,6 +126,21 @@ def _check_text(spec: JobSpec) -> None:
     for key, value in spec.env:
         if not key or "=" in key or "\0" in key + value:
             raise Invalid("env", f"{key!r} cannot be an environment variable")
+
+
+def _check_work(spec: JobSpec) -> None:
+    if spec.kind == "local" and not spec.command:
+        raise Invalid("command", "a local job needs a command")
+    if spec.kind == "remote" and not spec.remote.url:
+        raise Invalid("remote_properties.url", "a remote job needs a url")
+    if spec.kind == "named":
+        check_named(spec.named)
+    elif spec.named != NO_NAMED:
+        raise Invalid("executor" if spec.named.executor else "executor_config", f"a {spec.kind} job has none")
+    if spec.kind == "named" and spec.command:
+        raise Invalid(
+            "command", f"its executor {spec.named.executor!r} takes none; what it is told is in executor_config"
+        )
 
 
 def _check_numbers(spec: JobSpec) -> None:
@@ -174,6 +187,7 @@ def _check_templates(spec: JobSpec) -> None:
         ("command", spec.command),
         ("remote_properties.url", spec.remote.url),
         ("remote_properties.body", spec.remote.body),
+        *((f"executor_config.{key}", value) for key, value in spec.named.config),
     )
     for name, text in texts:
         try:

@@ -115,7 +115,7 @@ def _ask(root: RunId, tree: Tree, at: Instant) -> tuple[StartRun, ...]:
 def _waiting(trees: Trees, event: e.RunFinished | e.JobUpdated, known: Known) -> tuple[StartRun, ...]:
     """The job's steps that may have waited for this, by its overlap (starts.py). To ask once more does no harm."""
     job = known[0].get(event.job)
-    if job is None or (isinstance(event, e.RunFinished) and not lets_wait(job)):
+    if job is None or (not lets_wait(job) and isinstance(event, e.RunFinished)):
         return ()
     due = [root for root, tree in trees.open.items() if tree.current is not None and tree.current.job == event.job]
     return tuple(ask for root in due for ask in _ask(root, trees.open[root], event.at))

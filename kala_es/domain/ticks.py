@@ -197,12 +197,12 @@ def _missed(
 
 def answered(job: Job, event: e.RunStarted | e.RunSkipped | e.TickMissed) -> Job:
     """The job when ticks have got their answer."""
+    if isinstance(event, e.RunStarted):
+        return job if event.tick is None else _spaced(_settled(job, event.tick), event)
     first, last = (event.first, event.last) if isinstance(event, e.TickMissed) else (event.tick, event.tick)
     if first is None or last is None:
         return job
-    if not isinstance(event, e.RunStarted) and event.reason == "paused":
-        return _held(job, first, last)
-    return _spaced(_settled(job, last), event)
+    return _held(job, first, last) if event.reason == "paused" else _settled(job, last)
 
 
 def _settled(job: Job, tick: Instant) -> Job:
@@ -229,9 +229,9 @@ def _held(job: Job, first: Instant, last: Instant) -> Job:
     return replace(job, answered=last, next_tick=following, owed=owed)
 
 
-def _spaced(job: Job, event: e.JobEvent) -> Job:
+def _spaced(job: Job, event: e.RunStarted) -> Job:
     """After a run that makes up one of many ticks, the next waits a little; less than new ticks take to come."""
-    if not isinstance(event, e.RunStarted) or event.cause != "catch-up" or catch_up_of(job.spec) != "all":
+    if event.cause != "catch-up" or catch_up_of(job.spec) != "all":
         return job
     following = job.next_tick if job.owed is None else job.owed
     pause = int(limits.CATCH_UP_SPACING_SECONDS * SECOND)

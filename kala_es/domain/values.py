@@ -6,9 +6,11 @@ maps, with the fields at their default left out.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 from msgspec.structs import replace
 
 __all__ = ["Value", "from_plain", "pack", "replace", "to_plain", "unpack"]
@@ -28,7 +30,13 @@ def to_plain(value: Value) -> dict[str, Any]:
 
 def from_plain(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
     """The reverse of `to_plain`. Raises ValueError, naming the field, when it is not of this kind."""
-    return msgspec.convert(plain, kind, builtin_types=(bytes,))
+    return msgspec.convert(plain, kind, builtin_types=(bytes,)) if _has_bytes(kind) else msgspec.convert(plain, kind)
+
+
+@lru_cache(maxsize=1024)
+def _has_bytes(kind: type[Value]) -> bool:
+    """Whether there are bytes anywhere in it: else they need not be named, which would take more time than the rest."""
+    return "BytesType" in repr(msgspec.inspect.type_info(kind))
 
 
 def pack(value: Value) -> bytes:

@@ -105,7 +105,7 @@ def split(batch: Sequence[NewRecord]) -> Iterator[Sequence[NewRecord]]:
 def decode_batch(first: int, value: bytes) -> Batch:
     """The records of a value; `first` is its key. Raises LogDamaged."""
     digest, items = _items(first, value)
-    if not any(len(item) == 2 for item in items):
+    if 2 not in set(map(len, items)):
         last = first + len(items) - 1
         return Batch(first, last, range(first, last + 1), items, digest=digest)
     positions: list[int] = []

@@ -8,7 +8,7 @@ the rest. The directory is held (`lock`) meanwhile.
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +81,7 @@ def build(directory: Path) -> Iterator[Building]:
     Raises LogInUse, LogIsFull, LogError; then, and on any other exception, what is there is left as it is.
     """
     data = data_file(directory)
+    begun = [place for place in (directory, *directory.parents) if not place.exists()]
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = hold(directory)
     fresh = fresh_place(directory)
@@ -101,7 +102,40 @@ def build(directory: Path) -> Iterator[Building]:
     finally:
         if (fresh / data.name).exists():  # else it was exchanged
             shutil.rmtree(fresh, ignore_errors=True)
+        if not data.exists():
+            _leave_nothing(directory, begun)
         os.close(lock)
+
+
+def _leave_nothing(directory: Path, begun: list[Path]) -> None:
+    """Remove what was begun where there is no log, and the directories that were made for it."""
+    with suppress(OSError):  # something else is there
+        data_file(directory).parent.rmdir()
+        (directory / "lock").unlink()
+        for place in begun:
+            place.rmdir()
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nobody else uses the log in a directory meanwhile. Raises LogInUse."""
+    lock = hold(directory)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def move_in(made: Path, directory: Path) -> None:
+    """Let the log in `made`, which is closed and durable, take the place of that in a directory, which is held.
+
+    Raises OSError. Whatever cuts this off leaves the one log or the other.
+    """
+    remove_cut_off(directory)
+    fresh = fresh_place(directory)
+    fresh.mkdir(mode=0o700)
+    data_file(made).replace(fresh / data_file(made).name)
+    exchange(directory)
 
 
 def _open(file: Path, directory: Path) -> lmdb.Environment:

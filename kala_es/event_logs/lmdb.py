@@ -90,13 +90,17 @@ def _open(directory: Path, folds: FoldStore, undo: ExitStack) -> "LmdbEventLog":
 
 def hold(directory: Path) -> int:
     """Lock the directory of a log; the descriptor that holds it. Raises LogInUse."""
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise LogInUse(f"The log in {directory} is in use by process {holder or 'unknown'}.") from None
+    while True:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise LogInUse(f"The log in {directory} is in use by process {holder or 'unknown'}.") from None
+        if os.fstat(lock).st_nlink:
+            break
+        os.close(lock)  # who held it before has removed it: nobody else would meet us there
     with suppress(OSError):  # on a full disk the holder stays nameless
         os.pwrite(lock, f"{os.getpid():<19}\n".encode(), 0)
     return lock
@@ -142,6 +146,11 @@ class LmdbEventLog:
     def digest(self) -> bytes:
         """The digest of all that is durable: of the records up to `head`."""
         return self._file.tree.root()
+
+    @property
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+        return self._file.left_out
 
     @property
     def size_bytes(self) -> int:

@@ -14,7 +14,7 @@ import lmdb
 from kala_es import log_tree
 from kala_es.event_log import LogDamaged, LogError, Record
 from kala_es.event_logs.batch import NO_BATCH, Batch, decode_batch, encode_batch, encode_hole, erase, only_hole
-from kala_es.event_logs.check import FORMAT, batches, data_file, dump_tree, map_bytes, read_tree
+from kala_es.event_logs.check import FORMAT, LEFT_OUT, batches, data_file, dump_tree, map_bytes, read_tree
 from kala_es.event_logs.compact import Copy, remove_cut_off
 from kala_es.limits import TRIM_BYTES
 
@@ -39,6 +39,8 @@ class LogFile:
         """The value that was decoded last: a page often ends within one."""
         with env.begin(db=self._records) as txn:
             last, tree = _last(txn), read_tree(txn, self._meta)
+            self.left_out = int.from_bytes(txn.get(LEFT_OUT, b"", db=self._meta), "big")
+            """Up to here records may be missing that the log was made without."""
         self.tree = self._carry_over() if tree is None else tree
         """The digests of all records."""
         if last.last != self.tree.end or (last.digest and last.digest != self.tree.root()):

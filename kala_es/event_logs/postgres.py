@@ -114,6 +114,11 @@ class PostgresEventLog:
         return self._tree.root()
 
     @property
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+        return self._holder.left_out
+
+    @property
     def size_bytes(self) -> int:
         """What the log took in the database a short while ago."""
         return self._size

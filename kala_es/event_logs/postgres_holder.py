@@ -12,7 +12,7 @@ import psycopg
 from kala_es import log_tree
 from kala_es.event_log import LogAway, LogDamaged, LogError
 from kala_es.event_logs.postgres_place import Database
-from kala_es.event_logs.postgres_schema import ID, check_version, migrate
+from kala_es.event_logs.postgres_schema import ID, LEFT_OUT, check_version, migrate
 from kala_es.event_logs.postgres_session import Connection, connect, hold, is_lost, refusal
 from kala_es.event_logs.postgres_tables import Commit, Tables, noted
 from kala_es.event_logs.postgres_values import last_tree
@@ -31,6 +31,7 @@ class Holder:
         self._process = connection.info.backend_pid
         self._tables = Tables(connection, part=part)
         self.log_id = noted(connection, ID) or b""
+        self.left_out = int.from_bytes(noted(connection, LEFT_OUT) or b"", "big")
 
     def end(self) -> log_tree.Span:
         """Where the log ends, and its digests there. Raises LogDamaged, psycopg.Error."""

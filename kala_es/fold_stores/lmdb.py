@@ -12,11 +12,11 @@ Rules:
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import groupby, islice, takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from uuid import uuid4
 
 import lmdb
@@ -223,14 +223,22 @@ def _pairs(cursor: "lmdb.Cursor[bytes]", start: bytes, stop: bytes, *, reverse: 
 
 
 def _apply(txn: "lmdb.Transaction[bytes]", changes: Iterable[tuple[bytes, bytes | None]]) -> None:
-    put, delete = txn.put, txn.delete
-    for key, value in changes:
-        if not 1 <= len(key) <= MAX_KEY_BYTES:
-            raise ValueError(f"A key is 1 to {MAX_KEY_BYTES} bytes; this one has {len(key)}.")
-        if value is None:
-            delete(key)
-        else:
-            put(key, value)
+    """Those that put something and are neighbours are put together: that takes less time than each on its own."""
+    pairs = list(changes)
+    for size in {len(key) for key, _ in pairs}:
+        if not 1 <= size <= MAX_KEY_BYTES:
+            raise ValueError(f"A key is 1 to {MAX_KEY_BYTES} bytes; this one has {size}.")
+    with txn.cursor() as cursor:
+        for is_gone, some in groupby(pairs, key=_is_gone):
+            if is_gone:
+                for key, _ in some:
+                    txn.delete(key)
+            else:
+                cursor.putmulti(cast("Iterator[tuple[bytes, bytes]]", some))
+
+
+def _is_gone(change: tuple[bytes, bytes | None]) -> bool:
+    return change[1] is None
 
 
 def _refusal(error: lmdb.Error | OSError, folds: Path) -> FoldsError:

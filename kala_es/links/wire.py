@@ -36,6 +36,7 @@ class Wire(Generic[Received]):
         """When something left for the last time, or nothing waited to."""
         self._news = trio.Event()
         self._sent = trio.Event()
+        self._flushes = True
         self._scope = trio.CancelScope()
         self._why = "the connection was closed"
 
@@ -53,24 +54,32 @@ class Wire(Generic[Received]):
 
     async def flush(self) -> None:
         """Send what is queued, until the connection is over."""
-        with self._scope:
-            while True:
-                await self._news.wait()
-                self._news = trio.Event()
-                while self._queue:
-                    content, self._queue = b"".join(self._queue), []
-                    await self._send_all(content)
-                    self._queued -= len(content)
-                self._sent.set()
-
-    async def _send_all(self, content: bytes) -> None:
-        view = memoryview(content)
         try:
-            while view:
-                view = view[await self._socket.send(view) :]
-                self._moved = trio.current_time()
-        except OSError as error:
-            self._give_up(f"sending failed: {error.strerror}")
+            with self._scope:
+                while True:
+                    await self._news.wait()
+                    self._news = trio.Event()
+                    await self._send_queued()
+                    self._sent.set()
+        finally:  # ended from outside it leaves the rest to `close`
+            self._flushes = False
+            self._sent.set()
+
+    async def _send_queued(self) -> None:
+        while self._queue:
+            content, self._queue = b"".join(self._queue), []
+            rest = memoryview(content)
+            try:
+                while rest:
+                    rest = rest[await self._socket.send(rest) :]
+                    self._moved = trio.current_time()
+            except OSError as error:
+                self._give_up(f"sending failed: {error.strerror}")
+                return
+            finally:
+                self._queued -= len(content) - len(rest)
+                if rest:
+                    self._queue.insert(0, bytes(rest))
 
     async def receive(self) -> Sequence[Received]:
         """The next messages, one at least. Raises LinkDown."""
@@ -97,9 +106,11 @@ class Wire(Generic[Received]):
     async def close(self) -> None:
         """Send what is queued, if that is possible soon, and hang up. Idempotent."""
         if not self._scope.cancel_called and self._queued:
-            self._sent = trio.Event()
             with trio.move_on_after(_GOODBYE_SECONDS):
-                await self._sent.wait()
+                if self._flushes:
+                    self._sent = trio.Event()
+                    await self._sent.wait()
+                await self._send_queued()
         self._give_up("the connection was closed")
         self._socket.close()
         await trio.lowlevel.checkpoint()

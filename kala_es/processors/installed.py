@@ -6,13 +6,13 @@ names it. Our own names cannot be taken.
 
 import os
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from kala_es.notifier import Notifier
+from kala_es.packages import NotInstalled, load
 from kala_es.processor import Processor, ProcessorError
 from kala_es.processors.files import FilesProcessor
 from kala_es.processors.fluent import FluentProcessor
@@ -57,10 +57,10 @@ class Installed:
         return self._found[name]
 
     def _load(self, name: str) -> Processor:
-        for entry in entry_points(group=self._group, name=name):
-            try:
-                processor: Processor = entry.load()()
-            except Exception as error:  # whatever a package does when it is imported
-                raise ProcessorError(f"the processor {name!r} ({entry.value}) cannot be loaded: {error!r}") from error
-            return processor
-        raise ProcessorError(f"there is no processor {name!r}; here are {', '.join(sorted(self._found))}")
+        try:
+            processor: Processor | None = load(self._group, name, what="the processor")
+        except NotInstalled as error:
+            raise ProcessorError(str(error)) from error
+        if processor is None:
+            raise ProcessorError(f"there is no processor {name!r}; here are {', '.join(sorted(self._found))}")
+        return processor

@@ -18,10 +18,11 @@ class Busy:
         new = after.runs if after else ()
         if old is new:
             return
-        there = {run.id for run in new}
-        for run in old:
-            if run.id not in there:
-                self._runs.pop(run.id, None)
+        if old:
+            there = {run.id for run in new}
+            for run in old:
+                if run.id not in there:
+                    self._runs.pop(run.id, None)
         for run in new:
             if after is not None:
                 self._runs[run.id] = (after.id, run)

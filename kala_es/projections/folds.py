@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from kala_es.domain import events as e
 from kala_es.domain import handovers
-from kala_es.domain.ids import Instant
+from kala_es.domain.ids import Instant, RunId
 from kala_es.domain.model import Job
 from kala_es.domain.notices import Watch, note
 from kala_es.domain.reactions import Reaction, Trees, react
@@ -44,6 +44,7 @@ _FORM: Final = b"2"
 OURS: Final = b"gjknortuvwxy"
 """The first bytes of the keys of our rows."""
 _PAGE: Final = 10_000
+_OFTEN: Final = (e.RunStarted, e.RunFinished)
 OF_NO_JOB: Final = (
     e.RequestAnswered,
     e.OutputChunk,
@@ -91,34 +92,45 @@ class Folds:
         """Fold a batch, write what changed on disk, and name the commands that are due."""
         reactions: list[Reaction] = []
         for recorded in batch:
-            if recorded.position > self.stored:
+            position, event = recorded.position, recorded.event
+            if position > self.stored:
                 self._store_one(recorded)
-            if recorded.position > self.position:
-                reactions += self._fold_one(recorded.event)
-                self.position, self.latest = recorded.position, max(self.latest, recorded.event.at)
+            if position > self.position:
+                reactions += self._fold_one(event)
+                self.position = position
+                if event.at > self.latest:
+                    self.latest = event.at
         self._flush(batch[-1].position if batch else 0)
         return reactions
 
     def _store_one(self, recorded: Recorded) -> None:
+        """What there is most of is asked for first."""
         event = recorded.event
-        if isinstance(event, e.RequestAnswered):
-            self.receipts.apply(event)
-            return
-        if isinstance(event, e.NoticeEvent):
-            self.notices.apply(recorded)
-            return
-        if isinstance(event, e.HandoverEvent):
-            return
-        if isinstance(event, OF_HISTORY):
-            self._store_history(recorded.position, event)
-            return
-        sizes = self.output.sizes(event.run) if isinstance(event, e.RunFinished | e.RunImported) else (0, 0)
-        self.output.apply(recorded.position, event)
-        self.runs.apply(recorded, sizes)
-        if isinstance(event, e.RunFinished | e.RunImported):
-            run = self.runs.get(event.run)
-            if run is not None:  # else its start is erased: it was forgotten
-                self.history.ended(run)
+        match event:
+            case e.OutputChunk():
+                self.output.apply(recorded.position, event)
+            case e.RunStarted():
+                self.output.apply(recorded.position, event)
+                self.runs.apply(recorded, (0, 0))
+            case e.RunFinished() | e.RunImported():
+                self._store_end(recorded, event.run)
+            case e.RequestAnswered():
+                self.receipts.apply(event)
+            case e.NoticeDue() | e.NoticeAttempted():
+                self.notices.apply(recorded)
+            case BasePart() | BaseTaken() | RunsTrimmed() | RunRedacted() | RunsForgotten():
+                self._store_history(recorded.position, event)
+            case e.HistoryCleared():
+                self.history.clear(event.job, recorded.position)
+            case _:
+                self.runs.apply(recorded, (0, 0))
+
+    def _store_end(self, recorded: Recorded, run: RunId) -> None:
+        sizes = self.output.sizes(run)
+        self.output.apply(recorded.position, recorded.event)
+        ended = self.runs.apply(recorded, sizes)
+        if ended is not None:  # else its start is erased: it was forgotten
+            self.history.ended(ended)
 
     def _store_history(self, position: int, event: HistoryEvent) -> None:
         match event:
@@ -130,7 +142,7 @@ class Folds:
                 redaction = Redaction(at=event.at, position=position, reason=event.reason, by=event.by)
                 self.runs.redact(event.run.run, redaction)
             case RunsForgotten():
-                for gone in self.history.forgotten(event, position):
+                for gone in self.history.forgotten(event, position, self.runs.get):
                     self.runs.forget(gone)
                 self.notices.forget(event.job, event.last, lambda run: self.runs.get(run) is not None)
             case BasePart() | BaseTaken():
@@ -146,24 +158,34 @@ class Folds:
             self.history.trimmed(run)
 
     def _fold_one(self, event: e.Event) -> tuple[Reaction, ...]:
-        if isinstance(event, e.ServerEvent):
-            self.show(event)
-        if isinstance(event, OF_NO_JOB):
-            note(self.watch, event, None)
-            handovers.note(self.handovers, event, None)
-            if isinstance(event, BaseTaken):
-                self.base = event
+        if isinstance(event, e.OutputChunk):
             return ()
-        after = self.show(event)
+        if not isinstance(event, _OFTEN) and isinstance(event, OF_NO_JOB):
+            self._fold_other(event)
+            return ()
+        after = self._fold_job(event)
         note(self.watch, event, after)
         handovers.note(self.handovers, event, after)
         return react(self.trees, event, (self.jobs.by_id, self.jobs.graph))
 
-    def show(self, event: e.JobEvent | e.ServerEvent) -> Job | None:
-        """Fold what can be read of the present, and nothing that acts or tells; the event's job after it."""
+    def _fold_other(self, event: e.Event) -> None:
+        """One that changes no job's state."""
+        note(self.watch, event, None)
+        handovers.note(self.handovers, event, None)
         if isinstance(event, e.ServerEvent):
+            self.show(event)
+        elif isinstance(event, BaseTaken):
+            self.base = event
+
+    def show(self, event: e.JobEvent | e.ServerEvent) -> None:
+        """Fold what can be read of the present, and nothing that acts or tells."""
+        if isinstance(event, e.ServerPaused | e.ServerResumed):
             self.server_pause = _pause_after(event)
-            return None
+        else:
+            self._fold_job(event)
+
+    def _fold_job(self, event: e.JobEvent) -> Job | None:
+        """The event's job after it."""
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
         self.days.apply(event)

@@ -4,8 +4,7 @@ Keys: `u` job digest, start, run digest -> run id, of ended runs that have their
 `y` job digest -> the job's figures; `y` alone -> the sums. Every change here follows an event, whatever the policy is.
 """
 
-from collections.abc import Iterator
-from hashlib import blake2b
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from kala_es.domain.ids import Instant, JobId, RunId
@@ -13,7 +12,7 @@ from kala_es.domain.trimming import RunsForgotten
 from kala_es.domain.values import Value, pack, replace, unpack
 from kala_es.fold_store import FoldStore
 from kala_es.projections.recorded import Changes, scanned
-from kala_es.projections.runs import RunSummary, place_of
+from kala_es.projections.runs import RunSummary, digest_of, place_of
 
 _KEPT: Final = b"u"
 _TRIMMED: Final = b"x"
@@ -23,7 +22,10 @@ _PAGE: Final = 64
 
 class Past(Value, frozen=True):
     """A job's figures. `kept` ended runs have their output, `kept_bytes` in all; of forgotten ones there is only this:
-    how many, the bytes of their output, the start of the newest, and the position of the event that said so last."""
+    how many, the bytes of their output, the start of the newest, and the position of the event that said so last.
+
+    The history was last `cleared` at that position; of the runs that had ended by then, so many still have their output
+    (`clearing`), and so many are trimmed and not forgotten yet (`forgetting`)."""
 
     job: JobId
     kept: int = 0
@@ -34,6 +36,13 @@ class Past(Value, frozen=True):
     first: Instant | None = None
     last: Instant | None = None
     noted: int = 0
+    cleared: int = 0
+    clearing: int = 0
+    forgetting: int = 0
+
+    def is_cleared(self, run: RunSummary) -> bool:
+        """Whether the run had ended when the history was cleared."""
+        return 0 < run.end_position < self.cleared
 
 
 class Sums(Value, frozen=True):
@@ -49,7 +58,7 @@ class History:
     def __init__(self, store: FoldStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
-        self._changed: dict[bytes, Past] = {}
+        self._changed: dict[JobId, Past] = {}
         self._sums: Sums | None = None
 
     def ended(self, run: RunSummary) -> None:
@@ -63,20 +72,30 @@ class History:
         past = self.of(run.job)
         self._changes[_KEPT + place_of(run)] = None
         self._changes[_TRIMMED + place_of(run)] = run.id.encode()
-        kept, size = past.kept - 1, past.kept_bytes - _size(run)
+        kept, size, due = past.kept - 1, past.kept_bytes - _size(run), past.is_cleared(run)
+        past = replace(past, clearing=past.clearing - due, forgetting=past.forgetting + due)
         self._put(replace(past, kept=kept, kept_bytes=size, trimmed=past.trimmed + 1))
 
-    def forgotten(self, event: RunsForgotten, position: int) -> list[RunId]:
-        """Trimmed runs are forgotten; which ones those are."""
-        stop = _digest(event.job) + event.started.to_bytes(8, "big") + _digest(event.run) + b"\0"
+    def clear(self, job: JobId, position: int) -> None:
+        """All runs that are over are to be forgotten."""
+        past = self.of(job)
+        self._put(replace(past, cleared=position, clearing=past.kept, forgetting=past.trimmed))
+
+    def forgotten(
+        self, event: RunsForgotten, position: int, known: Callable[[RunId], RunSummary | None]
+    ) -> list[RunId]:
+        """Trimmed runs are forgotten; which ones those are. `known` has their summaries."""
+        stop = digest_of(event.job) + event.started.to_bytes(8, "big") + digest_of(event.run) + b"\0"
         gone: list[RunId] = []
-        while rows := self._scan(_TRIMMED + _digest(event.job), _TRIMMED + stop, _PAGE):
+        while rows := self._scan(_TRIMMED + digest_of(event.job), _TRIMMED + stop, _PAGE):
             for key, run in rows:
                 self._changes[key] = None
                 gone.append(RunId(run.decode()))
         past = self.of(event.job)
+        due = sum(summary is not None and past.is_cleared(summary) for summary in map(known, gone))
         past = replace(
             past,
+            forgetting=past.forgetting - due,
             trimmed=past.trimmed - len(gone),
             forgotten=event.count,
             forgotten_bytes=event.output_bytes,
@@ -90,12 +109,12 @@ class History:
     def _put(self, past: Past, *, runs: int = 0, forgotten: int = 0) -> None:
         sums = self.sums
         self._sums = Sums(runs=sums.runs + runs, forgotten=sums.forgotten + forgotten)
-        self._changed[_FIGURES + _digest(past.job)] = past
+        self._changed[past.job] = past
 
     def save(self) -> None:
         """Hand over what a batch has changed."""
-        for key, past in self._changed.items():
-            self._changes[key] = pack(past)
+        for job, past in self._changed.items():
+            self._changes[_FIGURES + digest_of(job)] = pack(past)
         if self._changed:
             self._changes[_FIGURES] = pack(self.sums)
         self._changed.clear()
@@ -115,10 +134,10 @@ class History:
 
     def of(self, job: JobId) -> Past:
         """A job's figures."""
-        key = _FIGURES + _digest(job)
-        if key in self._changed:
-            return self._changed[key]
-        row = self._get(key)
+        changed = self._changed.get(job)
+        if changed is not None:
+            return changed
+        row = self._get(_FIGURES + digest_of(job))
         return unpack(Past, row) if row else Past(job=job)
 
     def jobs(self) -> Iterator[Past]:
@@ -130,11 +149,11 @@ class History:
 
     def kept(self, job: JobId) -> Iterator[RunId]:
         """The job's ended runs that have their output, oldest start first."""
-        return self._runs(_KEPT + _digest(job))
+        return self._runs(_KEPT + digest_of(job))
 
     def without_output(self, job: JobId) -> Iterator[RunId]:
         """The job's trimmed runs, oldest start first."""
-        return self._runs(_TRIMMED + _digest(job))
+        return self._runs(_TRIMMED + digest_of(job))
 
     def _runs(self, prefix: bytes) -> Iterator[RunId]:
         after = prefix
@@ -151,7 +170,3 @@ class History:
 
 def _size(run: RunSummary) -> int:
     return run.stdout_bytes + run.stderr_bytes
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()

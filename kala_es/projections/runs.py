@@ -5,6 +5,7 @@ A run that ended is one row; a run in flight is kept in memory too, for it chang
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -78,25 +79,28 @@ class Runs:
         self._live: dict[RunId, RunSummary] = {}
         self._changed: dict[RunId, RunSummary] = {}
 
-    def apply(self, recorded: Recorded, sizes: tuple[int, int]) -> None:
-        """Fold one event. `sizes`: the run's bytes of stdout and stderr so far."""
+    def apply(self, recorded: Recorded, sizes: tuple[int, int]) -> RunSummary | None:
+        """Fold one event; the run after it, if there is one. `sizes`: the run's bytes of stdout and stderr so far."""
         event, at = recorded.event, recorded.position
         match event:
             case e.RunStarted():
-                self._start(event, recorded)
-            case e.AttemptFailed():
-                self._change(event.run, lambda r: _attempt_failed(r, event, at))
-            case e.AttemptStarted():
-                self._change(event.run, lambda r: replace(r, attempts=event.attempt, retry_at=None, ordered=at))
+                return self._start(event, recorded)
             case e.RunFinished():
-                self._change(event.run, lambda r: _finished(replace(r, end_position=recorded.position), event, sizes))
+                ended = self._change(event.run, lambda r: _finished(r, recorded.position, event=event, sizes=sizes))
                 self._live.pop(event.run, None)
+                return ended
+            case e.AttemptFailed():
+                return self._change(event.run, lambda r: _attempt_failed(r, event, at))
+            case e.AttemptStarted():
+                return self._change(event.run, lambda r: replace(r, attempts=event.attempt, retry_at=None, ordered=at))
             case e.RunImported():
-                self._import(event, recorded, sizes)
+                return self._import(event, recorded, sizes)
             case e.StatusReported():
-                self._change(event.run, lambda r: replace(r, reported=event.status))
+                return self._change(event.run, lambda r: replace(r, reported=event.status))
+            case _:
+                return None
 
-    def _start(self, event: e.RunStarted, recorded: Recorded) -> None:
+    def _start(self, event: e.RunStarted, recorded: Recorded) -> RunSummary:
         run = RunSummary(
             id=event.run,
             job=event.job,
@@ -112,10 +116,10 @@ class Runs:
             covers=event.covers,
         )
         self._live[run.id] = run
-        self._add(run)
+        return self._add(run)
 
-    def _import(self, event: e.RunImported, recorded: Recorded, sizes: tuple[int, int]) -> None:
-        self._add(
+    def _import(self, event: e.RunImported, recorded: Recorded, sizes: tuple[int, int]) -> RunSummary:
+        return self._add(
             RunSummary(
                 id=event.run,
                 job=event.job,
@@ -137,19 +141,20 @@ class Runs:
             )
         )
 
-    def _add(self, run: RunSummary) -> None:
+    def _add(self, run: RunSummary) -> RunSummary:
         """A run that is new."""
         self._changes[_job_key(run)] = run.id.encode()
-        self._put(run)
+        self._changed[run.id] = run
+        return run
 
-    def _change(self, run: RunId, change: Callable[[RunSummary], RunSummary]) -> None:
+    def _change(self, run: RunId, change: Callable[[RunSummary], RunSummary]) -> RunSummary | None:
         summary = self.get(run)
         if summary is None:
-            return
-        summary = change(summary)
+            return None
+        self._changed[run] = summary = change(summary)
         if summary.outcome is None:
             self._live[run] = summary
-        self._put(summary)
+        return summary
 
     def trim(self, trimmed: TrimmedRun) -> None:
         """A run has lost its output."""
@@ -168,9 +173,6 @@ class Runs:
             self._changed.pop(run, None)
             self._changes[_ROW + run.encode()] = None
             self._changes[_job_key(summary)] = None
-
-    def _put(self, run: RunSummary) -> None:
-        self._changed[run.id] = run
 
     def save(self) -> None:
         """Hand over what a batch has changed: each run once, as it is after it."""
@@ -191,7 +193,7 @@ class Runs:
         self, job: JobId, *, after: RunSummary | None = None, limit: int, newest_first: bool = False
     ) -> Iterator[RunSummary]:
         """At most `limit` runs of a job, oldest first or newest first, those that follow `after`."""
-        start = _BY_JOB + _digest(job)
+        start = _BY_JOB + digest_of(job)
         stop = start + b"\xff" * 9
         if after and newest_first:
             stop = _job_key(after)
@@ -222,13 +224,14 @@ def _with_dropped(run: RunSummary, event: e.AttemptFailed | e.RunFinished) -> Ru
     )
 
 
-def _finished(run: RunSummary, event: e.RunFinished, sizes: tuple[int, int]) -> RunSummary:
+def _finished(run: RunSummary, at: int, *, event: e.RunFinished, sizes: tuple[int, int]) -> RunSummary:
     if event.outcome == "succeeded":  # otherwise its last attempt has said it already
         run = _with_dropped(run, event)
     return replace(
         run,
         attempts=event.attempts,
         ended=event.at,
+        end_position=at,
         outcome=event.outcome,
         exit_code=event.exit_code,
         signal=event.signal,
@@ -243,8 +246,17 @@ def _load(row: bytes) -> RunSummary:
     return unpack(RunSummary, row)
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
+def digest_of(name: str) -> bytes:
+    """What stands for a job, or a run, in keys: of the same length, whatever its id is."""
+    return _kept_digest(name) if len(name) <= limits.MAX_ID_CHARS else _digest(name)
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=16).digest()
+
+
+_kept_digest: Final = lru_cache(maxsize=16_384)(_digest)
+"""A job has many runs, and a run a start and an end."""
 
 
 def _job_key(run: RunSummary) -> bytes:
@@ -253,4 +265,4 @@ def _job_key(run: RunSummary) -> bytes:
 
 def place_of(run: RunSummary) -> bytes:
     """A run's place among all: by job, then in the order of starts."""
-    return _digest(run.job) + run.started.to_bytes(8, "big") + _digest(run.id)
+    return b"%b%b%b" % (digest_of(run.job), run.started.to_bytes(8, "big"), digest_of(run.id))

@@ -20,8 +20,12 @@ class Stats:
 
     def apply(self, before: Job | None, after: Job | None) -> None:
         """Follow one job's change."""
-        self._add(before, -1)
-        self._add(after, 1)
+        if before is None or after is None or _standing(before) != _standing(after):
+            self._add(before, -1)
+            self._add(after, 1)
+        elif not after.deleted:
+            self.error_count += after.counters.error_count - before.counters.error_count
+            self.success_count += after.counters.success_count - before.counters.success_count
         attempted = after.counters.last_attempted_run if after else None
         if attempted is not None and attempted > (self.last_attempted_run or 0):
             self.last_attempted_run = attempted
@@ -34,3 +38,8 @@ class Stats:
         self.scheduled_jobs += sign * (job.next_tick is not None and not job.disabled)
         self.error_count += sign * job.counters.error_count
         self.success_count += sign * job.counters.success_count
+
+
+def _standing(job: Job) -> tuple[bool, bool, bool]:
+    """What it is counted by, beside what it has done."""
+    return job.deleted, job.disabled, job.next_tick is None

@@ -40,8 +40,10 @@ from kala_es.replay.telling import Tell
 
 _BASE: Final = BaseTaken.__name__.encode()
 _PAGE: Final = 10_000
-_TOGETHER: Final = 5_000
-"""Events that are folded together."""
+_TOGETHER: Final = 10_000
+"""Events that are folded together..."""
+_TOGETHER_BYTES: Final = 8 * 1024 * 1024
+"""...or so many bytes of values."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,37 +94,40 @@ def compare(place: Place, *, folds: Path | None = None, tell: Tell) -> Compared:
         return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier, reasons=reasons)
 
 
-def _looked_at(moment: Moment, saved: SnapshotCheck) -> Iterator[Batch]:
-    for batch, _ in moment.batches():
+def _looked_at(moment: Moment, saved: SnapshotCheck) -> Iterator[tuple[Batch, bytes]]:
+    for batch, value in moment.batches():
         saved.look(batch)
-        yield batch
+        yield batch, value
 
 
-def _steps(batches: Iterable[Batch], stops: set[int], holes: HoleCheck) -> Iterator[tuple[list[Recorded], int]]:
+def _steps(
+    batches: Iterable[tuple[Batch, bytes]], stops: set[int], holes: HoleCheck
+) -> Iterator[tuple[list[Recorded], int]]:
     """The events of a log, with the position up to which that is all of them; each of the stops is such a one."""
     events: list[Recorded] = []
+    size = 0
     ahead = sorted((stop for stop in stops if stop), reverse=True)
-    for batch in batches:
+    for batch, value in batches:
         records = [Record(place, *row) for place, row in zip(batch.positions, batch.rows, strict=True)]
         fresh = [Recorded(record.position, decoded(record), record.principal) for record in records]
         holes.look(((hole.first, hole.count) for hole in batch.holes), ((each.position, each.event) for each in fresh))
         events += fresh
+        size += len(value)
         while ahead and ahead[-1] <= batch.last:
             stop = ahead.pop()
             yield [event for event in events if event.position <= stop], stop
             events = [event for event in events if event.position > stop]
-        if len(events) >= _TOGETHER:
+        if len(events) >= _TOGETHER or size >= _TOGETHER_BYTES:
             yield events, batch.last
-            events = []
+            events, size = [], 0
 
 
 def _begin(folds: Folds, moment: Moment) -> int:
     """Fill the folds of memory from the newest base, if there is one; from where the state is folded."""
     base = None
-    for batch, value in moment.batches():
-        if _BASE in value:
-            taken = [decoded(Record(0, *row)) for row in batch.rows if row[1] == BaseTaken.__name__]
-            base = next((event for event in reversed(taken) if isinstance(event, BaseTaken)), base)
+    for batch in moment.holding(_BASE):
+        taken = [decoded(Record(0, *row)) for row in batch.rows if row[1] == BaseTaken.__name__]
+        base = next((event for event in reversed(taken) if isinstance(event, BaseTaken)), base)
     if base is None:
         return 0
     for _ in snapshot.filling_base(folds, b"".join(_parts(moment, base)), base):

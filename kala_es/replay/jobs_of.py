@@ -1,11 +1,11 @@
 """The jobs of an archive, as they were at its end: definitions, whether they are disabled, and their pauses; no runs.
 
 As a program, `python -m kala_es.replay.jobs_of`, it reads the archive from its standard input and writes them to its
-standard output, as CBOR. It fails with a sentence on standard error, and 1.
+standard output, as CBOR. An archive that is refused is told by a sentence on standard error, and 5.
 """
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import cbor2
 
@@ -18,6 +18,9 @@ from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogError, Record
 from kala_es.projections.jobs import Jobs
 from kala_es.replay.fold_check import decoded
+
+REFUSED_EXIT: Final = 5
+"""Python ends with 1 where it fails for its own reasons."""
 
 
 def jobs_of(file: archive.Source) -> list[Job]:
@@ -95,7 +98,7 @@ def main() -> int:
         content = dump(jobs_of(sys.stdin.buffer))
     except (archive.ArchiveRefused, LogError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return REFUSED_EXIT
     sys.stdout.buffer.write(content)
     return 0
 

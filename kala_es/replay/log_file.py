@@ -80,6 +80,12 @@ class Moment:
             if last > after:
                 yield batch, value
 
+    def holding(self, content: bytes) -> Iterator[Batch]:
+        """The values in whose bytes this is, decoded; it may be a part of anything there. Raises LogDamaged."""
+        for first, value in self._values.pairs(1):
+            if content in value:
+                yield decode_batch(first, value)
+
     def tree_at(self, position: int) -> log_tree.Span:
         """The digests of all places up to a position. Reads all before it. Raises NoSuchPosition, LogDamaged."""
         if position > self.position:

@@ -8,13 +8,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO, Any
 from weakref import finalize
 
+import msgspec
 import trio
 
 from kala_es import limits
@@ -22,7 +23,13 @@ from kala_es.domain.errors import Forbidden, Invalid, LogFull, Overloaded, Unava
 from kala_es.domain.model import JobDraft
 from kala_es.event_logs.postgres_place import Place, words
 from kala_es.replay.exporting import NO_POSITION_EXIT, NO_ROOM_EXIT
-from kala_es.replay.jobs_of import load
+from kala_es.replay.jobs_of import REFUSED_EXIT, load
+from kala_es.runtime import takeover
+from kala_es.runtime.takeover import Incoming, Made
+
+
+class Died(Exception):
+    """A process that read an archive failed for reasons of its own; what it said is here."""
 
 
 class Archives:
@@ -68,17 +75,40 @@ class Archives:
         self._there -= 1
 
     async def jobs(self, file: IO[bytes]) -> tuple[JobDraft, ...]:
-        """The jobs of an archive. Raises Overloaded, Invalid: this is none, not a whole one, or too much."""
+        """The jobs of an archive. Raises Overloaded, Invalid (this is none, not a whole one, or too much), Died."""
+        content = await self._read("kala_es.replay.jobs_of", file)
+        return await trio.to_thread.run_sync(load, content)
+
+    @asynccontextmanager
+    async def ready(self, file: IO[bytes]) -> AsyncIterator[Incoming]:
+        """A log that is made of an archive, to become the log here. What of it is left at the end is removed.
+
+        Raises Overloaded, Invalid (this is no whole archive of a whole log), LogFull, Died.
+        """
+        assert self._directory is not None
+        place = takeover.new_place(self._directory)
+        try:
+            content = await self._read("kala_es.runtime.takeover", file, os.fspath(place))
+            yield Incoming(place=place, made=msgspec.msgpack.decode(content, type=Made))
+        finally:
+            takeover.discard(place)
+
+    async def _read(self, module: str, file: IO[bytes], *arguments: str) -> bytes:
+        """What a process makes of an archive."""
         if self._read_now >= limits.MAX_IMPORTS:
             raise Overloaded(f"{limits.MAX_IMPORTS} archives are being read already")
         self._read_now += 1
         try:
-            done = await _run("kala_es.replay.jobs_of", stdin=file, capture_stdout=True)
+            done = await _run(module, *arguments, stdin=file, capture_stdout=True)
         finally:
             self._read_now -= 1
-        if done.returncode:
+        if done.returncode == REFUSED_EXIT:
             raise Invalid("", _sentence(done))
-        return await trio.to_thread.run_sync(load, done.stdout)
+        if done.returncode == NO_ROOM_EXIT:
+            raise LogFull(_sentence(done))
+        if done.returncode:
+            raise Died(f"{module} ended with {done.returncode}:\n{done.stderr.decode('utf-8', 'replace')}")
+        return done.stdout
 
 
 async def _run(

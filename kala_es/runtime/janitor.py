@@ -4,12 +4,13 @@
 2. Never trimmed: a run in flight, the newest ended run of a job that there is, a run whose tree is open.
 3. One task does everything, in that order, at JANITOR_SHARE of the time: it never runs beside a commit, and a commit
    waits for one small step of it at most.
-4. It is woken by ends of runs, edits, and the moments at which runs become too old. What it does follows from the folds
+4. A history that was cleared goes whole: each run that had ended by then is trimmed and forgotten, the newest too.
+5. It is woken by ends of runs, edits, and the moments at which runs become too old. What it does follows from the folds
    alone, so whatever cut it off, it goes on; only output that was not erased yet by then is left to the next sweep.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
@@ -26,6 +27,7 @@ from kala_es.domain.retention import Kept, kept_of
 from kala_es.domain.trimming import RunsForgotten, RunsTrimmed, TrimmedRun
 from kala_es.event_log import EventLog, LogIsFull
 from kala_es.projections.folds import Folds
+from kala_es.projections.history import Past
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.base import take_base
@@ -41,7 +43,7 @@ _MOST_CHUNKS = 20_000
 _READ_PAGE = 32
 """With full chunks half a megabyte."""
 _LOOK_EVERY = 100
-_CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted, e.RunImported)
+_CHANGES = (e.JobCreated, e.JobUpdated, e.JobDeleted, e.RunImported, e.HistoryCleared)
 
 
 @dataclass(slots=True)
@@ -73,6 +75,10 @@ class Janitor:
         self._kept = kept
         self._due: dict[JobId, None] = {}
         self._blocked: set[JobId] = set()
+        self._clearing: set[JobId] = set()
+        """Jobs with runs that are to be forgotten because their history was cleared."""
+        self._askers: dict[JobId, trio.Event] = {}
+        self._asked = trio.Event()
         self._news = trio.Event()
         self._ages = Timetable(clock, self._mark)
         self._pace = Pace()
@@ -81,6 +87,8 @@ class Janitor:
         """See whose runs there may be too many of."""
         for recorded in batch:
             event = recorded.event
+            if isinstance(event, e.HistoryCleared):
+                self._clearing.add(event.job)
             if isinstance(event, e.RunFinished):
                 for job in (event.job, *self._blocked):
                     self._mark(job)
@@ -89,7 +97,7 @@ class Janitor:
                 self._mark(event.job)
 
     def _mark(self, job: JobId) -> None:
-        if not self._kept_of(job).all:
+        if job in self._clearing or not self._kept_of(job).all:
             self._due[job] = None
             self._news.set()
 
@@ -105,15 +113,31 @@ class Janitor:
                 await self._mark_all()
                 while True:
                     await self._news.wait()
-                    await trio.sleep(limits.TRIM_PAUSE_SECONDS)
-                    self._news = trio.Event()
+                    with trio.move_on_after(limits.TRIM_PAUSE_SECONDS):
+                        await self._asked.wait()
+                    self._news, self._asked = trio.Event(), trio.Event()
                     await self._tidy()
             except Unavailable:
                 nursery.cancel_scope.cancel()
 
+    async def cleared(self, job: JobId) -> None:
+        """Until the runs of a history that was cleared are forgotten, or this takes too long to wait for. A run whose
+        tree is open is not waited for."""
+        if self._is_to_clear(job):
+            self._mark(job)
+            self._asked.set()
+            with trio.move_on_after(limits.CLEAR_PATIENCE_SECONDS):
+                await self._askers.setdefault(job, trio.Event()).wait()
+
+    def _is_to_clear(self, job: JobId) -> bool:
+        past = self._folds.history.of(job)
+        return past.clearing + past.forgetting > 0
+
     async def _mark_all(self) -> None:
         """What there was to do when the node stopped, and what its settings say since."""
         for number, past in enumerate(self._folds.history.jobs()):
+            if past.clearing or past.forgetting:
+                self._clearing.add(past.job)
             self._mark(past.job)
             if number % _LOOK_EVERY == 0:
                 await trio.lowlevel.checkpoint()
@@ -132,15 +156,49 @@ class Janitor:
             due.update(current.unfinished)
             await self._trim(current)
             await self._forget(list(looked_at))
+            self._tell(looked_at.keys() - current.unfinished.keys())
             if self._is_base_due():
                 self._pace.begin()  # a sweep is long, and nobody waits for it
                 await self._sweep()
                 self._pace.begin()
 
+    def _tell(self, jobs: Iterable[JobId]) -> None:
+        """Nothing more is to be done for these jobs now."""
+        for job in jobs:
+            if not self._is_to_clear(job):
+                self._clearing.discard(job)
+            if (asker := self._askers.pop(job, None)) is not None:
+                asker.set()
+
     # Trimming
 
     async def _choose(self, job: JobId, current: _Round) -> None:
-        """Put the runs of a job that are kept no longer into the round, as many as are its share."""
+        """Put the runs of a job that are kept no longer into the round."""
+        if await self._choose_cleared(job, current):
+            current.unfinished[job] = None
+        else:
+            await self._choose_old(job, current)
+
+    async def _choose_cleared(self, job: JobId, current: _Round) -> int:
+        """Put those into it that had ended when the job's history was cleared; how many that are."""
+        past, taken = self._folds.history.of(job), 0
+        left = past.clearing
+        for run_id in self._folds.history.kept(job) if left else ():
+            run = self._folds.runs.get(run_id)
+            if not left or run is None or current.is_full:
+                break
+            if past.is_cleared(run):
+                left -= 1
+                if run.root in self._folds.trees.open:
+                    self._blocked.add(job)
+                else:
+                    taken += 1
+                    await self._take(run, current)
+            await self._pace.pause()
+        return taken
+
+    async def _choose_old(self, job: JobId, current: _Round) -> None:
+        """Put those into it that the job's retention does not keep, as many as are its share."""
         kept, past, now = self._kept_of(job), self._folds.history.of(job), self._clock.now()
         spared = 0 if self._folds.jobs.get(job) is None else 1
         runs = past.kept if kept.runs is not None else 0
@@ -235,18 +293,12 @@ class Janitor:
             await self._pace.pause()
 
     def _note_of_forgotten(self, job: JobId) -> RunsForgotten | None:
-        """The event that forgets the oldest trimmed runs, when there are a fiftieth more than are remembered."""
+        """The event that forgets the oldest trimmed runs: those of a history that was cleared, and others when there
+        are a fiftieth more than are remembered."""
         past = self._folds.history.of(job)
-        many = past.trimmed - limits.TRIMMED_RUNS_REMEMBERED
-        if many * 50 < limits.TRIMMED_RUNS_REMEMBERED:
+        gone = self._to_forget(job, past)
+        if not gone:
             return None
-        many = min(many, limits.FORGET_RUNS)
-        gone: list[RunSummary] = []
-        for run in self._folds.history.without_output(job):
-            summary = self._folds.runs.get(run)
-            if len(gone) == many or summary is None:
-                break
-            gone.append(summary)
         newest = gone[-1]
         return RunsForgotten(
             job=job,
@@ -258,6 +310,20 @@ class Janitor:
             first=gone[0].started if past.first is None else past.first,
             last=newest.started,
         )
+
+    def _to_forget(self, job: JobId, past: Past) -> list[RunSummary]:
+        many, cleared = past.trimmed - limits.TRIMMED_RUNS_REMEMBERED, past.forgetting
+        if many * 50 < limits.TRIMMED_RUNS_REMEMBERED:
+            many = 0
+        gone: list[RunSummary] = []
+        for run in self._folds.history.without_output(job):
+            summary = self._folds.runs.get(run)
+            is_enough = len(gone) >= many and not cleared
+            if is_enough or len(gone) == limits.FORGET_RUNS or summary is None:
+                break
+            gone.append(summary)
+            cleared -= past.is_cleared(summary)
+        return gone
 
     # Bases
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from kala_es import codec
+from kala_es import codec, limits
 from kala_es.domain.errors import Gone
 from kala_es.domain.events import OutputChunk
 from kala_es.domain.ids import RunId
@@ -12,15 +12,19 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 
 _READ_PAGE = 256
+_LOOK_PAGE = 64
 OUTPUT_GONE = "the output of this run is kept no longer; its summary has its sizes and its digest"
+OUTPUT_LEFT_OUT = "the output of this run is not here: this log was made of an archive that leaves output out"
 
 
 class LogReader:
-    """The folds say where in the log output stands."""
+    """The folds say where in the log output stands. Up to `left_out` records may be missing that the log was made
+    without."""
 
-    def __init__(self, log: EventLog, folds: Folds) -> None:
+    def __init__(self, log: EventLog, folds: Folds, *, left_out: int = 0) -> None:
         self._log = log
         self._folds = folds
+        self._left_out = left_out
 
     async def output(
         self, run: RunId, *, channel: str | None = None, start: int = 0, stop: int | None = None
@@ -40,6 +44,26 @@ class LogReader:
             assert isinstance(chunk, OutputChunk)
             end = None if stop is None else max(stop - begins, 0)
             yield chunk.content[max(start - begins, 0) : end]
+
+    async def is_left_out(self, run: RunSummary) -> bool:
+        """Whether the log was made without the output of this run: nothing is there of what it printed up to then, and
+        records are missing between its start and its end. Where runs overlap these may be another one's."""
+        if run.position > self._left_out:
+            return False
+        piece = next(self._folds.output.pieces(run.id), None)
+        if piece is not None and piece.position <= self._left_out:
+            return False
+        return await self._lacks(run.position, min(run.end_position or self._left_out, self._left_out))
+
+    async def _lacks(self, first: int, last: int) -> bool:
+        """Whether a record is missing between two positions. Of very many it is taken for granted."""
+        position = first - 1
+        while position < last and position - first < limits.MAX_LOOKED_AT_FOR_OUTPUT:
+            page = await self._log.read(position, limit=min(_LOOK_PAGE, last - position))
+            if not page or page[-1].position != position + len(page):
+                return True
+            position = page[-1].position
+        return position < last
 
     async def events(self, after: int, *, run: RunSummary | None = None, limit: int = _READ_PAGE) -> list[Recorded]:
         """The next durable events after a position: of all jobs, or of one run (its output, and its job's events)."""

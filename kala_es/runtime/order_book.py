@@ -10,8 +10,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from kala_es.executor import Local, Order
+from kala_es.executor import Local, Named, Order
 from kala_es.link import (
     Acknowledge,
     Attempt,
@@ -26,6 +27,10 @@ from kala_es.link import (
     TooLarge,
     Welcome,
 )
+
+_NAMED: Final = "named"
+"""The capability for `Named` work (link.py)."""
+_HOW_TO_RENEW: Final = "restart the server when nothing runs, and a new agent comes with it"
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class OrderBook:
         self._lost = lost
         self._send: Callable[[ToAgent], None] | None = None
         self._agent = ""
+        self._capabilities: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many attempts it has."""
@@ -90,7 +96,7 @@ class OrderBook:
 
     def meet(self, welcome: Welcome, listed: Iterable[Attempt], send: Callable[[ToAgent], None]) -> None:
         """A connection has introduced its agent and listed what that has: bring both together, and let it report."""
-        self._agent = welcome.agent
+        self._agent, self._capabilities = welcome.agent, welcome.capabilities
         there = {(each.run, each.attempt): each for each in listed}
         gone: list[Key] = []
         for key, entry in self._entries.items():
@@ -127,12 +133,17 @@ class OrderBook:
         if order is not None:
             entry.agent = self._agent
             try:
-                self._send(Start(order))
+                self._send(Start(self._fitting(order)))
             except TooLarge as error:
-                refusal = Order(run=order.run, attempt=order.attempt, work=Local(command_line=""), refused=str(error))
-                self._send(Start(refusal))
+                self._send(Start(_refused(order, str(error))))
             if entry.cancelled:
                 self._send(Cancel(order.run, order.attempt))
+
+    def _fitting(self, order: Order) -> Order:
+        """The order, or one that is refused: an agent of an earlier release may not know what it asks for."""
+        if isinstance(order.work, Named) and _NAMED not in self._capabilities:
+            return _refused(order, f"the agent is of a release that knows no executor but its own: {_HOW_TO_RENEW}")
+        return order
 
     def hang_up(self) -> None:
         """The connection is down. Whether the agent lives is seen at the next meeting."""
@@ -164,6 +175,10 @@ class OrderBook:
             raise OutOfOrder(f"chunk {message.sequence} of the run {message.run} came after chunk {entry.received}")
         entry.received = message.sequence
         return True
+
+
+def _refused(order: Order, reason: str) -> Order:
+    return Order(run=order.run, attempt=order.attempt, work=Local(command_line=""), refused=reason)
 
 
 class OutOfOrder(Exception):

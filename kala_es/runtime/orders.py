@@ -12,7 +12,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.model import Job, JobSpec, RemoteCall, Run
 from kala_es.domain.plan import timeout_of
 from kala_es.domain.terms import USUAL, AttemptTerms
-from kala_es.executor import PLAIN, USUAL_TLS, Confines, Local, Order, Remote, Tls
+from kala_es.executor import PLAIN, USUAL_TLS, Confines, Local, Named, Order, Remote, Tls
 from kala_es.runtime.order_book import OrderBook
 
 
@@ -64,8 +64,12 @@ class Orders:
             on_max_output=job.spec.terms.on_max_output or "truncate-tail",
         )
 
-    def _work(self, job: Job, run: Run) -> Local | Remote:
+    def _work(self, job: Job, run: Run) -> Local | Remote | Named:
         spec = job.spec
+        if spec.kind == "named":
+            values = self._filled_in(job, tuple(value for _, value in spec.named.config))
+            keys = (key for key, _ in spec.named.config)
+            return Named(executor=spec.named.executor, config=tuple(zip(keys, values, strict=True)))
         if spec.kind == "remote":
             url, body = self._filled_in(job, (spec.remote.url, spec.remote.body))
             return remote_work(spec, (url, body), kala.run_headers(job.id, run.id))

@@ -32,7 +32,11 @@ from kala_es.runtime.order_book import OrderBook
 from kala_es.runtime.orders import Orders
 from kala_es.runtime.timetable import Timetable
 
-_PAGE = 2_000
+_PAGE = 500
+_TOGETHER = 10_000
+"""Events that are folded together..."""
+_TOGETHER_BYTES = 8 * 1024 * 1024
+"""...or so many bytes of them."""
 _BREATH_SECONDS = 0.02
 
 
@@ -48,11 +52,22 @@ async def replay(log: EventLog, folds: Folds, *, head: int, snapshot_path: Path 
     folds.base = base
     position = min(folds.position, folds.stored)
     count = 0
-    while page := await log.read(position, limit=_PAGE):
-        folds.apply([Recorded(r.position, codec.decode(r), r.principal) for r in page])
+    while page := await _page(log, position):
+        folds.apply(page)
         position = page[-1].position
         count += len(page)
     return count
+
+
+async def _page(log: EventLog, position: int) -> list[Recorded]:
+    """What is folded, and written to the fold store, together: the more, the less each event takes."""
+    page: list[Recorded] = []
+    size = 0
+    while len(page) < _TOGETHER and size < _TOGETHER_BYTES and (records := await log.read(position, limit=_PAGE)):
+        page += [Recorded(r.position, codec.decode(r), r.principal) for r in records]
+        size += sum(len(r.body) for r in records)
+        position = records[-1].position
+    return page
 
 
 async def _fits(log: EventLog, path: Path, first: int) -> bool:

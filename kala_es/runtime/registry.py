@@ -31,7 +31,7 @@ ReceiptFor = Callable[[Sequence[Step]], RequestAnswered | None]
 """The receipt for what was done, if one is wanted."""
 _BEGINNING = c.CreateJob | c.StartRun | c.UpdateJob | c.EnableJob | c.ResumeJob
 """These may start runs, and are refused while stopping."""
-_ENDING = c.DeleteJob | c.DisableJob | c.PauseJob | c.CancelRun | c.ReportStatus
+_ENDING = c.ClearHistory | c.DeleteJob | c.DisableJob | c.PauseJob | c.CancelRun | c.ReportStatus
 """These are taken also when the disk has no room for new work."""
 _SLICE = 500
 """So many jobs are deleted before others get their turn."""

@@ -40,6 +40,7 @@ from kala_es.runtime.asking import Origin as Origin
 from kala_es.runtime.asking import receipt_of
 from kala_es.runtime.broadcaster import Broadcaster
 from kala_es.runtime.compaction import Compact, compact_running
+from kala_es.runtime.janitor import Janitor
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.job_history import JobHistory
 from kala_es.runtime.log_reader import LogReader
@@ -87,9 +88,11 @@ class Parts:
     rules: Rules
     look_back: Callable[[Moment], Replay]
     redactor: Redactor
+    janitor: Janitor
     compact: Compact | None = None
     place: Place | None = None
     directory: Path | None = None
+    left_out: int = 0
 
 
 class Scheduler:
@@ -102,10 +105,11 @@ class Scheduler:
         self.broadcaster = parts.broadcaster
         self.rules = parts.rules
         self.meters = parts.meters
+        self.executors = parts.admission.executors
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
         self.archives = Archives(parts.place, parts.directory)
-        self.reader = LogReader(parts.log, parts.folds)
+        self.reader = LogReader(parts.log, parts.folds, left_out=parts.left_out)
         self.importer = RunImporter(parts.folds, parts.registry, parts.clock)
 
     # Commands
@@ -275,6 +279,11 @@ class Scheduler:
         """Erase what a run that is over has printed, also when the asker leaves. Idempotent."""
         redactor = self._parts.redactor
         await self._parts.registry.in_background(lambda: redactor.redact(run, reason, origin.principal))
+
+    async def clear(self, job: JobId, origin: Origin) -> None:
+        """Forget the job's runs that have ended, and count anew. It is durable at once; what is long goes on after."""
+        await self._ask(c.ClearHistory(job=job, at=self.clock.now()), origin)
+        await self._parts.janitor.cleared(job)
 
     async def compact(self) -> tuple[int, int]:
         """Make the log's file smaller where something was erased; its size in bytes before and after."""

@@ -1,10 +1,13 @@
-"""`kala-es import FILE`: an archive becomes, or goes on with, the log of a directory; or a server takes its jobs in."""
+"""`kala-es import FILE`: an archive becomes, or goes on with, the log of a directory; or a server takes it.
+
+An empty server makes it its log, another one takes its jobs in.
+"""
 
 import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
@@ -23,24 +26,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-conflict",
         choices=("fail", "skip", "replace"),
-        help="of an archive: take its jobs in, without their runs; and what becomes of those that are there already",
+        help="of an archive: take only its jobs in, without their runs, and what becomes of those that are there; "
+        "if not given an empty server takes the whole archive, and another one its jobs as with fail",
     )
 
 
 def import_archive(arguments: argparse.Namespace) -> int:
-    """Import an archive into a directory, or its jobs into a server; the exit code."""
-    if bool(arguments.place) == bool(arguments.on_conflict):
+    """Import an archive into a directory or a database, or into a server; the exit code."""
+    if arguments.place and arguments.on_conflict:
         print(
             "kala-es: an archive is imported with --data DIR or --log URL, or its jobs with --on-conflict",
             file=sys.stderr,
         )
         return 2
     if arguments.place and arguments.dry_run:
-        print("kala-es: --dry-run is for jobs; `kala-es verify` checks an archive", file=sys.stderr)
+        print("kala-es: --dry-run is for servers; `kala-es verify` checks an archive", file=sys.stderr)
         return 2
     try:
         with _opened(arguments.source) as file, Progress(size) as progress:
-            (_import_log if arguments.place else _import_jobs)(progress.of(file, bytes_of(file)), arguments)
+            (_import_here if arguments.place else _send)(progress.of(file, bytes_of(file)), arguments)
     except ArchiveRefused as error:
         print(f"kala-es: {arguments.source}: {error}", file=sys.stderr)
         return 1
@@ -59,7 +63,7 @@ def _opened(source: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _import_log(file: Counted, arguments: argparse.Namespace) -> None:
+def _import_here(file: Counted, arguments: argparse.Namespace) -> None:
     from kala_es.runtime.rebuilding import import_into
 
     with in_its_owners_name(arguments.place):
@@ -67,9 +71,25 @@ def _import_log(file: Counted, arguments: argparse.Namespace) -> None:
     print(f"kala-es: {end.records} records; the log is at {end.position}:{end.digest.hex()}")
 
 
-def _import_jobs(file: Counted, arguments: argparse.Namespace) -> None:
-    dry_run = "&dry_run=true" if arguments.dry_run else ""
-    plan = send(arguments.server, f"{_SNAPSHOT}?on_conflict={arguments.on_conflict}{dry_run}", file)
+def _send(file: Counted, arguments: argparse.Namespace) -> None:
+    said = {"on_conflict": arguments.on_conflict, "dry_run": "true" if arguments.dry_run else None}
+    query = "&".join(f"{key}={value}" for key, value in said.items() if value)
+    answer = send(arguments.server, f"{_SNAPSHOT}?{query}", file)
+    if "log" in answer:
+        _show_log(answer["log"], dry_run=answer["dry_run"])
+    else:
+        _show_plan(answer, arguments)
+
+
+def _show_log(log: dict[str, Any], *, dry_run: bool) -> None:
+    jobs = f"{log['jobs']} job{'' if log['jobs'] == 1 else 's'}"
+    would = "would be" if dry_run else "is"
+    print(f"kala-es: {log['records']} records, {jobs}; the log {would} at {log['position']}:{log['digest']}")
+
+
+def _show_plan(plan: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if arguments.on_conflict is None:
+        print("kala-es: the server has a log of its own: of the archive it takes the jobs only", file=sys.stderr)
     show(plan)
     if plan["counts"]["refused"]:  # only a plan has such jobs: where they are refused nothing is imported
         raise Failed("nothing would be imported, as it is all or nothing")

@@ -22,13 +22,14 @@ _PAGE = 64
 
 async def attempts_of(site: Site, run: RunSummary, most: int) -> list[Execution]:
     """A run's attempts, the first first; of each at most `most` bytes of output."""
+    trimmed = run.trimmed or await site.scheduler.reader.is_left_out(run)
     if run.attempts == 1:
-        return [await _only(site, as_now(site, run), most)]
+        return [replace(await _only(site, as_now(site, run), most), trimmed=trimmed)]
     telling = _Telling(run=run, most=0 if run.trimmed else most)
     async with aclosing(_facts(site, run)) as facts:
         async for event in facts:
             telling.tell(event)
-    return list(telling.found.values())
+    return [replace(each, trimmed=trimmed) for each in telling.found.values()]
 
 
 async def _only(site: Site, run: RunSummary, most: int) -> Execution:

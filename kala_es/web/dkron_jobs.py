@@ -180,6 +180,13 @@ async def run_v1_job_by_name(request: Request, site: Site) -> Response:
     return await run_v1_job(request, site)
 
 
+async def clear_v1_executions(request: Request, site: Site) -> Response:
+    """DELETE /v1/jobs/{job}/executions: forget them, and count anew; the job then."""
+    job = job_named(request, site).id
+    await site.scheduler.clear(job, request.origin())
+    return answer(request, fields_of(site, job_named(request, site)))
+
+
 async def toggle_v1_job(request: Request, site: Site) -> Response:
     """POST /v1/jobs/{job}/toggle."""
     job = job_named(request, site)

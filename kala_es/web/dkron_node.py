@@ -8,10 +8,12 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from kala_es.dialects import dkron, dkron_node
+from kala_es.dialects.dkron_work import EXECUTORS
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.declared import Declaration
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.tick_policy import PauseDraft
+from kala_es.options import schema_of_options
 from kala_es.web.body import parsed
 from kala_es.web.dkron_replies import answer
 from kala_es.web.edge import Site
@@ -56,6 +58,13 @@ async def get_v1_leader(request: Request, site: Site) -> Response:
 async def get_v1_isleader(request: Request, site: Site) -> Response:
     """GET /v1/isleader."""
     return answer(request, "I am a leader")
+
+
+async def list_v1_executors(request: Request, site: Site) -> Response:
+    """GET /v1/executors: ours, and those that packages bring."""
+    ours = {name: schema_of_options(executor.options) for name, executor in EXECUTORS.items()}
+    found = sorted({**ours, **await site.scheduler.executors.schemas()}.items())
+    return answer(request, [dkron_node.executor_fields(name, schema) for name, schema in found])
 
 
 async def leave_v1(request: Request, site: Site) -> Response:

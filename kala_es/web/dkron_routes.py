@@ -145,6 +145,14 @@ _EXECUTIONS: Final = (
         ),
     ),
     Row(
+        method="DELETE",
+        pattern=f"{_API}/jobs/{{job}}/executions",
+        handler=dkron_jobs.clear_v1_executions,
+        summary="Forget the executions of a job that are over, with their output, and count anew",
+        parameters=(PRETTY,),
+        replies=(_JOB, NO_JOB, BUSY),
+    ),
+    Row(
         method="GET",
         pattern=f"{_API}/jobs/{{job}}/executions/{{execution}}",
         handler=dkron_runs.get_v1_execution,
@@ -192,6 +200,10 @@ _NODE: Final = (
     _read(f"{_API}/members", (dkron_node.list_v1_members, "The cluster's members: this node", "Anything")),
     _read(f"{_API}/leader", (dkron_node.get_v1_leader, "The leader: this node", "Anything")),
     _read(f"{_API}/isleader", (dkron_node.get_v1_isleader, "Whether this node leads: it does", "Text")),
+    _read(
+        f"{_API}/executors",
+        (dkron_node.list_v1_executors, "The executors, each with its config's schema", "V1Executors"),
+    ),
     _read(f"{_API}/pause", (dkron_node.get_v1_pause, "Whether new definitions are refused", "V1Paused")),
     Row(
         method="GET",

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from kala_es.dialects.dkron_work import EXECUTORS
+from kala_es.options import schema_of_options
 from kala_es.web.processors_schema import PROCESSORS
 
 Schema = dict[str, Any]
@@ -32,8 +34,10 @@ _JOB: Final[Schema] = {
     "parent_job": _TEXT,
     "processors": {**PROCESSORS, "type": ["object", "null"]},
     "concurrency": {"type": "string", "enum": ["allow", "forbid"]},
-    "executor": {"type": "string", "enum": ["shell", "http"]},
-    "executor_config": _SOME_TEXTS,
+    "executor": {**_TEXT, "description": "shell, http, or one that a package brings: GET /v1/executors."},
+    "executor_config": {
+        "anyOf": [{"$ref": "#/components/schemas/V1Shell"}, {"$ref": "#/components/schemas/V1Http"}, _SOME_TEXTS]
+    },
     "status": {"type": "string", "enum": ["", "success", "failed", "unplaced"]},
     "next": _TIME,
     "id": _TEXT,
@@ -48,6 +52,7 @@ _EXECUTION: Final[Schema] = {
     "finished_at": _TIME,
     "success": _FLAG,
     "output": _TEXT,
+    "output_trimmed": {**_FLAG, "description": "There if true: the output is kept no longer."},
     "output_truncated": _FLAG,
     "node_name": _TEXT,
     "group": {"type": "integer", "description": "Nanoseconds; beyond what JavaScript's numbers hold: use id."},
@@ -57,7 +62,7 @@ _EXECUTION: Final[Schema] = {
     "reason": _TEXT,
     "output_bytes": {**_COUNT, "description": "All that it printed."},
 }
-_OPTIONAL: Final = ("output", "output_truncated")
+_OPTIONAL: Final = ("output", "output_trimmed", "output_truncated")
 _NOT_GIVEN: Final = ("status", "next", "id", "dependent_jobs")
 
 DKRON_SCHEMAS: Final[dict[str, Schema]] = {
@@ -70,6 +75,20 @@ DKRON_SCHEMAS: Final[dict[str, Schema]] = {
         "type": "object",
         "properties": {key: schema for key, schema in _JOB.items() if key not in _NOT_GIVEN},
         "required": ["executor", "executor_config"],
+    },
+    "V1Shell": schema_of_options(EXECUTORS["shell"].options),
+    "V1Http": schema_of_options(EXECUTORS["http"].options),
+    "V1Executors": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "name": _TEXT,
+                "schema": {"type": ["object", "null"], "description": "The JSON schema of its executor_config."},
+                "error": {**_TEXT, "description": "Why there is none: the package cannot be loaded."},
+            },
+            "required": ["name", "schema"],
+        },
     },
     "V1Jobs": {"type": "array", "items": {"$ref": "#/components/schemas/V1Job"}},
     "V1Execution": {

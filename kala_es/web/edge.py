@@ -1,7 +1,7 @@
 """What the edge is set to, and what its handlers share."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,8 +10,12 @@ from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.model import Job
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.scheduler import Scheduler
+from kala_es.runtime.takeover import Incoming
 from kala_es.web.idempotency import KeyLocks
 from kala_es.web.json_cache import JsonCache
+
+TakeOver = Callable[[Incoming], Awaitable[None]]
+"""Has a log that was made of an archive become the log. Raises Conflict, Overloaded, Unavailable."""
 
 
 def _always() -> bool:
@@ -21,7 +25,8 @@ def _always() -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """How this node is to be called: `node` is its name, `address` where it listens. `allowed_hosts` are names, with or
-    without a port; `allowed_origins` are whole. A body that takes longer than `body_seconds` is given up."""
+    without a port; `allowed_origins` are whole. A body that takes longer than `body_seconds` is given up. `take_over`
+    has what was made of an archive become the log, and returns when this is served; None: nothing can."""
 
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
@@ -32,6 +37,7 @@ class Edge:
     node: str = "localhost"
     address: tuple[str, int] = ("127.0.0.1", 0)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
+    take_over: TakeOver | None = None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 from kala_es.domain.errors import Gone
 from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
-from kala_es.runtime.log_reader import OUTPUT_GONE
+from kala_es.runtime.log_reader import OUTPUT_GONE, OUTPUT_LEFT_OUT
 from kala_es.web import gaps
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse
@@ -26,6 +26,8 @@ async def get_output(request: Request, site: Site) -> Response:
     run = run_of(request, site)
     if run.trimmed and run.stdout_bytes + run.stderr_bytes:
         raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
+    if await site.scheduler.reader.is_left_out(run):
+        raise Gone(OUTPUT_LEFT_OUT)
     channel = choice(request, "channel", CHANNELS)
     size = _size(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)

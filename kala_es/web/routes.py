@@ -203,6 +203,13 @@ _OF_RUNS: Final = (
         replies=(Reply(status=200, about="The runs.", schema="Runs"), WRONG, NO_JOB),
     ),
     Row(
+        method="DELETE",
+        pattern=f"{API}/job/{{id}}/executions/",
+        handler=runs.clear_runs,
+        summary="Forget the runs of a job that are over, with their output, and count anew",
+        replies=(DONE, NO_JOB, BUSY),
+    ),
+    Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/",
         handler=runs.get_run,

@@ -49,6 +49,12 @@ async def list_runs(request: Request, site: Site) -> Response:
     return await _list(request, site, write)
 
 
+async def clear_runs(request: Request, site: Site) -> Response:
+    """DELETE /job/{id}/executions/: forget those that are over, and count anew."""
+    await site.scheduler.clear(JobId(request.params["id"]), request.origin())
+    return NO_CONTENT
+
+
 async def get_legacy_stats(request: Request, site: Site) -> Response:
     """GET /job/stats/{id}/: Kala's list of a job's runs."""
     opening, closing = _ENDS
@@ -106,7 +112,8 @@ async def _run_json(site: Site, run: RunSummary, limit: int) -> bytes:
     except Gone:  # trimmed this moment
         output, size, run = bytearray(), 0, site.scheduler.folds.runs.get(run.id) or run
     text = gaps.marked(output, gaps.places(site, run, None)).decode("utf-8", "replace")
-    return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit)
+    left_out = await site.scheduler.reader.is_left_out(run)
+    return kala.run_json(run, text, remote=run.kind == "remote", truncated=size > limit, left_out=left_out)
 
 
 async def output_of(site: Site, run: RunSummary, within: tuple[int, int]) -> bytearray:

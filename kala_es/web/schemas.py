@@ -88,10 +88,13 @@ _ORIGINAL: Final[Schema] = {
     "retries": _COUNT,
     "epsilon": {**_TEXT, "description": "An ISO 8601 duration."},
     "next_run_at": _TIME,
-    "TemplateDelimiters": {**_TEXT, "description": "Two words that enclose templates in command, url and body."},
+    "TemplateDelimiters": {
+        **_TEXT,
+        "description": "Two words that enclose templates in command, url, body and config.",
+    },
     "resume_at_next_scheduled_time": _FLAG,
     "metadata": _METADATA,
-    "type": {"type": "integer", "enum": [0, 1], "description": "0 local, 1 remote."},
+    "type": {"type": "integer", "enum": [0, 1, 2], "description": "0 local, 1 remote, 2 of an executor."},
     "remote_properties": _REMOTE,
     "is_done": _FLAG,
 }
@@ -146,6 +149,8 @@ _OURS: Final[Schema] = {
     "starts_at": {**_TIME, "description": "Earlier ticks are none."},
     "expires_at": {**_TIME, "description": "Later ticks are none."},
     "ephemeral": {**_FLAG, "description": "Delete the job when a run of it has succeeded."},
+    "executor": {**_TEXT, "description": "An executor that a package brings; GET /v1/executors has their names."},
+    "executor_config": {**_TEXTS, "description": "What it is told, as its schema says."},
     "processors": PROCESSORS,
 }
 _PAUSE: Final[Schema] = _object({"reason": _TEXT, "until": _SOME_TIME, "by": _TEXT, "since": _TIME})
@@ -330,6 +335,22 @@ SCHEMAS: Final[Schema] = {
             "plan": _list(_object(_STEP, optional=("fields", "field", "reason"))),
         }
     ),
+    "Log": _object(
+        {
+            "dry_run": _FLAG,
+            "log": _object(
+                {
+                    "position": {**_COUNT, "description": "Of its last record."},
+                    "digest": {**_TEXT, "description": "The log's digest there, as `kala-es verify` prints it."},
+                    "records": _COUNT,
+                    "erased": {**_COUNT, "description": "Positions without a record."},
+                    "output": {**_FLAG, "description": "false: the archive was made without the output of runs."},
+                    "jobs": _COUNT,
+                }
+            ),
+        }
+    ),
+    "Taken": {"oneOf": [_ref("Log"), _ref("Plan")]},
     "Jobs": _object({"jobs": {"type": "object", "additionalProperties": _ref("Job")}}),
     "WrappedJob": _object({"job": _ref("Job"), **_ON_REQUEST}, optional=(*_ON_REQUEST,)),
     "Created": _object({"id": _TEXT, **_ON_REQUEST}, optional=(*_ON_REQUEST,)),

@@ -1,4 +1,8 @@
-"""The log as one file, over HTTP: an archive of it as it is when it is asked for; and the jobs of one, taken in."""
+"""The log as one file, over HTTP: an archive of it as it is when it is asked for; and one taken in.
+
+Where there is no record yet an archive becomes the log, position by position; elsewhere, or if the query says what is to
+become of jobs that are there, its jobs are taken in.
+"""
 
 from contextlib import closing
 from functools import partial
@@ -8,8 +12,9 @@ import trio
 
 from kala_es import limits
 from kala_es.dialects.kala_declared import plan_json
+from kala_es.dialects.kala_taken import log_json
 from kala_es.domain.declared import Declaration, OnConflict
-from kala_es.web.edge import Site
+from kala_es.web.edge import Site, TakeOver
 from kala_es.web.exchange import Parts, Request, Response, answer_json
 from kala_es.web.parameters import checked, choice, flag
 from kala_es.web.replies import BUSY, FULL
@@ -34,14 +39,26 @@ async def get_snapshot(request: Request, site: Site) -> Response:
 
 
 async def post_snapshot(request: Request, site: Site) -> Response:
-    """POST /snapshot/: the jobs of an archive, as they were at its end, without their runs."""
-    on_conflict = choice(request, "on_conflict", ("fail", "skip", "replace")) or "fail"
+    """POST /snapshot/: the whole log, if there is none yet; else the jobs as they were at its end, without their runs."""
+    on_conflict = choice(request, "on_conflict", ("fail", "skip", "replace"))
     dry_run = bool(flag(request, "dry_run"))
+    if on_conflict is None and site.edge.take_over is not None and not site.scheduler.folds.position:
+        return await _take_log(request, site, site.edge.take_over, dry_run=dry_run)
     assert request.file is not None
     jobs = await site.scheduler.archives.jobs(request.file)
-    declaration = Declaration(jobs=jobs, begun=True, dry_run=dry_run, on_conflict=cast("OnConflict", on_conflict))
+    wanted = cast("OnConflict", on_conflict or "fail")
+    declaration = Declaration(jobs=jobs, begun=True, dry_run=dry_run, on_conflict=wanted)
     steps = await site.scheduler.apply(declaration, request.origin())
     return answer_json(await trio.to_thread.run_sync(partial(plan_json, steps, dry_run=dry_run)))
+
+
+async def _take_log(request: Request, site: Site, take_over: TakeOver, *, dry_run: bool) -> Response:
+    """The archive becomes the log. With a dry run it is made ready, and thrown away."""
+    assert request.file is not None
+    async with site.scheduler.archives.ready(request.file) as incoming:
+        if not dry_run:
+            await take_over(incoming)
+    return answer_json(log_json(incoming.made, dry_run=dry_run))
 
 
 async def _pieces(file: IO[bytes]) -> Parts:
@@ -72,19 +89,26 @@ ROWS: Final = (
         method="POST",
         pattern="/api/v1/snapshot/",
         handler=post_snapshot,
-        summary="Take the jobs of an archive in, without their runs, all or none",
+        summary="Make an archive the log of an empty server; of another one, take its jobs in, without their runs",
         parameters=(
             Parameter(
-                name="on_conflict", kind="string", about="What becomes of jobs that are there: fail, skip, replace."
+                name="on_conflict",
+                kind="string",
+                about="Take only the jobs in, and what becomes of those that are there: fail, skip, replace.",
             ),
-            Parameter(name="dry_run", kind="boolean", about="Only say what would become of each job."),
+            Parameter(name="dry_run", kind="boolean", about="Only say what would become of the log, or of each job."),
         ),
         takes="Bytes",
         replies=(
-            Reply(status=200, about="What became of each job; with `dry_run`, what would.", schema="Plan"),
+            Reply(status=200, about="The log, or what became of each job; with `dry_run`, what would.", schema="Taken"),
             Reply(status=400, about="This is no whole archive, or a job is refused; nothing changed.", schema="Error"),
-            Reply(status=409, about="One of the jobs is there already; nothing changed.", schema="Error"),
+            Reply(
+                status=409,
+                about="One of the jobs is there already, or the server was used meanwhile; nothing changed.",
+                schema="Error",
+            ),
             Reply(status=413, about="The archive is too large.", schema="Error"),
+            Reply(status=500, about="What read the archive failed; nothing changed.", schema="Error"),
             BUSY,
             FULL,
         ),

@@ -5,6 +5,7 @@ loopback that answers with prepared bytes.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ import trio
 from msgspec.structs import replace
 
 from kala_es import limits
-from kala_es.executor import AttemptEnd, Channel, Executor, Local, Order, Remote
+from kala_es.executor import AttemptEnd, Channel, Emit, Executor, Local, Named, NamedExecutor, Order, Remote
 from kala_es.executors.http import HttpExecutor
+from kala_es.executors.named import NamedWorkExecutor
 from kala_es.executors.shell import ShellExecutor
+from kala_es.options import Option
 
 
 class Sink:
@@ -168,6 +171,58 @@ class Requests(Server):
 
     def other(self) -> Order:
         return local("true")
+
+
+@dataclass
+class Parrot:
+    """An executor as a package brings it. It says what `says` has, and does then what its config's `then` is."""
+
+    says: bytes = b""
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return (Option(key="then", about="end, hang or raise", pattern="end|hang|raise"),)
+
+    async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
+        assert isinstance(order.work, Named)
+        await emit("stdout", self.says)
+        match dict(order.work.config).get("then"):
+            case "hang":
+                await trio.sleep_forever()
+            case "raise":
+                raise RuntimeError("it is dead")
+        return AttemptEnd(outcome="succeeded")
+
+
+@dataclass
+class Packages:
+    parrot: Parrot = field(default_factory=Parrot)
+
+    @property
+    def executor(self) -> Executor:
+        return NamedWorkExecutor(self._find)
+
+    async def _find(self, name: str) -> NamedExecutor:
+        await trio.lowlevel.checkpoint()
+        return self.parrot
+
+    def printing(self, content: bytes) -> Order:
+        self.parrot.says = content
+        return named(then="end")
+
+    def failing(self) -> Order:
+        return named(then="raise")
+
+    def hanging(self, first: bytes) -> Order:
+        self.parrot.says = first
+        return named(then="hang")
+
+    def other(self) -> Order:
+        return local("true")
+
+
+def named(**config: str) -> Order:
+    return Order(run="r", attempt=1, work=Named(executor="parrot", config=tuple(config.items())))
 
 
 async def carried_out(world: World, order: Order) -> tuple[AttemptEnd, Sink]:

@@ -20,6 +20,7 @@ from kala_es import limits
 from kala_es.executor import AttemptEnd, Channel, Order, Remote
 from kala_es.executors.shell import ShellExecutor
 from tests.conformance.executor_worlds import (
+    Packages,
     Processes,
     Requests,
     Sink,
@@ -55,9 +56,10 @@ def shell(tmp_path: Path) -> Processes:
     return Processes(tmp_path)
 
 
-@pytest.fixture(params=["shell", "http"])
+@pytest.fixture(params=["shell", "http", "named"])
 def world(request: pytest.FixtureRequest, shell: Processes, server: Requests) -> World:
-    return shell if request.param == "shell" else server
+    worlds: dict[str, World] = {"shell": shell, "http": server, "named": Packages()}
+    return worlds[request.param]
 
 
 # The port

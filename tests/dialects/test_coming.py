@@ -230,7 +230,6 @@ def test_a_job_of_dkrons_with_a_request() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"executor": "kafka"}, "executor"),
         ({"executor": ""}, "executor"),
         ({"executor_config": {"command": 1}}, "executor_config"),
         ({"executor_config": {"command": "x", "timeout": "1 day"}}, "executor_config.timeout"),
@@ -300,3 +299,13 @@ def test_processors_of_dkrons_are_carried_over() -> None:
 def test_a_job_of_dkrons_without_a_name_is_refused_by_its_place() -> None:
     coming = from_dkron.translate(b'[{"name": 1}, 2]', NOW)
     assert [remark.job for remark in coming.refused] == ["[0]", "[1]"]
+
+
+def test_another_executor_is_carried_over_and_the_server_says_whether_there_is_one() -> None:
+    coming = dkron(executor="kafka", executor_config={"topic": "t"})
+    assert not coming.refused
+    assert {key: coming.jobs["j"][key] for key in ("type", "executor", "executor_config")} == {
+        "type": 2,
+        "executor": "kafka",
+        "executor_config": {"topic": "t"},
+    }

@@ -14,6 +14,7 @@ from kala_es.domain.bounds import Bounds
 from kala_es.domain.errors import Invalid, NotFound
 from kala_es.domain.ids import SECOND, Instant, JobId, RunId
 from kala_es.domain.model import Counters, Job, JobSpec, RemoteCall
+from kala_es.domain.named_work import NO_NAMED, NamedWork
 from kala_es.domain.notify import Notify, Target
 from kala_es.domain.retention import Retention
 from kala_es.domain.terms import AttemptTerms
@@ -74,6 +75,14 @@ def test_a_job_written_and_read_again_is_the_same(spec):
     present = job_of(spec)
     written = json.loads(dumps(dkron.job_fields(present, (), ())))
     assert read(written, present) == replace(spec, parents=None)
+
+
+@given(st.builds(NamedWork, executor=st.sampled_from(["kafka", "a.b"]), config=PAIRS), st.sampled_from(["", "PT9S"]))
+def test_a_job_of_a_package_s_executor_written_and_read_again_is_the_same(work, timeout):
+    spec = JobSpec(name="j", schedule="@every 1h", kind="named", named=work, timeout=timeout)
+    written = json.loads(dumps(dkron.job_fields(job_of(spec), (), ())))
+    assert read(written, job_of(spec)) == spec
+    assert read({**SHELL, "executor": "shell"}, job_of(spec)).named == NO_NAMED
 
 
 @given(
@@ -146,7 +155,6 @@ def test_what_the_http_executor_cannot_do_is_refused_by_its_key(config, field):
         ({"name": "Upper"}, "name"),
         ({"name": "a b"}, "name"),
         ({"executor": ""}, "executor"),
-        ({"executor": "kafka"}, "executor"),
         ({"schedule": ""}, "schedule"),
         ({"parent_job": "j"}, "parent_job"),
         ({"concurrency": "x"}, "concurrency"),

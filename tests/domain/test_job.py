@@ -137,6 +137,7 @@ COMMANDS: dict[str, c.Command] = {
     "resume": c.ResumeJob(job=J, at=at(150)),
     "delete": delete(150),
     "forget": c.ForgetParent(job=J, at=at(150), parent=P),
+    "clear": c.ClearHistory(job=J, at=at(150)),
     "ticks": ticks(150),
     "start": start(150),
     "cancel": cancel(150, TICK_60),
@@ -154,6 +155,7 @@ enable  NotFound       -              enabled+run    -              -           
 disable NotFound       JobDisabled    -              JobDisabled    JobDisabled    -              NotFound
 pause   NotFound       JobPaused      JobPaused      JobPaused      JobPaused      JobPaused      NotFound
 resume  NotFound       -              -              -              -              -              NotFound
+clear   NotFound       HistoryCleared HistoryCleared HistoryCleared HistoryCleared HistoryCleared NotFound
 delete  NotFound       JobDeleted     JobDeleted     JobDeleted     JobDeleted     JobDeleted     NotFound
 forget  -              -              -              -              -              -              -
 ticks   -              RunStarted     -              RunStarted     RunStarted     -              -

@@ -256,6 +256,8 @@ CASES: dict[str, Sequence[c.Command]] = {
     "replaced while it waits, on an edit": [*WAITING, PAUSE, DISABLE, EDITED_LATER],
     "replaced while it waits, on creating again": [*WAITING, PAUSE, DISABLE,
                                                    replace(REPLACED_LATER, at=at(501), spec=EDITED_LATER.spec)],
+    "cleared": [create(0), start(1), end(2), c.ClearHistory(job=J, at=at(3)), DISABLE,
+                c.ClearHistory(job=J, at=at(501))],
     "edited": [create(0), update(1, disabled=False), update(400, disabled=True), update(401, disabled=True), BODY],
     "edited and enabled": [create(0, disabled=True), update(400, disabled=False), create(401), create(402)],
     "edited while disabled": [create(0, disabled=True), update(400, disabled=True), ENABLE, DISABLE, DELETE],

@@ -1,7 +1,10 @@
 """An archive of a log, and the log that is made of it again: the same, or refused with the byte."""
 
+import os
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from kala_es import archive, log_tree
 from kala_es.archive import ArchiveRefused
 from kala_es.domain.ids import Instant
 from kala_es.event_log import LogError, LogInUse
-from kala_es.event_logs.check import check, data_file
+from kala_es.event_logs.check import check
+from kala_es.event_logs.lmdb import hold
 from kala_es.replay.exporting import export
 from kala_es.replay.moments import Moment
 from kala_es.runtime.rebuilding import Unfit, import_into, restore
@@ -168,8 +172,42 @@ async def test_an_archive_that_is_refused_leaves_no_log(tmp_path: Path) -> None:
     content = exported(tmp_path / "source")
     with pytest.raises(ArchiveRefused):
         import_into(BytesIO(content[:-1]), tmp_path / "copy")
-    assert not data_file(tmp_path / "copy").exists()
+    assert not (tmp_path / "copy").exists()
     import_into(BytesIO(content), tmp_path / "copy")
+
+
+async def test_a_refused_archive_leaves_a_directory_as_it_was(tmp_path: Path) -> None:
+    await fill(tmp_path / "source", 40)
+    content = exported(tmp_path / "source")
+    here, deep = tmp_path / "here", tmp_path / "not" / "yet"
+    here.mkdir(mode=0o750)
+    for directory in (here, deep):
+        for part in (content[:-1], exported(tmp_path / "source", after=20)):
+            with pytest.raises((ArchiveRefused, Unfit)):
+                import_into(BytesIO(part), directory)
+    assert (list(here.iterdir()), here.stat().st_mode & 0o777, deep.parent.exists()) == ([], 0o750, False)
+    with opened_by_another(here), pytest.raises(LogInUse):
+        import_into(BytesIO(content), here)
+    assert (here / "lock").exists()
+
+
+@contextmanager
+def opened_by_another(directory: Path) -> Iterator[None]:
+    """Somebody is about to begin a log there."""
+    lock = hold(directory)
+    yield
+    os.close(lock)
+
+
+def test_a_lock_that_its_holder_has_removed_meanwhile_is_no_lock(tmp_path: Path) -> None:
+    first = hold(tmp_path)
+    waiting = os.open(tmp_path / "lock", os.O_RDWR)
+    (tmp_path / "lock").unlink()
+    os.close(first)
+    with opened_by_another(tmp_path), pytest.raises(LogInUse):
+        hold(tmp_path)
+    assert os.fstat(waiting).st_nlink == 0
+    os.close(waiting)
 
 
 async def test_a_restored_log_is_the_beginning_of_its_source(tmp_path: Path) -> None:

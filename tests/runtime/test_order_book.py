@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from kala_es.domain.ids import Instant
-from kala_es.executor import AttemptEnd, Local, Order
+from kala_es.executor import AttemptEnd, Local, Named, Order
 from kala_es.link import (
+    CAPABILITIES,
     Acknowledge,
     Attempt,
     Cancel,
@@ -181,3 +182,16 @@ def test_an_order_that_fits_into_no_frame_is_told_as_one_that_cannot_be() -> Non
     desk.book.meet(Welcome(1, "a", 1, 0), (), send)
     assert isinstance(said[0], Start)
     assert said[0].order.refused == "it is too large"
+
+
+def test_an_agent_that_does_not_know_executors_by_name_is_told_a_refusal() -> None:
+    desk = Desk()
+    named = Order(run="n", attempt=1, work=Named(executor="kafka"))
+    desk.book.order(named, 7)
+    (start, _) = desk.meet(since=9)
+    assert isinstance(start, Start)
+    assert isinstance(start.order.work, Local)
+    assert "restart the server when nothing runs" in start.order.refused
+    desk.book.hang_up()
+    desk.book.meet(Welcome(1, "a", 1, 9, CAPABILITIES), (), desk.said.append)
+    assert desk.said[-2:] == [Start(named), Resume()]

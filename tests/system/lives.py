@@ -90,6 +90,13 @@ class Lives:
 
         return eventually(enough)
 
+    def stored(self) -> bytes:
+        """What the log has, as bytes: a text in it can be looked for."""
+        if "--log" in self.args:
+            name = self.args[self.args.index("--log") + 1].rpartition("/")[2]
+            return shared().execute("SELECT encode(value, 'escape') FROM kala_es.log", name).encode()
+        return b"".join(path.read_bytes() for path in (self.data / "log").iterdir())
+
     @property
     def agent(self) -> int:
         """The pid of the agent."""

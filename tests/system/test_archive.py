@@ -121,7 +121,7 @@ def test_the_jobs_of_an_archive_are_taken_in_by_a_server_that_runs(tmp_path: Pat
         )
         assert "nothing would be imported" in planned.stderr
         assert "1 unchanged" in kala_es("import", file, *where[:3], "skip").stdout
-    assert kala_es("import", file).returncode == 2
+    assert kala_es("import", file, "--data", str(tmp_path), "--on-conflict", "fail").returncode == 2
     assert kala_es("import", file, "--data", str(tmp_path), "--dry-run").returncode == 2
 
 

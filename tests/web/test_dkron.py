@@ -255,6 +255,27 @@ async def test_each_attempt_is_an_execution_and_a_success_after_a_retry_is_one()
         assert first == oldest
 
 
+async def test_clearing_forgets_the_executions_and_counts_anew_in_both_views():
+    async with serving({"flaky": [FAILS, writes(("stdout", b"fine"))]}) as site:
+        await make(site, "j", "flaky", retries=1)
+        await make(site, "k", "flaky", retries=1)
+        execution = await run_whole(site, "j")
+        await run_whole(site, "k")
+        answer = await site.http.delete("/v1/jobs/j/executions?pretty")
+        assert answer.status_code == 200
+        job = answer.json()
+        counts = ("success_count", "error_count", "last_success", "last_error", "status")
+        assert [job[key] for key in counts] == [0, 0, None, None, ""]
+        answer = await site.http.get("/v1/jobs/j/executions")
+        assert (answer.json(), answer.headers["X-Total-Count"]) == ([], "0")
+        assert (await site.http.get(f"/v1/jobs/j/executions/{execution}")).status_code == 404
+        assert (await get(site, "/api/v1/job/j/"))["job"]["metadata"]["number_of_finished_runs"] == 0
+        assert (await site.http.delete("/api/v1/job/k/executions/")).status_code == 204
+        assert (await get(site, "/api/v1/job/k/executions/"))["job_stats"] == []
+        for path in ("/v1/jobs/nobody/executions", "/api/v1/job/nobody/executions/"):
+            assert (await site.http.delete(path)).status_code == 404
+
+
 async def test_executions_are_newest_first_with_the_end_of_their_output():
     async with serving({"says": writes(("stdout", b"0123456789"))}) as site:
         await make(site, "j", "says")
