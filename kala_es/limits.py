@@ -89,6 +89,8 @@ ENDING_SECONDS: Final = 60
 # The log in PostgreSQL
 DATABASE_CONNECT_SECONDS: Final = 5
 """A connection that is not made after this has failed (connect_timeout)."""
+DATABASE_HOLD_SECONDS: Final = 3.0
+"""A start waits so long for a hold on the log: PostgreSQL may still be about to notice that a server was killed."""
 DATABASE_SILENT_SECONDS: Final = 10
 """A server that acknowledges nothing for so long is taken to be away (tcp_user_timeout)."""
 DATABASE_STATEMENT_SECONDS: Final = 30

@@ -4,20 +4,22 @@ A connection that was lost took the hold with it. Whoever comes back takes it ag
 then is known what became of the last commit, and whether somebody else was there meanwhile.
 """
 
+import time
 from collections import deque
 from typing import Final
 
 import psycopg
 
 from kala_es import log_tree
-from kala_es.event_log import LogAway, LogDamaged, LogError
+from kala_es.event_log import LogAway, LogDamaged, LogError, LogInUse
 from kala_es.event_logs.postgres_place import Database
 from kala_es.event_logs.postgres_schema import ID, LEFT_OUT, check_version, migrate
 from kala_es.event_logs.postgres_session import Connection, connect, hold, is_lost, refusal
 from kala_es.event_logs.postgres_tables import Commit, Tables, noted
 from kala_es.event_logs.postgres_values import last_tree
-from kala_es.limits import PARTITION_POSITIONS
+from kala_es.limits import DATABASE_HOLD_SECONDS, PARTITION_POSITIONS
 
+_LOOK_SECONDS: Final = 0.05
 _CAN_WRITE: Final = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
 
@@ -86,12 +88,24 @@ def take(database: Database, *, part: int) -> Holder:
     """Connect, hold the log, and bring its tables up to date. Raises LogInUse, LogIsNewer, LogError, psycopg.Error."""
     connection = connect(database)
     try:
-        hold(connection, database)
+        _hold(connection, database)
         migrate(connection, database)
         return Holder(database, connection, part=part)
     except BaseException:
         connection.close()
         raise
+
+
+def _hold(connection: Connection, database: Database) -> None:
+    """Hold the log, as soon as the session of a server that was killed is gone. Raises LogInUse, psycopg.Error."""
+    until = time.monotonic() + DATABASE_HOLD_SECONDS
+    while True:
+        try:
+            return hold(connection, database)
+        except LogInUse:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 def compact_held(database: Database) -> tuple[int, int]:
