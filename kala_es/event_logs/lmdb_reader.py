@@ -5,6 +5,7 @@ When `compact` puts another file and table in their place, what was read meanwhi
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -113,6 +114,10 @@ class LogReader:
             if before == places(self._directory):
                 return file, before
             file.close()
+
+    def wait(self, seconds: float) -> None:
+        """So long: a file tells nobody that it has grown."""
+        time.sleep(seconds)
 
     def close(self) -> None:
         """Let go of the file."""
