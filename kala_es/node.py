@@ -2,8 +2,8 @@
 
 Start: log and folds are opened, the folds brought up to date, what the last stop left open is answered, then the
 timetable runs. Only then may anybody ask it something (server.py).
-Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); a snapshot is saved, the
-log is closed.
+Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); a snapshot is saved,
+the log is closed.
 """
 
 import os
