@@ -1,12 +1,10 @@
 """The command line: `kala-es serve`, `run` and `compact`. argv -> Settings -> one verb, and its exit code."""
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -25,8 +23,10 @@ from kala_es.server import run_server
 from kala_es.setting_values import SettingError
 from kala_es.settings import PREFIX, SETTINGS, resolve
 from kala_es.verbs import applying, dumping, exporting, importing, redacting, replaying, restoring, verifying
+from kala_es.verbs.asking import Failed, ask
 from kala_es.verbs.belonging import in_its_owners_name
 from kala_es.verbs.looking import add_place
+from kala_es.verbs.printed import carried_out
 
 _REFUSED: Final = {
     "--bolt-path": "this server keeps its own event log; give its directory with --data DIR",
@@ -48,6 +48,10 @@ class _Refuse(argparse.Action):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one verb; its exit code. 1: it failed, 2: it was asked wrongly; `run` gives the command's own."""
+    return carried_out(lambda: _carry_out(argv))
+
+
+def _carry_out(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.verb(arguments)
@@ -102,25 +106,13 @@ def _compact(arguments: argparse.Namespace) -> int:
             with in_its_owners_name(arguments.place):
                 before, after = trio.run(compact_stopped, arguments.place)
         else:
-            before, after = _ask_to_compact(arguments.server)
-    except (LogError, FoldsError, OSError, ValueError) as error:
+            done = ask(arguments.server, "/api/v1/compact/", {}, seconds=None)  # it takes as long as it takes
+            before, after = done["before_bytes"], done["after_bytes"]
+    except (LogError, FoldsError, OSError, Failed) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _CANNOT_START
     print(f"kala-es: the log took {before} bytes, and takes {after} now")
     return 0
-
-
-def _ask_to_compact(server: str) -> tuple[int, int]:
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request(f"{server.rstrip('/')}/api/v1/compact/", method="POST", data=b"")
-    try:
-        with urllib.request.urlopen(request) as answer:
-            said = json.load(answer)
-    except urllib.error.HTTPError as refusal:
-        raise OSError(f"{server}: {json.load(refusal).get('error', refusal.reason)}") from None
-    return said["before_bytes"], said["after_bytes"]
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -189,6 +181,5 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def _pass_on(channel: Channel, content: bytes) -> None:
     stream = sys.stdout.buffer if channel == "stdout" else sys.stderr.buffer
-    with suppress(BrokenPipeError):
-        stream.write(content)
-        stream.flush()
+    stream.write(content)
+    stream.flush()

@@ -18,6 +18,14 @@ VERB_ANSWER_SECONDS: Final = 600
 IMPORT_BATCH_BYTES: Final = 1024 * 1024
 """`import` sends runs on when they have printed so much."""
 
+# The web UI
+RUNS_ON_A_PAGE: Final = 20
+"""Runs of a job on one page; a link leads to those before them."""
+CHANGES_ON_A_PAGE: Final = 20
+"""The same for its changes."""
+MAX_GRAPH_JOBS: Final = 60
+"""Jobs in one drawing of what is tied to a job, half of them on either side; the nearest are drawn."""
+
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A request body over this is answered 413."""
@@ -61,6 +69,14 @@ OUTPUT_IN_RUN_BYTES: Final = 1024 * 1024
 """The most output that a run's JSON carries; the whole is at `output/`."""
 OUTPUT_IN_LIST_BYTES: Final = 64 * 1024
 """The same for each run of a list."""
+OUTPUT_LINES_BYTES: Final = 256 * 1024
+"""Output in one answer that has it by lines..."""
+MAX_OUTPUT_LINES: Final = 5_000
+"""...and the most lines that one may ask for."""
+RUN_EVENTS_SHOWN: Final = 200
+"""Events and attempts on the page of a run, the first ones, and its end..."""
+RUN_FACTS_READ: Final = 2_000
+"""...of so many events of its job, from its start on."""
 EXECUTION_OUTPUT_BYTES: Final = 256_000
 """The newest output of each execution in a list of Dkron's API, as much as Dkron keeps."""
 MAX_CAUSES: Final = 1_000
@@ -148,6 +164,12 @@ MISTIMED_POSITIONS: Final = 20_000
 """A wrong clock is seen through where it wrote no more of the log than this; what is longer is believed."""
 DAYS_COUNTED: Final = 366
 """Days of which it is known how their runs ended."""
+HOURS_COUNTED: Final = 15 * 24
+"""Hours of which the same is known."""
+RECENT_RUNS: Final = 1_000
+"""Runs that ended last of all, which pages list."""
+RECENT_FAILURES: Final = 200
+"""The same, of those that failed."""
 PAST_SNAPSHOT_EVENTS: Final = 100_000
 """A snapshot of the past is kept when the newest is so many events older."""
 MAX_PAST_SNAPSHOTS: Final = 64

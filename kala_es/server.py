@@ -139,7 +139,7 @@ class _Server:
             default_owner=self.settings.default_owner,
             allowed_hosts=self.settings.allowed_hosts,
             node=self.settings.node_name or socket.gethostname(),
-            address=(self.settings.interface, self.settings.port),
+            address=(self.settings.interface, self.listeners[0].socket.getsockname()[1]),
             ready=lambda: self._is_ready(node),
             take_over=self._take_over if self.settings.persist else None,
         )

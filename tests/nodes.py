@@ -461,6 +461,7 @@ def _in_memory(folds: Folds) -> dict[str, Any]:
         "graph": folds.jobs.graph.dump(),
         "stats": folds.stats,
         "days": folds.days.dump(),
+        "recent": folds.recent.dump(),
         "busy": list(folds.busy),
         "trees": folds.trees,
         "watch": folds.watch,

@@ -164,7 +164,7 @@ def _opened(directory: Path) -> LogFile:
 
 
 def _env(directory: Path) -> lmdb.Environment:
-    place, size = os.fspath(data_file(directory).parent), map_bytes(directory)
+    place, size = os.fsencode(data_file(directory).parent), map_bytes(directory)
     make_table_of_readers(data_file(directory))
     try:
         return lmdb.open(place, map_size=size, max_dbs=4, readonly=True, create=False)

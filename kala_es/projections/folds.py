@@ -34,12 +34,13 @@ from kala_es.projections.jobs import Jobs
 from kala_es.projections.notices import Notices
 from kala_es.projections.output import Output
 from kala_es.projections.receipts import Receipts
+from kala_es.projections.recent import Recent
 from kala_es.projections.recorded import Changes, Recorded
 from kala_es.projections.runs import Runs
 from kala_es.projections.stats import Stats
 
 _STORED: Final = b"\x00folded"
-_FORM: Final = b"2"
+_FORM: Final = b"3"
 """How the rows are laid out; it stands before the position. Rows of another form are forgotten and rebuilt."""
 OURS: Final = b"gjknortuvwxy"
 """The first bytes of the keys of our rows."""
@@ -73,6 +74,7 @@ class Folds:
         self.jobs = Jobs()
         self.stats = Stats()
         self.days = Days()
+        self.recent = Recent()
         self.busy = Busy()
         self.trees = Trees()
         self.server_pause: Pause | None = None
@@ -189,6 +191,7 @@ class Folds:
         before, after = self.jobs.apply(event)
         self.stats.apply(before, after)
         self.days.apply(event)
+        self.recent.apply(event)
         self.busy.apply(before, after)
         return after
 

@@ -1,9 +1,9 @@
 """The folds of memory, saved at a position: only to start sooner. A snapshot that does not fit is not used.
 
 The file is CBOR: a map {"format", "position", "time" (the latest of an event), "anchor", "jobs" (how many), "graph",
-"trees", "joins", "attempted", "busy", "failing", "notices", "pause", "days"} and, if there are any, "handovers"; lists
-of jobs, and the BLAKE2b digest of all that. One without "days" is older than they are: it shows a moment of the past,
-or is a base, and counts none.
+"trees", "joins", "attempted", "busy", "failing", "notices", "pause", "days", "recent"} and, if there are any,
+"handovers"; lists of jobs, and the BLAKE2b digest of all that. One without "days" or "recent" is older than they
+are: it shows a moment of the past, or is a base, and counts none.
 """
 
 import os
@@ -26,7 +26,9 @@ from kala_es.domain.tick_policy import Pause
 from kala_es.domain.trimming import BaseTaken
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogDamaged
+from kala_es.projections.days import Days
 from kala_es.projections.folds import Folds
+from kala_es.projections.recent import Recent
 
 _FORMAT: Final = 1
 _DIGEST: Final = 32
@@ -56,6 +58,7 @@ def freeze(folds: Folds, anchor: bytes) -> Iterator[bytes]:
         "notices": {notice: to_plain(waiting) for notice, waiting in folds.watch.waiting.items()},
         "pause": to_plain(folds.server_pause) if folds.server_pause else None,
         "days": folds.days.dump(),
+        "recent": folds.recent.dump(),
     }
     if folds.handovers.count:
         head["handovers"] = [to_plain(handover) for handover in folds.handovers]
@@ -141,7 +144,8 @@ def load(path: Path, folds: Folds, head: int) -> bool:
 def has_all(body: bytes) -> bool:
     """Whether all folds of memory are in what `freeze` gave, as this version has them: a start goes on from that."""
     with suppress(ValueError, TypeError, cbor2.CBORDecodeError):
-        return "days" in cbor2.CBORDecoder(BytesIO(body)).decode()
+        top: dict[str, Any] = cbor2.CBORDecoder(BytesIO(body)).decode()
+        return "days" in top and "recent" in top
     return False
 
 
@@ -164,7 +168,10 @@ def _fill(folds: Folds, body: bytes, head: int) -> Iterator[bool]:
     failing = {JobId(job) for job in top.get("failing", ())}
     notices = {NoticeId(notice): from_plain(Waiting, plain) for notice, plain in top.get("notices", {}).items()}
     handovers = [from_plain(Handover, plain) for plain in top.get("handovers", ())]
-    folds.days.load(top.get("days", {}))
+    days, recent = Days(), Recent()
+    days.load(top.get("days", {}))
+    recent.load(top.get("recent", {}))
+    folds.days, folds.recent = days, recent
     for i in range(0, len(jobs), _SLICE):
         for job in jobs[i : i + _SLICE]:
             folds.jobs.put(job.id, None, job)

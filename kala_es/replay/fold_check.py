@@ -200,7 +200,7 @@ def open_kept(directory: Path | None) -> Iterator[Kept | None]:
     folds = directory / "folds"
     lock = os.access(folds, os.W_OK)
     make_table_of_readers(folds / "data.mdb")
-    with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
+    with lmdb.open(os.fsencode(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
         yield Kept(txn)
 
 

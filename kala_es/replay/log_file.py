@@ -184,7 +184,7 @@ def _opened(directory: Path) -> lmdb.Environment:
         make_table_of_readers(data_file(directory))
         before = places(directory)
         try:
-            env = lmdb.open(os.fspath(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
+            env = lmdb.open(os.fsencode(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
         except lmdb.Error as error:
             raise LogDamaged(f"The log in {directory} cannot be opened: {error}.") from error
         if before == places(directory):

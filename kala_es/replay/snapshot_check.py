@@ -114,11 +114,12 @@ def _frozen_again(body: bytes, anchor: bytes) -> bytes:
 
 
 def _plain(body: bytes, *, whole: bool) -> tuple[Any, dict[str, Any]]:
-    """What is in a snapshot; not `whole`, without the fold that those of earlier releases lack."""
+    """What is in a snapshot; not `whole`, without the folds that those of earlier releases lack."""
     decoder = cbor2.CBORDecoder(BytesIO(body))
     top, jobs = decoder.decode(), dict[str, Any]()
     if not whole:
-        top.pop("days", None)
+        for name in ("days", "recent"):
+            top.pop(name, None)
     while len(jobs) < top["jobs"]:
         jobs |= {job["id"]: job for job in decoder.decode()}
     return top, jobs

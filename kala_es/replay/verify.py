@@ -16,15 +16,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import cbor2
 import msgspec
 
 from kala_es import archive, log_tree
-from kala_es.domain.events import Event
-from kala_es.event_log import LogDamaged, LogError, Record
+from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.postgres_place import Place, place_of
+from kala_es.replay.archived import events_in, holes_in
 from kala_es.replay.children import Child, say
-from kala_es.replay.fold_check import Compared, decoded, folds_of, open_kept
+from kala_es.replay.fold_check import Compared, folds_of, open_kept
 from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.log_file import items_of, open_moment, rows_of
 from kala_es.replay.telling import Tell
@@ -146,7 +145,7 @@ def prove_archive(file: archive.Source, against: Against | None = None) -> Prove
                 holes = HoleCheck(after=part.after, left_out=0 if part.output else _ALL)
             case archive.Block():
                 watch.look(before, part.items)
-                _look(part, holes)
+                holes.look(holes_in(part), ((record.position, event) for record, event in events_in(part)))
             case archive.End():
                 watch.end(tree)
                 sums = {"position": part.position, "records": part.records, "erased": part.erased}
@@ -154,19 +153,6 @@ def prove_archive(file: archive.Source, against: Against | None = None) -> Prove
         before = tree.copy()
     assert found is not None
     return found
-
-
-def _look(block: archive.Block, check: HoleCheck) -> None:
-    """Decode a block's records, and have its holes judged by them."""
-    position, holes, events = block.first, list[tuple[int, int]](), list[tuple[int, Event]]()
-    for item in block.items:
-        if isinstance(item, bytes):
-            events.append((position, decoded(Record(position, *cbor2.loads(item)))))
-            position += 1
-        else:
-            holes.append((position, item[0]))
-            position += item[0]
-    check.look(holes, events)
 
 
 def verify(

@@ -24,6 +24,7 @@ from kala_es.event_logs.building import build
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.postgres_place import Database, Place
 from kala_es.replay import moments
+from kala_es.replay.archived import events_in
 from kala_es.replay.log_file import Moment, NoSuchPosition, open_moment, rows_of, until
 from kala_es.replay.telling import Tell, nobody
 from kala_es.replay.times import Search
@@ -91,6 +92,8 @@ def _build(place: Place) -> AbstractContextManager[Building]:
 def _take(parts: Iterable[tuple[archive.Part, log_tree.Span]], building: Building) -> tuple[archive.End, log_tree.Span]:
     for part, tree in parts:
         if isinstance(part, archive.Block):
+            for _ in events_in(part):  # else it would become a log that no server can open
+                pass
             building.put(part.first, encode_batch(_stored(part.items), tree.root()))
         elif isinstance(part, archive.End):
             return part, tree

@@ -56,10 +56,7 @@ def import_archive(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(source: str) -> Iterator[IO[bytes]]:
-    if source == "-":
-        yield sys.stdin.buffer
-        return
-    with open(source, "rb") as file:
+    with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
         yield file
 
 

@@ -4,7 +4,6 @@ The program comes with every PostgreSQL and knows all that a URL may say: no dri
 secret in a URL goes to it by its environment, or in a file of ours: it is in no argument, and nothing prints it.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -16,6 +15,8 @@ from typing import IO, Any, Final
 from urllib.parse import unquote
 
 from kala_es import limits
+from kala_es.dialects import go_json
+from kala_es.domain.errors import Invalid
 from kala_es.event_logs.postgres_place import without_secrets
 from kala_es.verbs.asking import Failed, bounded
 
@@ -55,7 +56,10 @@ def nextkala_runs(url: str) -> Iterator[Row]:
     """
     with _asked(url, _RUNS) as answer:
         while (row := answer.read_line(limits.MAX_BULK_BODY_BYTES)).endswith(b"\n"):
-            job, run = json.loads(row)
+            try:
+                job, run = go_json.loads(row)
+            except Invalid as error:
+                raise Failed(f"{answer.shown}: job_runs: {error.reason}") from None
             yield Row(job, run, len(row))
 
 

@@ -1,8 +1,6 @@
-"""What verbs share that look into a log: how it is opened, which moment is meant, and when nobody reads on."""
+"""What verbs share that look into a log: how it is opened, and which moment, job or run is meant."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -80,6 +78,15 @@ def as_position(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
 
 
+def as_text(text: str) -> str:
+    """The ID or EVENT of an argument: nothing has a name that is no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text
+
+
 class Look:
     """At the log of a place. `tell` is told how far it is."""
 
@@ -102,8 +109,3 @@ class Look:
         for position in replay.steps():
             self._tell(position, self.head)
         return replay
-
-
-def nobody_reads() -> None:
-    """Let what is printed from now on, and is flushed at the end, go nowhere: who read it, such as `head`, has left."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,7 @@ from kala_es.replay import listing, views
 from kala_es.replay.difference import difference
 from kala_es.replay.moments import NotKnown
 from kala_es.verbs import restoring, simulating, verifying
-from kala_es.verbs.looking import USUAL_DATA, Look, Reader, add_place, as_position, log_in, moment, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, Reader, add_place, as_position, as_text, log_in, moment
 from kala_es.verbs.progress import Progress
 
 _FAILED: Final = 1
@@ -26,8 +26,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser("replay", help="look into a log: its events, a moment of the past, what changed")
     looks = parser.add_subparsers(metavar="LOOK", required=True)
     events = _look(looks, "events", _events, about="the log's records, as JSON lines")
-    events.add_argument("--job", metavar="ID", help="only of this job")
-    events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
+    events.add_argument("--job", type=as_text, metavar="ID", help="only of this job")
+    events.add_argument("--type", type=as_text, metavar="EVENT", help="only events of this type, such as RunStarted")
     events.add_argument("--since", type=moment, metavar="MOMENT", help="only what was recorded after it")
     events.add_argument("--after", type=as_position, default=0, metavar="POSITION", help="only what stands after it")
     end = events.add_mutually_exclusive_group()
@@ -37,7 +37,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     show = _look(looks, "show", _show, about="what was known at a moment, as JSON")
     show.add_argument("--at", type=moment, metavar="MOMENT", help="a time or a position; else the log's end")
     show.add_argument("what", choices=_VIEWS, metavar="WHAT", help=" | ".join(_VIEWS))
-    show.add_argument("id", nargs="?", metavar="ID", help="of the job or run")
+    show.add_argument("id", nargs="?", type=as_text, metavar="ID", help="of the job or run")
     diff = _look(looks, "diff", _diff, about="what changed in the jobs between two moments, as JSON lines")
     diff.add_argument("--from", dest="since", type=moment, required=True, metavar="MOMENT", help="a time or position")
     diff.add_argument("--to", dest="until", type=moment, metavar="MOMENT", help="another; else the log's end")
@@ -58,16 +58,10 @@ def _with_log(arguments: argparse.Namespace) -> int:
     try:
         with log_in(arguments.place) as reader:
             code: int = arguments.look(arguments, reader)
-            sys.stdout.flush()
             return code
-    except BrokenPipeError:
-        nobody_reads()
-        return 0
     except (LogError, FoldsError, NotKnown, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _FAILED
-    except KeyboardInterrupt:
-        return 0
 
 
 def _events(arguments: argparse.Namespace, reader: Reader) -> int:

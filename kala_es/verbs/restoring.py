@@ -37,4 +37,6 @@ def _restore(arguments: argparse.Namespace) -> int:
         print(f"kala-es: {error}", file=sys.stderr)
         return 1
     print(f"kala-es: the log in {arguments.into} is at {position}:{digest.hex()}")
+    if not position:
+        print("kala-es: nothing had been recorded by then: that log is empty", file=sys.stderr)
     return 0

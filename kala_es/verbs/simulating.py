@@ -16,7 +16,7 @@ from kala_es.event_logs.postgres_place import Place
 from kala_es.fold_store import FoldsError
 from kala_es.replay.telling import Tell
 from kala_es.verbs.asking import Failed
-from kala_es.verbs.looking import USUAL_DATA, Look, add_place, log_in, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, add_place, log_in
 from kala_es.verbs.progress import Progress, days
 
 if TYPE_CHECKING:
@@ -102,11 +102,7 @@ def _declared(paths: list[Path], start: Instant) -> tuple[list[Job], None]:
 
 
 def _print(lines: Iterable[bytes]) -> None:
-    """Write the lines as they come, to their end or as far as they are read."""
+    """Write the lines as they come."""
     each: Iterator[bytes] = iter(lines)
-    try:
-        while some := b"".join(islice(each, _TICKS_AT_A_TIME)):
-            sys.stdout.buffer.write(some)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        nobody_reads()
+    while some := b"".join(islice(each, _TICKS_AT_A_TIME)):
+        sys.stdout.buffer.write(some)

@@ -15,6 +15,7 @@ from kala_es.web.edge import Edge, Site
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Request, Response, refuse
 from kala_es.web.openapi import describe
+from kala_es.web.pages.routes import PAGES
 from kala_es.web.quart_app import make_quart
 from kala_es.web.routes import ROUTES
 from kala_es.web.table import Table, cut
@@ -32,7 +33,7 @@ class App:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._table = Table(ROUTES)
+        self._table = Table((*ROUTES, *PAGES))
         self.quart = make_quart(site, self._table)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -97,7 +97,10 @@ async def restore_v1(request: Request, site: Site) -> Response:
     jobs = site.scheduler.folds.jobs.by_id
     drafts = {}
     for each in read:
-        draft = dkron.draft_of(each, jobs, default_owner=site.edge.default_owner)
+        try:
+            draft = dkron.draft_of(each, jobs, default_owner=site.edge.default_owner)
+        except Invalid as error:
+            raise Invalid(f"jobs.{each.get('name', '')}.{error.field}", error.reason, error.column) from None
         drafts[draft.id] = draft  # of two with one name the last counts, as there
     declaration = Declaration(jobs=tuple(drafts.values()), begun=True, raises_counters=True)
     await site.scheduler.apply(declaration, request.origin())

@@ -13,6 +13,8 @@ from kala_es.runtime.scheduler import Scheduler
 from kala_es.runtime.takeover import Incoming
 from kala_es.web.idempotency import KeyLocks
 from kala_es.web.json_cache import JsonCache
+from kala_es.web.pages.pulse import Pulse
+from kala_es.web.pages.rendering import Pages
 
 TakeOver = Callable[[Incoming], Awaitable[None]]
 """Has a log that was made of an archive become the log. Raises Conflict, Overloaded, Unavailable."""
@@ -60,3 +62,5 @@ class Site:
     """Each job's JSON. The value is the job with its dependents."""
     runs: JsonCache[RunId, RunSummary] = field(default_factory=lambda: JsonCache(limits.RUN_JSON_BYTES))
     """The JSON, as lists have it, of runs that are over."""
+    pages: Pages = field(default_factory=Pages)
+    pulse: Pulse = field(default_factory=Pulse)

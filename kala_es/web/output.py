@@ -23,13 +23,9 @@ _HEADERS: Final = (
 
 async def get_output(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/output/: both channels as they came, or one. What a run in flight has so far."""
-    run = run_of(request, site)
-    if run.trimmed and run.stdout_bytes + run.stderr_bytes:
-        raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
-    if await site.scheduler.reader.is_left_out(run):
-        raise Gone(OUTPUT_LEFT_OUT)
+    run = await kept(run_of(request, site), site)
     channel = choice(request, "channel", CHANNELS)
-    size = _size(run, channel)
+    size = size_of(run, channel)
     wanted = None if "if-range" in request.headers else _range(request.headers.get("range", ""), size)
     start, stop = wanted or (0, size)
     headers = [*_HEADERS, ("Content-Length", str(stop - start)), *gaps.headers(gaps.places(site, run, channel))]
@@ -42,7 +38,17 @@ async def get_output(request: Request, site: Site) -> Response:
     )
 
 
-def _size(run: RunSummary, channel: str | None) -> int:
+async def kept(run: RunSummary, site: Site) -> RunSummary:
+    """The run. Raises Gone when what it has printed is kept no longer, or never was here."""
+    if run.trimmed and run.stdout_bytes + run.stderr_bytes:
+        raise Gone(OUTPUT_GONE if run.redacted is None else f"the output was erased: {run.redacted.reason}")
+    if await site.scheduler.reader.is_left_out(run):
+        raise Gone(OUTPUT_LEFT_OUT)
+    return run
+
+
+def size_of(run: RunSummary, channel: str | None) -> int:
+    """How many bytes of output there are, of one channel or of both together."""
     if channel is None:
         return run.stdout_bytes + run.stderr_bytes
     return run.stdout_bytes if channel == "stdout" else run.stderr_bytes

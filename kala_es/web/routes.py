@@ -14,6 +14,7 @@ from kala_es.web import (
     metrics,
     notices,
     output,
+    output_lines,
     run_import,
     runs,
     snapshots,
@@ -256,6 +257,7 @@ _OF_RUNS: Final = (
             Reply(status=416, about="The output has no such bytes.", schema="Error"),
         ),
     ),
+    output_lines.LINES,
     Row(
         method="GET",
         pattern=f"{API}/job/{{id}}/executions/{{run}}/stream/",
@@ -314,7 +316,7 @@ _OF_THE_SERVER: Final = (
         summary="Follow all events; from now on, or after a position",
         parameters=(
             Parameter(name="job", kind="string", about="Only events of this job."),
-            Parameter(name="type", kind="string", about="Only events of this type."),
+            Parameter(name="type", kind="string", about="Only events of this type, or of several with commas."),
             _RESUME,
             _LAST_EVENT,
         ),

@@ -85,11 +85,12 @@ async def _slices(site: Site, job: JobId, after: RunSummary | None) -> AsyncGene
     """The runs of a job, a few at a time."""
     while runs := list(site.scheduler.folds.runs.of_job(job, after=after, limit=_SLICE)):
         after = runs[-1]
-        yield runs if site.scheduler.rules.runs_kept_seconds is None else [r for r in runs if _is_shown(site, r)]
+        yield runs if site.scheduler.rules.runs_kept_seconds is None else [r for r in runs if is_shown(site, r)]
         await trio.lowlevel.checkpoint()
 
 
-def _is_shown(site: Site, run: RunSummary) -> bool:
+def is_shown(site: Site, run: RunSummary) -> bool:
+    """Whether the node shows a run that it still knows."""
     try:
         return site.scheduler.run(run.id) is not None
     except NotFound:

@@ -12,6 +12,7 @@ from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
 from kala_es.web.dkron_schemas import DKRON_SCHEMAS
+from kala_es.web.output_schemas import OUTPUT_SCHEMAS
 from kala_es.web.processors_schema import PROCESSORS
 from kala_es.web.terms_schema import TERMS
 
@@ -381,4 +382,5 @@ SCHEMAS: Final[Schema] = {
     "Bytes": {"type": "string", "contentMediaType": "application/octet-stream"},
     "Anything": {},
     **DKRON_SCHEMAS,
+    **OUTPUT_SCHEMAS,
 }

@@ -24,7 +24,7 @@ from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Refused, Request, Response, refuse
 from kala_es.web.frames import event_frame, output_frame, state_frame
-from kala_es.web.parameters import checked, choice
+from kala_es.web.parameters import checked, choices
 from kala_es.web.runs import run_of
 
 _RUN_PAGE: Final = 16
@@ -136,14 +136,14 @@ class RunSource:
 
 
 class AllSource:
-    """Every event of a job or a type, or of all; but not what requests were answered, nor bases: of no job."""
+    """Every event of a job or of some types, or of all; but not what requests were answered, nor bases: of no job."""
 
     topic = ALL
 
-    def __init__(self, scheduler: Scheduler, job: str | None, kind: str | None) -> None:
+    def __init__(self, scheduler: Scheduler, job: str | None, kinds: frozenset[str] | None) -> None:
         self._scheduler = scheduler
         self._job = job
-        self._kind = kind
+        self._kinds = kinds
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events."""
@@ -151,10 +151,9 @@ class AllSource:
 
     def wants(self, event: e.Event) -> bool:
         """What the filters let through."""
-        if isinstance(event, e.RequestAnswered | BasePart | BaseTaken) or self._kind not in (
-            None,
-            type(event).__name__,
-        ):
+        if self._kinds is not None and type(event).__name__ not in self._kinds:
+            return False
+        if isinstance(event, e.RequestAnswered | BasePart | BaseTaken):
             return False
         return self._job in (None, getattr(event, "job", None)) and _is_kept(event, self._scheduler)
 
@@ -270,7 +269,7 @@ async def stream_run(request: Request, site: Site) -> Response:
 
 async def stream_events(request: Request, site: Site) -> Response:
     """GET /events/: from now on, or after a position."""
-    kind = choice(request, "type", EVENT_TYPES)
+    kinds = choices(request, "type", EVENT_TYPES)
     after = _after(request)
-    source = AllSource(site.scheduler, request.query.get("job"), kind)
+    source = AllSource(site.scheduler, request.query.get("job"), kinds)
     return _opened(site, source, site.scheduler.folds.position if after is None else after)

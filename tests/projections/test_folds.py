@@ -118,6 +118,7 @@ def everything(folds: Folds, store: MemoryFoldStore, log: Log) -> dict[str, Any]
         "joins": [(job, list(seen.items())) for job, seen in folds.trees.joins.items()],
         "stats": folds.stats,
         "days": folds.days.dump(),
+        "recent": folds.recent.dump(),
         "busy": list(folds.busy),
         "runs": [folds.runs.get(run) for run in runs],
         "sizes": [folds.output.sizes(run) for run in runs],

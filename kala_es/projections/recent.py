@@ -1,0 +1,96 @@
+"""What ended lately, over all jobs: counts by the hour (UTC), and which runs those were, the newest.
+
+In memory, and in snapshots and bases. A run is counted in the hour of its end, once; which of them are still there to
+be read, the catalogue of runs says.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kala_es import limits
+from kala_es.domain import events as e
+from kala_es.domain.ids import SECOND, Instant, RunId
+from kala_es.domain.values import Value, from_plain
+
+_HOUR: Final = 3600 * SECOND
+_NO_FAILURE: Final = ("succeeded", "cancelled")
+
+
+class Hour(Value, frozen=True):
+    """How many runs ended in an hour, by outcome; `skipped` and `missed` count ticks and asks that started nothing."""
+
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    lost: int = 0
+    skipped: int = 0
+    missed: int = 0
+
+
+class Recent:
+    """The fold. An hour is its number, 0 being the first of 1970. `ended` and `failed` are runs, the newest last: all,
+    and those that neither succeeded nor were cancelled."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, dict[str, int]] = {}
+        self.ended: deque[RunId] = deque(maxlen=limits.RECENT_RUNS)
+        self.failed: deque[RunId] = deque(maxlen=limits.RECENT_FAILURES)
+
+    def apply(self, event: e.JobEvent) -> None:
+        """Fold one event."""
+        if isinstance(event, e.RunFinished):
+            self._count(event.at, event.outcome, 1)
+            self.ended.append(event.run)
+            if event.outcome not in _NO_FAILURE:
+                self.failed.append(event.run)
+        elif isinstance(event, e.RunSkipped):
+            self._count(event.at, "skipped", 1)
+        elif isinstance(event, e.TickMissed):
+            self._count(event.at, "missed", event.count)
+
+    def _count(self, at: Instant, how: str, many: int) -> None:
+        number = at // _HOUR
+        hour = self._hours.setdefault(number, {})
+        hour[how] = hour.get(how, 0) + many
+        if len(self._hours) > limits.HOURS_COUNTED:
+            del self._hours[min(self._hours)]
+
+    def hours(self, first: int, count: int) -> list[tuple[int, Hour]]:
+        """So many hours from one on, each with its number."""
+        return [(number, _hour(self._hours.get(number, {}))) for number in range(first, first + count)]
+
+    def dump(self) -> dict[str, Any]:
+        """The fold as plain values."""
+        return {
+            "hours": {number: dict(hour) for number, hour in sorted(self._hours.items())},
+            "ended": list(self.ended),
+            "failed": list(self.failed),
+        }
+
+    def load(self, plain: Mapping[str, Any]) -> None:
+        """Take over what `dump` gave. Raises ValueError or TypeError, and is as before, when it is something else."""
+        hours = {int(number): dict(hour) for number, hour in plain.get("hours", {}).items()}
+        for hour in hours.values():
+            _hour(hour)
+        ended, failed = (_runs(plain.get(name, ())) for name in ("ended", "failed"))
+        self._hours = hours
+        self.ended.extend(ended)
+        self.failed.extend(failed)
+
+
+def hour_of(instant: Instant) -> int:
+    """The number of a moment's hour."""
+    return instant // _HOUR
+
+
+def _hour(counts: Mapping[str, int]) -> Hour:
+    return from_plain(Hour, {how.replace("-", "_"): count for how, count in counts.items()})
+
+
+def _runs(plain: Any) -> list[RunId]:
+    runs = list(plain)
+    if not all(isinstance(run, str) for run in runs):
+        raise ValueError("a run's id is a text")
+    return [RunId(run) for run in runs]

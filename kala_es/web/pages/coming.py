@@ -1,0 +1,86 @@
+"""The ticks that come next over all jobs, without asking every job for all of its own.
+
+Jobs stand in a heap by their next tick; who is taken from it goes back with the tick after. So the work is that of the
+ticks that are shown, and one look at each job.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
+from typing import Any
+
+from kala_es.domain.errors import Invalid
+from kala_es.domain.ids import Instant, JobId
+from kala_es.domain.model import Job
+from kala_es.domain.plan import schedule_of
+from kala_es.domain.schedule import Schedule
+from kala_es.domain.tick_policy import Pause, offset_of
+from kala_es.projections.folds import Folds
+from kala_es.web.pages.words import iso
+
+Range = tuple[Instant, Instant]
+"""From the first moment, inclusive, to the last, exclusive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComingTick:
+    """A tick to come; `due` is its moment with the job's share of the jitter. A paused one is going to be skipped."""
+
+    due: Instant
+    tick: Instant
+    job: Job
+    paused: bool
+
+    def plain(self) -> dict[str, Any]:
+        """For a script."""
+        spec = self.job.spec
+        return {
+            "due": iso(self.due),
+            "job": self.job.id,
+            "name": spec.name,
+            "paused": self.paused,
+            "zone": spec.timezone,
+        }
+
+
+def coming_ticks(folds: Folds, within: Range, *, most: int, job: JobId | None = None) -> list[ComingTick]:
+    """The first ticks of a range, at most `most`, in the order in which they are due; of one job if named."""
+    only = folds.jobs.get(job) if job is not None else None
+    jobs = folds.jobs.by_id.values() if job is None else filter(None, (only,))
+    heap = [
+        (Instant(one.next_tick + offset_of(one.spec.ticks, one.id)), one.id, one.next_tick)
+        for one in jobs
+        if one.next_tick is not None and not one.disabled and not one.deleted and one.next_tick < within[1]
+    ]
+    heapify(heap)
+    return list(islice(_walk(folds, heap, within), most))
+
+
+def _walk(folds: Folds, heap: list[tuple[Instant, JobId, Instant]], within: Range) -> Iterator[ComingTick]:
+    schedules: dict[JobId, Schedule | None] = {}
+    while heap and heap[0][0] < within[1]:
+        due, job_id, tick = heap[0]
+        job = folds.jobs.by_id[job_id]
+        if due >= within[0]:
+            paused = _is_paused(job.pause, due) or _is_paused(folds.server_pause, due)
+            yield ComingTick(due=due, tick=tick, job=job, paused=paused)
+        if job_id not in schedules:
+            schedules[job_id] = _schedule(job)
+        schedule = schedules[job_id]
+        following = schedule.next_after(tick) if schedule is not None else None
+        if following is None:
+            heappop(heap)
+        else:
+            heapreplace(heap, (Instant(due - tick + following), job_id, following))
+
+
+def _schedule(job: Job) -> Schedule | None:
+    try:
+        return schedule_of(job.spec, job.planned, job.id)
+    except Invalid:
+        return None
+
+
+def _is_paused(pause: Pause | None, due: Instant) -> bool:
+    return pause is not None and not pause.is_over(due)

@@ -1,0 +1,25 @@
+"""The list of jobs: searched, filtered, sorted and paged here; patched in the browser from the pulse."""
+
+from kala_es.web.edge import Site
+from kala_es.web.exchange import Request, Response
+from kala_es.web.pages import job_query
+from kala_es.web.pages.job_query import find, query_of
+from kala_es.web.pages.job_rows import SPARK_RUNS, rows_of
+
+
+async def show_jobs(request: Request, site: Site) -> Response:
+    """GET /webui/jobs/."""
+    query, folds = query_of(request.query), site.scheduler.folds
+    found = await find(folds, query)
+    values = {
+        "here": "jobs",
+        "query": query,
+        "found": found,
+        "rows": rows_of(folds, found.jobs),
+        "states": job_query.STATES,
+        "page_size": job_query.PAGE,
+        "spark_runs": SPARK_RUNS,
+        "position": folds.position,
+        "pause": folds.server_pause,
+    }
+    return site.pages.render("jobs.html", values)

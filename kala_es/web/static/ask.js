@@ -1,0 +1,88 @@
+// Ask before something is lost, call the API, and say how it went.
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+/**
+ * Ask in a dialog; a promise of true when the reader agrees. `loses` is a list of sentences: what will be lost, what
+ * stays, whether it can be taken back.
+ */
+export function ask({ title, loses = [], action, danger = true }) {
+  const dialog = element("dialog", { class: "dialog", "aria-labelledby": "ask-title" });
+  const no = element("button", { type: "button", class: "button", value: "no" }, "Keep it as it is");
+  const yes = element("button", { type: "button", class: danger ? "button danger" : "button primary" }, action);
+  const list = element("ul", { class: "loses" }, ...loses.map((text) => element("li", {}, text)));
+  dialog.append(
+    element("h2", { id: "ask-title" }, title),
+    ...(loses.length ? [list] : []),
+    element("div", { class: "dialog-end" }, no, yes),
+  );
+  document.body.append(dialog);
+  return new Promise((answer) => {
+    let agreed = false;
+    yes.addEventListener("click", () => {
+      agreed = true;
+      dialog.close();
+    });
+    no.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      answer(agreed);
+    });
+    dialog.showModal();
+    no.focus();
+  });
+}
+
+/** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. */
+export function say(text, { bad = false, action = null } = {}) {
+  const place = document.getElementById("said");
+  const note = element("div", { class: bad ? "note bad" : "note" }, element("span", {}, text));
+  const away = element("button", { type: "button", class: "button plain small", "aria-label": "Close" }, "✕");
+  away.addEventListener("click", () => note.remove());
+  if (action) {
+    const button = element("button", { type: "button", class: "button small" }, action.label);
+    button.addEventListener("click", () => {
+      note.remove();
+      action.run();
+    });
+    note.append(button);
+  }
+  note.append(away);
+  place.replaceChildren(note);
+  if (!bad && !action) setTimeout(() => note.remove(), 6000);
+}
+
+/** A refusal of the API's: its status, its sentence, and the field that is wrong, if any. */
+export class Refusal extends Error {
+  constructor(status, body) {
+    super(body?.error || `the server answered ${status}`);
+    this.status = status;
+    this.field = body?.field ?? "";
+    this.column = body?.column ?? null;
+  }
+}
+
+/** Call the API. Gives the JSON of the answer, null for none. Throws Refusal, or TypeError when nobody answers. */
+export async function call(method, address, body, headers = {}) {
+  const sent = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
+  const answer = await fetch(address, { method, headers: { "Content-Type": "application/json", ...headers }, ...sent });
+  const text = await answer.text();
+  let read = null;
+  try {
+    read = text ? JSON.parse(text) : null;
+  } catch {
+    read = { error: text };
+  }
+  if (!answer.ok) throw new Refusal(answer.status, read);
+  return read;
+}
+
+/** What to say of an error that `call` threw. */
+export function whyNot(error) {
+  return error instanceof Refusal ? error.message : "The server does not answer. Is it running?";
+}

@@ -1,0 +1,180 @@
+"""The web UI's ground: where pages are, what they say of their safety, that values stay text, its files' digests."""
+
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from httpx import Response as Answer
+
+from kala_es.web.pages.assets import Assets
+from kala_es.web.pages.rendering import SAFETY
+from kala_es.web.pages.routes import PAGES
+from tests.nodes import FAILS, HANGS
+from tests.web.edges import Site, serving, writes
+
+NASTY = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
+IDS = {"{digest}": Assets().digest, "{name}": "kala.css"}
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+async def filled(site: Site) -> dict[str, str]:
+    """Jobs of all sorts; what stands for the names in the addresses of pages."""
+    await site.create("nasty", "hangs", name=NASTY, owner=NASTY, labels={NASTY: NASTY})
+    await site.create("fails", "fails", name="fails")
+    await site.create("good", "prints", name="good", schedule="*/5 * * * *")
+    await site.run_whole("fails")
+    run = await site.run_whole("good")
+    await site.start("nasty")
+    return {**IDS, "/webui/jobs/{id}": "/webui/jobs/nasty", "/webui/runs/{id}": f"/webui/runs/{run}"}
+
+
+def address(pattern: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        pattern = pattern.replace(name, value)
+    assert "{" not in pattern, pattern
+    return pattern
+
+
+SCRIPTS = {"hangs": HANGS, "fails": FAILS, "prints": writes(("stdout", NASTY.encode() + b"\n\x1b[31mred\x1b[0m\n"))}
+
+
+def check_page(answer: Answer) -> None:
+    """Everything that a page says of itself, and nothing inline."""
+    assert answer.headers["content-type"] == "text/html;charset=UTF-8"
+    for name, value in SAFETY:
+        assert answer.headers[name] == value
+    assert answer.headers["cache-control"] == "no-store"
+    elements = Elements(answer.text)
+    for tag, attributes in elements.found:
+        assert tag != "style", "a style is inline"
+        assert tag != "script" or attributes.get("src"), "a script is inline"
+        assert not [a for a in attributes if a.startswith("on") or a == "style"], (tag, attributes)
+        for name in ("src", "href", "action"):
+            assert re.match(r"/|#|\?|$", attributes.get(name) or ""), f"{tag} leads elsewhere: {attributes}"
+    assert "img" not in {tag for tag, _ in elements.found}, "a value became an element"
+    assert len(answer.content) < 300 * 1024
+    assert elements.text.count("Skip to the content") == 1
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(ids) == len(set(ids)), "an id is there twice"
+
+
+async def test_every_page_is_shown_escaped_and_under_the_policy() -> None:
+    async with serving(SCRIPTS) as site:
+        names = await filled(site)
+        for row in PAGES:
+            path = address(row.pattern, names)
+            if path in ("/", "/dashboard/", "/ui/", "/webui/pulse") or "/static/" in path:
+                continue
+            answer = await site.http.get(path)
+            assert answer.status_code == 200, (path, answer.text, site.complaints)
+            check_page(answer)
+        assert site.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/", "/dashboard", "/ui/", "/ui"])
+async def test_the_other_addresses_lead_there(path: str) -> None:
+    async with serving() as site:
+        answer = await site.http.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (302, "/webui/")
+        assert (await site.http.get("/webui")).status_code == 200
+
+
+async def test_a_value_stays_text() -> None:
+    async with serving(SCRIPTS) as site:
+        await filled(site)
+        for path in ("/webui/", "/webui/jobs/"):
+            page = (await site.http.get(path)).text
+            assert NASTY in Elements(page).text, path
+            assert "<img" not in page
+            assert "49" not in page.partition("<main")[2].partition("onerror")[2][:60]
+
+
+async def test_a_refusal_is_a_page() -> None:
+    async with serving() as site:
+        answer = await site.http.get("/webui/jobs/?state=strange")
+        assert answer.status_code == 400
+        assert "must be one of running" in Elements(answer.text).text
+        check_page(answer)
+
+
+async def test_a_page_takes_no_writing() -> None:
+    async with serving() as site:
+        for path in ("/webui/", "/webui/jobs/"):
+            answer = await site.http.post(path, content=b"x=1")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        answer = await site.http.post("/api/v1/pause/", headers={"Sec-Fetch-Site": "cross-site"})
+        assert answer.status_code == 403
+
+
+async def test_files_are_kept_for_ever_under_their_digest_and_asked_for_under_another() -> None:
+    digest = Assets().digest
+    async with serving() as site:
+        answer = await site.http.get(f"/webui/static/{digest}/kala.css")
+        assert answer.headers["content-type"] == "text/css;charset=UTF-8"
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        old = await site.http.get("/webui/static/0000/kala.css")
+        assert (old.status_code, old.headers["cache-control"]) == (200, "no-cache")
+        assert old.content == answer.content
+        for known in (answer.headers["etag"], f'"x", {answer.headers["etag"]}', f"W/{answer.headers['etag']}", "*"):
+            same = await site.http.get("/webui/static/0000/kala.css", headers={"If-None-Match": known})
+            assert (same.status_code, same.content) == (304, b"")
+        changed = await site.http.get("/webui/static/0000/kala.css", headers={"If-None-Match": '"other"'})
+        assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["no.css", "..%2Fapp.py", "%2Fetc%2Fpasswd", "__init__.py"])
+async def test_other_files_are_not_given(name: str) -> None:
+    async with serving() as site:
+        assert (await site.http.get(f"/webui/static/{Assets().digest}/{name}")).status_code == 404
+
+
+async def test_a_page_names_files_that_are_there() -> None:
+    async with serving() as site:
+        page = Elements((await site.http.get("/webui/")).text)
+        named: list[Any] = [a.get("src") or a.get("href") for tag, a in page.found if tag in ("script", "link")]
+        assert len(named) >= 4
+        for path in named:
+            answer = await site.http.get(path)
+            assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True), path
+
+
+def test_scripts_set_no_markup_and_import_what_is_there() -> None:
+    assets = Assets()
+    names = [name for name in assets.names if name.endswith(".js")]
+    assert len(names) >= 5
+    for name in names:
+        asset = assets.get(name)
+        assert asset is not None
+        text = asset.content.decode()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            name
+        )
+        for imported in re.findall(r"from \"\./([^\"]+)\"", text):
+            assert assets.get(imported) is not None, f"{name} imports {imported}"
+
+
+def test_no_template_marks_a_value_as_safe() -> None:
+    for file in files("kala_es.web").joinpath("templates").iterdir():
+        text = file.read_text()
+        assert not re.search(r"\|\s*safe\b|autoescape|Markup|tojson", text), file.name
