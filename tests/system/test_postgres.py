@@ -240,3 +240,18 @@ def test_tls_is_spoken_as_the_url_says(tmp_path: Path) -> None:
         other = f"sslmode=verify-ca&sslrootcert={tmp_path / 'other' / 'server.crt'}"
         with pytest.raises(DidNotStart, match="certificate verify failed"):
             Server.start(tmp_path / "untrusted", "--log", f"{server.url()}?{other}")
+
+
+def test_an_archive_becomes_the_log_only_while_no_server_runs(lives: Lives, tmp_path: Path) -> None:
+    archive = tmp_path / "a.kala"
+    with Lives(tmp_path / "other") as other:
+        job = other.make(command="echo so it was")
+        other.run_now(job)
+        end = done("export", str(archive), "--server", other.server.url)
+    refused = kala_es("import", str(archive), "--server", lives.server.url)
+    assert (refused.returncode, "kala-es import --log" in refused.stderr) == (1, True)
+    assert lives.call("GET", JOB) == (200, {"jobs": {}})
+    assert lives.server.stop() == 0
+    assert done("import", str(archive), "--log", log_url(lives)) == end
+    lives.again()
+    assert lives.runs(job)[0]["output"] == "so it was"
