@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from kala_es.domain.errors import Overloaded
-from kala_es.web.connection import App
+from kala_es.web.asgi import App
 from kala_es.web.door import Door
 
 SCOPE = {"type": "http", "method": "GET", "path": "/"}
