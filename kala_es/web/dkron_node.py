@@ -16,8 +16,8 @@ from kala_es.domain.tick_policy import PauseDraft
 from kala_es.options import schema_of_options
 from kala_es.web.body import parsed
 from kala_es.web.dkron_replies import answer
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
+from kala_es.web.site import Site
 
 _FILE: Final = "file"
 _LEFT: Final = "this node has left the cluster (POST /v1/leave)"

@@ -11,10 +11,10 @@ from kala_es import setting_values as values
 from kala_es import settings
 from kala_es.dialects import dkron_stats
 from kala_es.web.dkron_replies import PRETTY, answer, refuse_as_dkron
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.parameters import whole
 from kala_es.web.replies import WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _USUAL_DAYS: Final = 30

@@ -13,9 +13,9 @@ from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
 from kala_es.web import gaps
-from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
 from kala_es.web.listing import Listing, answer_list
+from kala_es.web.site import Site
 from kala_es.web.table import Reply, Row
 
 _SLICE: Final = 100

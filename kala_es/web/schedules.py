@@ -16,10 +16,10 @@ from kala_es.domain.plan import check_schedule, schedule_of
 from kala_es.domain.schedule_words import explain
 from kala_es.domain.several import walk
 from kala_es.domain.tick_policy import TickPolicy
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.parameters import flag, whole
 from kala_es.web.replies import NO_JOB, WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _API: Final = "/api/v1"

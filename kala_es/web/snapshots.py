@@ -14,10 +14,11 @@ from kala_es import limits
 from kala_es.dialects.kala_declared import plan_json
 from kala_es.dialects.kala_taken import log_json
 from kala_es.domain.declared import Declaration, OnConflict
-from kala_es.web.edge import Site, TakeOver
+from kala_es.web.edge import TakeOver
 from kala_es.web.exchange import Parts, Request, Response, answer_json
 from kala_es.web.parameters import checked, choice, flag
 from kala_es.web.replies import BUSY, FULL
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 MEDIA: Final = "application/cbor-seq"

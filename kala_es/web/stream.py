@@ -21,11 +21,11 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import ALL, Entry, Topic
 from kala_es.runtime.scheduler import Scheduler
-from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Refused, Request, Response, refuse
 from kala_es.web.frames import event_frame, output_frame, state_frame
 from kala_es.web.parameters import checked, choices
 from kala_es.web.runs import run_of
+from kala_es.web.site import Site
 
 _RUN_PAGE: Final = 16
 """Events of one run in a page of the log: with full chunks a quarter of a megabyte."""

@@ -12,8 +12,8 @@ from kala_es.domain import events as e
 from kala_es.domain.changes import Change
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import JobDraft
-from kala_es.web.edge import Site
 from kala_es.web.pages.job_fields import label_of, written
+from kala_es.web.site import Site
 
 WORDS: Final[Mapping[str, str]] = {
     "JobCreated": "created",

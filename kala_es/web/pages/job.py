@@ -21,12 +21,12 @@ from kala_es.domain.plan import schedule_of
 from kala_es.domain.schedule import Schedule
 from kala_es.domain.schedule_words import explain
 from kala_es.projections.runs import RunSummary
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import changes, kin
 from kala_es.web.pages.job_fields import said, shown
 from kala_es.web.parameters import whole
 from kala_es.web.runs import is_shown
+from kala_es.web.site import Site
 
 _LAST_POSITION: Final = (1 << 63) - 1
 TICKS: Final = 8

@@ -12,9 +12,9 @@ from kala_es.dialects.kala_declared import declared
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import Job
 from kala_es.domain.notify import OCCASIONS
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages.job_fields import GROUPS
+from kala_es.web.site import Site
 
 Purpose = Literal["new", "edit", "duplicate"]
 _COPY: Final = " (copy)"

@@ -7,10 +7,10 @@ site, and answers `site.pages.render("name.html", {...})`. A refusal that it rai
 from typing import Final
 
 from kala_es.domain.errors import Refusal
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import job, job_form, jobs, live, overview, run, static
 from kala_es.web.pages.rendering import refused
+from kala_es.web.site import Site
 from kala_es.web.table import Handler, Reply, Row
 
 _PAGE: Final = (Reply(status=200, about="A page.", schema="", media="text/html"),)
