@@ -202,7 +202,7 @@ def test_a_deleted_family_is_brought_back(page: Page, lives: Lives) -> None:
     expect(page.locator("#gone")).to_contain_text("because its parent parent was deleted")
     page.get_by_role("button", name="Bring it back").click()
     dialog.get_by_role("button", name="Bring it back").click()
-    expect(page.get_by_role("heading", name="the child")).to_be_visible()
+    expect(page.get_by_role("button", name="Run now")).to_be_visible()
     assert lives.job("child")["parent_jobs"] == ["parent"]
 
 
@@ -435,6 +435,24 @@ def test_a_remote_job_has_other_fields(page: Page, lives: Lives) -> None:
             "headers": {"Accept": ["text/plain"]},
         },
     }
+
+
+def test_a_job_of_an_executor_has_other_fields(page: Page, lives: Lives) -> None:
+    go(page, lives, "/webui/jobs/new")
+    page.get_by_label("Kind", exact=True).select_option("executor: one that a package brings")
+    expect(page.get_by_label("Command line", exact=True)).to_be_hidden()
+    page.get_by_label("Executor", exact=True).fill("nobody-has-it")
+    page.get_by_role("button", name="Add to What the executor is told").click()
+    page.get_by_label("What the executor is told: name").fill("topic")
+    page.get_by_label("What the executor is told: value").fill("orders")
+    page.get_by_label("Name", exact=True).fill("n")
+    assert said(page) == {
+        "name": "n",
+        "type": 2,
+        "executor": "nobody-has-it",
+        "executor_config": {"topic": "orders"},
+    }
+    expect(page.locator("#wrong-executor")).to_contain_text("nobody-has-it")
 
 
 def test_what_others_changed_meanwhile_is_not_overwritten_unasked(page: Page, lives: Lives) -> None:

@@ -40,7 +40,7 @@ class Field:
     kind: Kind = "text"
     hint: str = ""
     choices: tuple[tuple[str, str], ...] = ()
-    only: Literal["", "local", "remote"] = ""
+    only: Literal["", "local", "remote", "named"] = ""
     default: bool = False
 
     @property
@@ -70,7 +70,16 @@ WHAT: Final = Group(
     (
         Field("name", "Name", hint="For people; it need not be unique."),
         Field("id", "Id", hint="How the API and other jobs name it. Left empty, it is made up."),
-        Field("type", "Kind", "choice", choices=(("0", "local: a command line"), ("1", "remote: an HTTP request"))),
+        Field(
+            "type",
+            "Kind",
+            "choice",
+            choices=(
+                ("0", "local: a command line"),
+                ("1", "remote: an HTTP request"),
+                ("2", "executor: one that a package brings"),
+            ),
+        ),
         Field("shell", "Run it by /bin/sh -c", "flag", "For pipes, redirections, && and globs.", only="local"),
         Field("command", "Command line", "lines", "Split into words as a POSIX shell does.", only="local"),
         Field("cwd", "Working directory", only="local"),
@@ -81,6 +90,8 @@ WHAT: Final = Group(
         ),
         Field("env", "Environment", "map", "Further variables of the process.", only="local"),
         Field("stdin", "Input", "lines", "What the process reads from stdin.", only="local"),
+        Field("executor", "Executor", hint="Its name, as the package that brings it has it.", only="named"),
+        Field("executor_config", "What the executor is told", "map", only="named"),
         Field("remote_properties.url", "URL", only="remote"),
         Field("remote_properties.method", "Method", hint="GET if empty.", only="remote"),
         Field("remote_properties.headers", "Headers", "headers", only="remote"),

@@ -58,8 +58,14 @@ function changed(key) {
   checking = setTimeout(check, 500);
 }
 
+/** The job's kind; who names an executor need not say that it is 2. */
+function kindOf() {
+  if (Number(job.type ?? 0) === 1) return "remote";
+  return Number(job.type ?? 0) === 2 || job.executor ? "named" : "local";
+}
+
 function showKind() {
-  const kind = Number(job.type ?? 0) === 1 ? "remote" : "local";
+  const kind = kindOf();
   for (const field of fields) field.hidden = Boolean(field.dataset.only) && field.dataset.only !== kind && get(job, field.dataset.field) === undefined;
 }
 
@@ -113,7 +119,7 @@ function bare(error) {
 function plan(dry) {
   const id = job.id || form.dataset.job || "new-job";
   const { id: _, ...declared } = job;
-  const remote = purpose !== "edit" && Number(job.type ?? 0) === 1; // or its other side would be asked at each key
+  const remote = purpose !== "edit" && kindOf() === "remote"; // or its other side would be asked at each key
   return { jobs: { [id]: declared }, managed_by: job.managed_by || "form", dry_run: dry, begun: remote };
 }
 
