@@ -23,7 +23,7 @@ from kala_es.runtime.broadcaster import ALL, Entry, Topic
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.exchange import NO_CONTENT, Parts, Refused, Request, Response, refuse
 from kala_es.web.frames import event_frame, output_frame, state_frame
-from kala_es.web.parameters import checked, choices
+from kala_es.web.parameters import checked, choice, choices
 from kala_es.web.runs import run_of
 from kala_es.web.site import Site
 
@@ -45,6 +45,8 @@ EVENT_TYPES: Final = tuple(
         | RunsForgotten
     )
 )
+OF_NOBODY: Final = (e.RequestAnswered, BasePart, BaseTaken)
+"""What no stream tells: it is of no job."""
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"
 _HEADERS: Final = (
@@ -136,14 +138,18 @@ class RunSource:
 
 
 class AllSource:
-    """Every event of a job or of some types, or of all; but not what requests were answered, nor bases: of no job."""
+    """Every event of a job or of some types, or of all, without `output` if that is asked for; but not what requests
+    were answered, nor bases: of no job."""
 
     topic = ALL
 
-    def __init__(self, scheduler: Scheduler, job: str | None, kinds: frozenset[str] | None) -> None:
+    def __init__(
+        self, scheduler: Scheduler, job: str | None, kinds: frozenset[str] | None, *, output: bool = True
+    ) -> None:
         self._scheduler = scheduler
         self._job = job
         self._kinds = kinds
+        self._unwanted = OF_NOBODY if output else (*OF_NOBODY, e.OutputChunk)
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events."""
@@ -153,7 +159,7 @@ class AllSource:
         """What the filters let through."""
         if self._kinds is not None and type(event).__name__ not in self._kinds:
             return False
-        if isinstance(event, e.RequestAnswered | BasePart | BaseTaken):
+        if isinstance(event, self._unwanted):
             return False
         return self._job in (None, getattr(event, "job", None)) and _is_kept(event, self._scheduler)
 
@@ -271,5 +277,6 @@ async def stream_events(request: Request, site: Site) -> Response:
     """GET /events/: from now on, or after a position."""
     kinds = choices(request, "type", EVENT_TYPES)
     after = _after(request)
-    source = AllSource(site.scheduler, request.query.get("job"), kinds)
+    output = choice(request, "output", ("all", "none")) != "none"
+    source = AllSource(site.scheduler, request.query.get("job"), kinds, output=output)
     return _opened(site, source, site.scheduler.folds.position if after is None else after)

@@ -239,6 +239,8 @@ async def test_all_events_from_a_position_and_filtered():
         assert [f.id for f in await events(f"after={every[2].id}", 3)][:3] == [f.id for f in every[3:6]]
         some = await events("after=0&job=k&type=JobDisabled,RunFinished", 2)
         assert [f.event for f in some] == ["RunFinished", "JobDisabled"]
+        quiet = await events("after=0&output=none", head - 2)
+        assert [f.id for f in quiet] == [f.id for f in every if f.event != "OutputChunk"]
 
 
 async def test_new_events_come_as_they_happen():
