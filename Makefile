@@ -11,10 +11,10 @@ FIRST_TESTS := tests/test_tidy.py $(wildcard tests/domain tests/conformance)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check bench soak docs clean
+.PHONY: help serve test check bench soak docs screenshots clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 serve: $(RUNTIME) ## run kala_es on 127.0.0.1:8000 (PORT=9000 for another, ARGS="..." for more flags)
 	@unset MAKEFLAGS MAKEOVERRIDES MAKELEVEL MAKE_TERMOUT MAKE_TERMERR MFLAGS; exec $(BIN)/kala-es serve --port $(PORT) $(ARGS)
@@ -36,6 +36,9 @@ soak: $(DEV) ## run the soak tests (SOAK_ROUNDS=3 bounds them)
 
 docs: $(DEV) ## write the generated pages of docs/ anew
 	@$(BIN)/python tools/generate_docs.py
+
+screenshots: $(DEV) ## write docs/screenshots anew, with Chromium (ARGS="overview jobs" for some pages)
+	@$(BIN)/python -m tools.screenshots $(ARGS)
 
 clean: ## remove caches and what was built; .venv and kala-data stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
