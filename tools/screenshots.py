@@ -38,10 +38,22 @@ def into_a_run(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def yesterday(page: Page) -> None:
+    """A moment of the past."""
+    page.get_by_role("button", name="Yesterday").click()
+    page.wait_for_url("**/at/?at=*")
+    page.wait_for_timeout(800)
+
+
 PAGES: Final[dict[str, tuple[str, Look]]] = {
     "overview": ("/webui/", nothing),
     "jobs": ("/webui/jobs/", nothing),
     "run": ("/webui/", into_a_run),
+    "calendar": ("/webui/calendar/", nothing),
+    "calendar-day": ("/webui/calendar/?view=day", nothing),
+    "events": ("/webui/events/", nothing),
+    "at": ("/webui/at/", yesterday),
+    "settings": ("/webui/settings/", nothing),
 }
 
 

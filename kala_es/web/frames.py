@@ -77,7 +77,12 @@ def _facts(event: e.JobEvent, state: str, told: tuple[str, ...]) -> dict[str, An
 
 
 def event_frame(recorded: Recorded) -> bytes:
-    """Any event, whole: its type, its position and its fields, those at their default left out."""
+    """Any event, whole."""
+    return frame(recorded.position, type(recorded.event).__name__, event_fields(recorded))
+
+
+def event_fields(recorded: Recorded) -> dict[str, Any]:
+    """An event's position, its type and its fields, those at their default left out."""
     event = recorded.event
     kind = type(event).__name__
     fields = to_plain(event)
@@ -87,4 +92,4 @@ def event_frame(recorded: Recorded) -> bytes:
         fields["covers"] = kala_ticks.covers_json(event.covers)
     if isinstance(event, e.OutputChunk):
         fields |= text_of(fields.pop("content", b""))
-    return frame(recorded.position, kind, {"position": recorded.position, "type": kind, **fields})
+    return {"position": recorded.position, "type": kind, **fields}

@@ -317,6 +317,7 @@ _OF_THE_SERVER: Final = (
         parameters=(
             Parameter(name="job", kind="string", about="Only events of this job."),
             Parameter(name="type", kind="string", about="Only events of this type."),
+            Parameter(name="output", kind="string", about="none: without what runs print."),
             _RESUME,
             _LAST_EVENT,
         ),

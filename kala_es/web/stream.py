@@ -45,6 +45,8 @@ EVENT_TYPES: Final = tuple(
         | RunsForgotten
     )
 )
+OF_NOBODY: Final = (e.RequestAnswered, BasePart, BaseTaken)
+"""What no stream tells: it is of no job."""
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"
 _HEADERS: Final = (
@@ -136,14 +138,16 @@ class RunSource:
 
 
 class AllSource:
-    """Every event of a job or a type, or of all; but not what requests were answered, nor bases: of no job."""
+    """Every event of a job or a type, or of all, without `output` if that is asked for; but not what requests were
+    answered, nor bases: of no job."""
 
     topic = ALL
 
-    def __init__(self, scheduler: Scheduler, job: str | None, kind: str | None) -> None:
+    def __init__(self, scheduler: Scheduler, job: str | None, kind: str | None, *, output: bool = True) -> None:
         self._scheduler = scheduler
         self._job = job
         self._kind = kind
+        self._unwanted = OF_NOBODY if output else (*OF_NOBODY, e.OutputChunk)
 
     async def read(self, after: int) -> list[Recorded]:
         """The next events."""
@@ -151,10 +155,7 @@ class AllSource:
 
     def wants(self, event: e.Event) -> bool:
         """What the filters let through."""
-        if isinstance(event, e.RequestAnswered | BasePart | BaseTaken) or self._kind not in (
-            None,
-            type(event).__name__,
-        ):
+        if isinstance(event, self._unwanted) or self._kind not in (None, type(event).__name__):
             return False
         return self._job in (None, getattr(event, "job", None)) and _is_kept(event, self._scheduler)
 
@@ -272,5 +273,6 @@ async def stream_events(request: Request, site: Site) -> Response:
     """GET /events/: from now on, or after a position."""
     kind = choice(request, "type", EVENT_TYPES)
     after = _after(request)
-    source = AllSource(site.scheduler, request.query.get("job"), kind)
+    output = choice(request, "output", ("all", "none")) != "none"
+    source = AllSource(site.scheduler, request.query.get("job"), kind, output=output)
     return _opened(site, source, site.scheduler.folds.position if after is None else after)

@@ -233,6 +233,8 @@ async def test_all_events_from_a_position_and_filtered():
         (chunk,) = await events("after=0&type=OutputChunk", 1)
         assert (chunk.data["base64"], chunk.data["text"], chunk.data["position"]) == ("/w==", "\ufffd", chunk.id)
         assert [f.id for f in await events(f"after={every[2].id}", 3)][:3] == [f.id for f in every[3:6]]
+        quiet = await events("after=0&output=none", head - 2)
+        assert [f.id for f in quiet] == [f.id for f in every if f.event != "OutputChunk"]
 
 
 async def test_new_events_come_as_they_happen():

@@ -9,7 +9,7 @@ from typing import Final
 from kala_es.domain.errors import Refusal
 from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import jobs, live, overview, run, static
+from kala_es.web.pages import calendar, events, jobs, live, overview, past, run, settings, static
 from kala_es.web.pages.rendering import refused
 from kala_es.web.table import Handler, Reply, Row
 
@@ -51,6 +51,10 @@ PAGES: Final = (
     page("/webui/static/{digest}/{name}", static.get_asset, "A file that pages load"),
     page("/webui/", overview.show_overview, "What runs, what failed, what comes"),
     page("/webui/pulse", live.follow_pulse, "What changes, once a second", direct=False),
+    page("/webui/calendar/", calendar.show_calendar, "Ticks and runs by day and week"),
+    page("/webui/at/", past.show_past, "Jobs as they were"),
+    page("/webui/events/", events.show_events, "The log, live"),
+    page("/webui/settings/", settings.show_settings, "The pause of all jobs, export, import, the node"),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
     page("/webui/runs/{id}/", run.show_run, "A run: its state, its output, what became of it"),
 )

@@ -1,7 +1,7 @@
 // Moments and lengths of time as people read them. A <time datetime> is written in the reader's zone; its title has UTC
 // and, with `data-zone`, the job's zone. `data-form`: "moment" (date and time), "clock" (time of day), "since" (in 5 min,
 // 3 h ago; kept up to date), "both" (short, in the reader's zone and in the
-// job's), "hour" (short, in the reader's zone).
+// job's), "hour" (short, in the reader's zone), "hour-second" (the same, to the second).
 
 const ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
@@ -71,6 +71,11 @@ function short(moment, name) {
   return written(moment, name, sameDay ? { ...MINUTE, ...NAMED } : { ...DAY, ...MINUTE, ...NAMED });
 }
 
+function precise(moment) {
+  const sameDay = written(moment, ZONE, DATE) === written(new Date(), ZONE, DATE);
+  return written(moment, ZONE, sameDay ? { ...CLOCK, ...NAMED } : { ...DAY, ...CLOCK, ...NAMED });
+}
+
 function both(moment, element) {
   const name = element.dataset.zone;
   const own = short(moment, ZONE);
@@ -87,7 +92,7 @@ export function writeTime(element) {
   const moment = new Date(element.dateTime);
   if (Number.isNaN(moment.getTime())) return;
   const form = element.dataset.form ?? "moment";
-  const text = { since: () => since(moment), clock: () => clock(moment), both: () => both(moment, element), hour: () => short(moment, ZONE) }[form];
+  const text = { since: () => since(moment), clock: () => clock(moment), both: () => both(moment, element), hour: () => short(moment, ZONE), "hour-second": () => precise(moment) }[form];
   const said = text ? text() : full(moment);
   if (element.textContent !== said) element.textContent = said;
   const job = element.dataset.zone && element.dataset.zone !== ZONE ? inZone(moment, element.dataset.zone) : null;

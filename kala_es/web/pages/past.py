@@ -1,0 +1,42 @@
+"""Time travel: the jobs as they were known at a time, or at a position of the log."""
+
+from kala_es.domain.errors import Invalid
+from kala_es.projections.folds import Folds
+from kala_es.web.edge import Site
+from kala_es.web.exchange import Request, Response
+from kala_es.web.pages.job_query import PAGE, Found, JobQuery, find, query_of
+from kala_es.web.pages.job_rows import JobRow, rows_of
+from kala_es.web.pages.now import last_hours
+from kala_es.web.pages.pulse import columns
+from kala_es.web.past import folds_of
+
+
+async def show_past(request: Request, site: Site) -> Response:
+    """GET /webui/at/. A moment that cannot be shown is said on the page, whose form asks for another."""
+    at, query = request.query.get("at", "").strip(), query_of(request.query)
+    folds, wrong = None, ""
+    if at:
+        try:
+            folds = await folds_of(request, site)
+        except Invalid as error:
+            wrong = error.reason
+    values = {
+        "here": "at",
+        "at": at,
+        "wrong": wrong,
+        "query": query,
+        "page_size": PAGE,
+        "head": site.scheduler.folds.position,
+        **await _as_it_was(folds, query),
+    }
+    return site.pages.render("at.html", values, status=400 if wrong else 200)
+
+
+async def _as_it_was(folds: Folds | None, query: JobQuery) -> dict[str, object]:
+    found = Found() if folds is None else await find(folds, query)
+    rows: list[JobRow] = [] if folds is None else rows_of(folds, found.jobs, with_runs=False)
+    sums = (0, 0, 0)
+    if folds is not None:
+        hours = [columns(hour) for _, hour in last_hours(folds, folds.latest)]
+        sums = (sum(h[0] for h in hours), sum(h[1] for h in hours), sum(h[2] for h in hours))
+    return {"then": folds, "found": found, "rows": rows, "sums": sums}
