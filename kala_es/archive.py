@@ -316,7 +316,10 @@ def _extend(tree: log_tree.Span, block: Block) -> int:
     return len(rows)
 
 
-def _add(tree: log_tree.Span, items: Iterable[Item]) -> None:
+def _add(tree: log_tree.Span, items: Sequence[Item]) -> None:
+    if rows_in(items) == len(items):  # as in most blocks
+        tree.add_leaves(log_tree.leaves(cast("Sequence[bytes]", items)))
+        return
     for is_row, some in groupby(items, key=_is_row):
         if is_row:
             tree.add_leaves(log_tree.leaves(cast("Iterable[bytes]", some)))

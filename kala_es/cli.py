@@ -1,12 +1,10 @@
 """The command line: `kala-es serve`, `run` and `compact`. argv -> Settings -> one verb, and its exit code."""
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -15,24 +13,24 @@ import trio
 
 from kala_es import __version__
 from kala_es.event_log import LogError
+from kala_es.event_logs.postgres_place import database_of
 from kala_es.executor import Channel, Local, Order
 from kala_es.executors.shell import ShellExecutor
 from kala_es.fold_store import FoldsError
 from kala_es.runtime.compaction import compact_stopped
 from kala_es.runtime.stopping import Stop
 from kala_es.server import run_server
-from kala_es.settings import PREFIX, SETTINGS, SettingError, resolve
+from kala_es.setting_values import SettingError
+from kala_es.settings import PREFIX, SETTINGS, resolve
 from kala_es.verbs import applying, dumping, exporting, importing, redacting, replaying, restoring, verifying
+from kala_es.verbs.asking import Failed, ask
 from kala_es.verbs.belonging import in_its_owners_name
+from kala_es.verbs.looking import add_place
+from kala_es.verbs.printed import carried_out
 
 _REFUSED: Final = {
-    "--jobdb": "this server keeps its own event log (--data DIR); there is no other database to choose",
     "--bolt-path": "this server keeps its own event log; give its directory with --data DIR",
     "--boltpath": "this server keeps its own event log; give its directory with --data DIR",
-    "--jobdb-address": "this server keeps its own event log (--data DIR); it connects to no database",
-    "--jobdb-username": "this server keeps its own event log (--data DIR); it connects to no database",
-    "--jobdb-password": "this server keeps its own event log (--data DIR); it connects to no database",
-    "--jobdb-url": "this server keeps its own event log (--data DIR); it connects to no database",
     "--profile": "this server has no profiler to switch on",
 }
 """NextKala's flags that mean nothing here, and why."""
@@ -50,6 +48,10 @@ class _Refuse(argparse.Action):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one verb; its exit code. 1: it failed, 2: it was asked wrongly; `run` gives the command's own."""
+    return carried_out(lambda: _carry_out(argv))
+
+
+def _carry_out(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.verb(arguments)
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     compact = verbs.add_parser("compact", help="give the disk back what was erased from a log")
     compact.set_defaults(verb=_compact)
     whose = compact.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--data", type=Path, metavar="DIR", help="the directory of a server that is stopped")
+    add_place(whose, "the directory of a server that is stopped")
     whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
     for verb in (applying, dumping, exporting, importing, redacting, replaying, restoring, verifying):
         verb.add(verbs)
@@ -100,29 +102,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compact(arguments: argparse.Namespace) -> int:
     try:
-        if arguments.data:
-            with in_its_owners_name(arguments.data):
-                before, after = trio.run(compact_stopped, arguments.data)
+        if arguments.place:
+            with in_its_owners_name(arguments.place):
+                before, after = trio.run(compact_stopped, arguments.place)
         else:
-            before, after = _ask_to_compact(arguments.server)
-    except (LogError, FoldsError, OSError, ValueError) as error:
+            done = ask(arguments.server, "/api/v1/compact/", {}, seconds=None)  # it takes as long as it takes
+            before, after = done["before_bytes"], done["after_bytes"]
+    except (LogError, FoldsError, OSError, Failed) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _CANNOT_START
     print(f"kala-es: the log took {before} bytes, and takes {after} now")
     return 0
-
-
-def _ask_to_compact(server: str) -> tuple[int, int]:
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request(f"{server.rstrip('/')}/api/v1/compact/", method="POST", data=b"")
-    try:
-        with urllib.request.urlopen(request) as answer:
-            said = json.load(answer)
-    except urllib.error.HTTPError as refusal:
-        raise OSError(f"{server}: {json.load(refusal).get('error', refusal.reason)}") from None
-    return said["before_bytes"], said["after_bytes"]
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -130,6 +120,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = resolve(vars(arguments), os.environ, Path(file) if file else None)
     if settings.on_stop == "leave" and not settings.persist:
         raise SettingError("--on-stop: 'leave' needs a data directory for the next start; --no-persist has none")
+    database_of(settings)
 
     async def run() -> None:
         stop = Stop()
@@ -190,6 +181,5 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def _pass_on(channel: Channel, content: bytes) -> None:
     stream = sys.stdout.buffer if channel == "stdout" else sys.stderr.buffer
-    with suppress(BrokenPipeError):
-        stream.write(content)
-        stream.flush()
+    stream.write(content)
+    stream.flush()

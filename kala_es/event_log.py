@@ -54,6 +54,10 @@ class LogIsNewer(LogError):
     """The log was written by a newer version; it is left alone."""
 
 
+class LogAway(LogError):
+    """The log cannot be reached, or takes nothing, at present; it may come back."""
+
+
 class LogDamaged(LogError):
     """The log failed its check; it is left alone."""
 
@@ -64,7 +68,7 @@ class EventLog(Protocol):
     async def append(self, batch: Sequence[NewRecord], *, reserve: int = 0) -> int:
         """Make `batch` (not empty) durable as one commit and give the position of its last record.
 
-        With `reserve`, refuse (LogIsFull) unless that many bytes would stay free.
+        With `reserve`, refuse (LogIsFull) unless that many bytes would stay free, as far as that can be known.
         """
 
     async def read(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:

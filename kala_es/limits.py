@@ -18,6 +18,14 @@ VERB_ANSWER_SECONDS: Final = 600
 IMPORT_BATCH_BYTES: Final = 1024 * 1024
 """`import` sends runs on when they have printed so much."""
 
+# The web UI
+RUNS_ON_A_PAGE: Final = 20
+"""Runs of a job on one page; a link leads to those before them."""
+CHANGES_ON_A_PAGE: Final = 20
+"""The same for its changes."""
+MAX_GRAPH_JOBS: Final = 60
+"""Jobs in one drawing of what is tied to a job, half of them on either side; the nearest are drawn."""
+
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024
 """A request body over this is answered 413."""
@@ -93,6 +101,30 @@ LOG_MAP_BYTES: Final = 1 << 40
 """Address space for the log's file, at least; the file grows as it is written."""
 ENDING_SECONDS: Final = 60
 """A process that has not ended so long after its last task was told to is ended by the system (SIGALRM)."""
+
+# The log in PostgreSQL
+DATABASE_CONNECT_SECONDS: Final = 5
+"""A connection that is not made after this has failed (connect_timeout)."""
+DATABASE_HOLD_SECONDS: Final = 3.0
+"""A start waits so long for a hold on the log: PostgreSQL may still be about to notice that a server was killed."""
+DATABASE_SILENT_SECONDS: Final = 10
+"""A server that acknowledges nothing for so long is taken to be away (tcp_user_timeout)."""
+DATABASE_STATEMENT_SECONDS: Final = 30
+"""A statement that takes longer is ended, and said again (statement_timeout)."""
+DATABASE_PAUSE_SECONDS: Final = 0.1
+"""Before a server that is away is asked again; it doubles each time..."""
+MAX_DATABASE_PAUSE_SECONDS: Final = 5.0
+"""...up to this."""
+DATABASE_AWAY_SECONDS: Final = 5.0
+"""A server that was away for so long: what clients ask is refused (503); until then it waits."""
+DATABASE_WATCH_SECONDS: Final = 2.0
+"""So often the server is asked whether it is there."""
+DATABASE_PAGE_BYTES: Final = 1024 * 1024
+"""So much of the log is read at a time, or one value."""
+PARTITION_POSITIONS: Final = 1_000_000
+"""Positions of one part of the table."""
+MAX_TABLE_BYTES: Final = 1 << 45
+"""What PostgreSQL puts into one part at most: work that asks for a reserve is refused beyond."""
 
 # Retention
 TRIM_BYTES: Final = 256 * 1024

@@ -2,8 +2,8 @@
 
 Start: log and folds are opened, the folds brought up to date, what the last stop left open is answered, then the
 timetable runs. Only then may anybody ask it something (server.py).
-Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); a snapshot is saved, the
-log is closed.
+Stop: nothing more is started; what runs is waited for, left or cancelled (runtime/stopping.py); a snapshot is saved,
+the log is closed.
 """
 
 import os
@@ -24,6 +24,7 @@ from kala_es.domain.job import decide
 from kala_es.domain.model import JobSpec
 from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
+from kala_es.event_log import LogError
 from kala_es.executor import Executors, RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
@@ -62,7 +63,7 @@ from kala_es.runtime.scheduler import Parts, Rules, Scheduler
 from kala_es.runtime.server_pause import ServerPause
 from kala_es.runtime.stopping import Ending
 from kala_es.runtime.timetable import Timetable
-from kala_es.settings import OnStop
+from kala_es.setting_values import OnStop
 from kala_es.storage import Storage
 
 _SETTLE_SECONDS = 10.0
@@ -112,7 +113,7 @@ class Node:
             log_bytes=storage.log_bytes,
             keeps_time=lambda: not self.registry.stopping,
         )
-        self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add)
+        self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add, away=storage.refusing)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.redactor = Redactor(self.folds, storage, clock=clock, writer=self.writer)
         self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
@@ -162,6 +163,7 @@ class Node:
             redactor=self.redactor,
             janitor=self.janitor,
             compact=self.storage.compact,
+            place=self.storage.place,
             look_back=lambda moment: Replay(self.storage.source, moment, self.storage.snapshots),
             directory=self.storage.directory,
             left_out=self.storage.left_out,
@@ -247,6 +249,8 @@ class Node:
         nursery.start_soon(self.pause.run)
         nursery.start_soon(self.janitor.run)
         nursery.start_soon(self.redactor.finish)
+        if self.storage.away is not None:
+            nursery.start_soon(self.writer.turn_away)
 
     async def _settle(self) -> None:
         """Until what was told is done, or that takes too long to wait for."""
@@ -272,12 +276,13 @@ class Node:
         if self.storage.snapshot is None or not self.folds.position:
             return
         parts, place = list[bytes](), (self.folds.position, self.folds.latest)
-        for part in snapshot.freeze(self.folds, snapshot.anchor_of(self.storage.record(self.folds.position).body)):
-            parts.append(part)
-            await trio.lowlevel.checkpoint()
         try:
+            anchor = snapshot.anchor_of(self.storage.record(self.folds.position).body)
+            for part in snapshot.freeze(self.folds, anchor):
+                parts.append(part)
+                await trio.lowlevel.checkpoint()
             await trio.to_thread.run_sync(_save, self.storage.snapshot, parts, place)
-        except (OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
+        except (LogError, OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
             self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
 
     async def save_snapshots(self) -> None:

@@ -8,7 +8,6 @@ A node is followed by another one when an archive becomes the log (runtime/takeo
 Stop: the node ends its runs, the server listens no more, a snapshot is saved, the log is closed.
 """
 
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from kala_es.dialects.dkron_node import usual_tags
 from kala_es.domain.errors import Conflict, Overloaded, Refusal, Unavailable
 from kala_es.ending import end_in_time, print_no_stacks_of_rust
 from kala_es.event_log import LogError
+from kala_es.event_logs.postgres_place import database_of
 from kala_es.links.place import is_locked
 from kala_es.links.process import ProcessLink
 from kala_es.node import Node, Outside
@@ -119,6 +119,7 @@ class _Server:
                 starting.start_soon(_import_edge)
                 await node.start(nursery)
             nursery.start_soon(node.save_snapshots)
+            nursery.start_soon(storage.give_up_after, self.stop.asked)
             if self.settings.verbose:
                 nursery.start_soon(print_events, node.folds, node.broadcaster, self.outside.complain)
             with short_pauses():
@@ -138,7 +139,7 @@ class _Server:
             default_owner=self.settings.default_owner,
             allowed_hosts=self.settings.allowed_hosts,
             node=self.settings.node_name or socket.gethostname(),
-            address=(self.settings.interface, self.settings.port),
+            address=(self.settings.interface, self.listeners[0].socket.getsockname()[1]),
             ready=lambda: self._is_ready(node),
             take_over=self._take_over if self.settings.persist else None,
         )
@@ -161,12 +162,9 @@ class _Server:
             self._closed.set()
 
     def _is_ready(self, node: Node) -> bool:
-        """Whether it takes new work: it is not stopping, has an agent, and room on its disk."""
-        if self.stop.asked.is_set() or not node.line.is_up or node.writer.full:
-            return False
-        if not self.settings.persist:
-            return True
-        return shutil.disk_usage(self.settings.data).free >= limits.DISK_RESERVE_BYTES
+        """Whether it takes new work: it is not stopping, has an agent, its log, and room on its disk."""
+        is_up = node.line.is_up and not node.writer.full and node.storage.takes_work()
+        return is_up and not self.stop.asked.is_set()
 
     async def _until_over(self, node: Node) -> _Exchange | None:
         while not self.stop.asked.is_set():
@@ -196,6 +194,11 @@ class _Server:
 
     async def _take_over(self, incoming: Incoming) -> None:
         """Have it become the log; when this returns a node lives on it. Raises Conflict, Overloaded, Unavailable."""
+        if database_of(self.settings) is not None:
+            raise Conflict(
+                "the log is in a database, which takes a whole archive while no server runs (kala-es import --log); "
+                "with on_conflict its jobs are taken"
+            )
         if self._exchange is not None:
             raise Overloaded("another archive is becoming the log already")
         exchange = self._exchange = _Exchange(incoming=incoming, asker=trio.lowlevel.current_task())

@@ -8,22 +8,36 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from kala_es.domain.ids import SECOND, Micros
 from kala_es.domain.retention import Kept
+from kala_es.setting_values import (
+    JobDb,
+    OnStop,
+    SettingError,
+    read_bytes,
+    read_database,
+    read_flag,
+    read_hosts,
+    read_jobdb,
+    read_minutes,
+    read_not,
+    read_number,
+    read_on_stop,
+    read_path,
+    read_port,
+    read_seconds,
+    read_secret,
+    read_some_path,
+    read_tags,
+    read_text,
+    read_url,
+)
 
 PREFIX: Final = "KALA_ES_"
-_UNITS: Final[Mapping[str, float]] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-OnStop = Literal["wait", "leave", "cancel"]
-"""What a stop does to runs in flight."""
-
-
-class SettingError(Exception):
-    """A setting's value does not fit; the sentence names both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +49,13 @@ class Settings:
     node_name: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     data: Path = Path("kala-data")
+    log: str = field(default="", repr=False)
+    jobdb: JobDb = "lmdb"
+    jobdb_address: str = field(default="", repr=False)
+    jobdb_username: str = ""
+    jobdb_password: str = field(default="", repr=False)
+    jobdb_password_file: Path | None = None
+    jobdb_url: str = field(default="", repr=False)
     default_owner: str = ""
     persist: bool = True
     delete_all: bool = True
@@ -80,115 +101,6 @@ class Setting:
     to: bool = True
 
 
-def read_port(value: Any) -> int:
-    """A port as NextKala writes it too: `8000`, `:8000`. 0 picks a free one."""
-    text = str(value).removeprefix(":")
-    if not text.isdecimal() or int(text) > 65535:
-        raise ValueError("not a port between 0 and 65535")
-    return int(text)
-
-
-def read_seconds(value: Any) -> float:
-    """A duration: seconds, or with a unit (`30`, `30s`, `5m`, `3h`, `1d`)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
-    if match is None:
-        raise ValueError("not a duration like 30, 30s, 5m or 3h")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def read_number(value: Any) -> int:
-    """A whole number, 0 or more."""
-    if not re.fullmatch(r"\d{1,15}", str(value), re.ASCII):
-        raise ValueError("not a whole number")
-    return int(value)
-
-
-def read_bytes(value: Any) -> int:
-    """A number of bytes, or with a unit (`100000`, `64K`, `10M`, `2G`)."""
-    match = re.fullmatch(r"(\d{1,15})([KMGT]?)", str(value).strip(), re.ASCII)
-    if match is None:
-        raise ValueError("not a number of bytes like 100000, 64K, 10M or 2G")
-    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
-
-
-def read_flag(value: Any) -> bool:
-    """A yes or no."""
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if str(value).lower() not in known:
-        raise ValueError("neither true nor false")
-    return known[str(value).lower()]
-
-
-def read_not(value: Any) -> bool:
-    """The opposite of a yes or no, for settings that forbid."""
-    return not read_flag(value)
-
-
-def read_hosts(value: Any) -> tuple[str, ...]:
-    """Host names, separated by commas, or a list of them."""
-    names = value if isinstance(value, list | tuple) else str(value).split(",")
-    return tuple(name.strip().lower() for name in map(str, names) if name.strip())
-
-
-def read_tags(value: Any) -> tuple[tuple[str, str], ...]:
-    """Pairs `key=value`, separated by commas, or a list of them."""
-    pairs = value if isinstance(value, list | tuple) else str(value).split(",")
-    found = dict(str(pair).strip().partition("=")[::2] for pair in pairs if str(pair).strip())
-    if not all(key and text for key, text in found.items()):
-        raise ValueError("not tags like role=web,dc=dc1")
-    return tuple(found.items())
-
-
-def read_text(value: Any) -> str:
-    """Any text."""
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    return value
-
-
-def read_url(value: Any) -> str:
-    """An http or https URL; the empty text for none."""
-    if not re.fullmatch(r"(https?://[^\s/?#]+\S*)?", read_text(value)):
-        raise ValueError("not an http or https URL")
-    return str(value)
-
-
-def read_path(value: Any) -> Path:
-    """A file or directory."""
-    if isinstance(value, Path):
-        return value
-    if not read_text(value):
-        raise ValueError("not a path")
-    return Path(value)
-
-
-def read_on_stop(value: Any) -> str:
-    """What a stop does to runs."""
-    if value not in get_args(OnStop):
-        raise ValueError(f"none of {', '.join(get_args(OnStop))}")
-    return str(value)
-
-
-def read_some_path(value: Any) -> Path | None:
-    """A file or directory; None for the empty text."""
-    return None if value in ("", None) else read_path(value)
-
-
-def read_secret(value: Any) -> str:
-    """A text that nothing repeats. Raises SettingError."""
-    if not isinstance(value, str):
-        raise SettingError("mailer_password is not a text")
-    return value
-
-
-def read_minutes(value: Any) -> float:
-    """A number of minutes; -1 for ever."""
-    match = re.fullmatch(r"-1|\d+(\.\d+)?", str(value))
-    if match is None:
-        raise ValueError("neither -1 nor a number of minutes")
-    return float(match[0])
-
-
 SETTINGS: Final = (
     Setting(name="port", flags=("-p", "--port"), read=read_port, help="port to listen on; 0 picks a free one"),
     Setting(name="interface", flags=("-i", "--interface"), read=read_text, help="address to listen on"),
@@ -204,7 +116,44 @@ SETTINGS: Final = (
         read=read_tags,
         help="the node's tags, key=value and separated by commas: it runs jobs that ask for no other",
     ),
-    Setting(name="data", flags=("--data",), read=read_path, help="directory of the event log"),
+    Setting(
+        name="data",
+        flags=("--data",),
+        read=read_path,
+        help="directory of the event log, or of what is computed from one in PostgreSQL",
+    ),
+    Setting(
+        name="log",
+        flags=("--log",),
+        read=partial(read_database, name="log"),
+        help="the PostgreSQL database that keeps the event log: postgresql://USER@HOST:PORT/DATABASE",
+    ),
+    Setting(name="jobdb", flags=("--jobdb",), read=read_jobdb, help="what keeps the event log: lmdb, or postgres"),
+    Setting(
+        name="jobdb_address",
+        flags=("--jobdb-address",),
+        read=partial(read_secret, name="jobdb_address"),
+        help="of postgres: HOST:PORT/DATABASE; ?sslmode=verify-full&sslrootcert=FILE and the like may follow",
+    ),
+    Setting(name="jobdb_username", flags=("--jobdb-username",), read=read_text, help="its user"),
+    Setting(
+        name="jobdb_password",
+        flags=("--jobdb-password",),
+        read=partial(read_secret, name="jobdb_password"),
+        help="the user's password; a flag can be seen by every user of the machine, a file cannot",
+    ),
+    Setting(
+        name="jobdb_password_file",
+        flags=("--jobdb-password-file",),
+        read=read_some_path,
+        help="file that holds the password; read for each connection",
+    ),
+    Setting(
+        name="jobdb_url",
+        flags=("--jobdb-url",),
+        read=partial(read_database, name="jobdb_url"),
+        help="of postgres: all of that in one URL, as --log",
+    ),
     Setting(name="default_owner", flags=("-o", "--default-owner"), read=read_text, help="owner of jobs that name none"),
     Setting(
         name="persist",
@@ -297,7 +246,7 @@ SETTINGS: Final = (
     Setting(
         name="mailer_password",
         flags=("--mailer-password",),
-        read=read_secret,
+        read=partial(read_secret, name="mailer_password"),
         help="its password; a flag can be seen by every user of the machine, a file cannot",
     ),
     Setting(

@@ -1,17 +1,21 @@
-"""Where a node keeps what it knows: the log and the folds in one directory, or in memory."""
+"""Where a node keeps what it knows: log and folds in one directory, or the log in a database, or all in memory."""
 
+import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
+from kala_es import limits
 from kala_es.event_log import EventLog, LogInUse, Record
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
+from kala_es.event_logs.postgres_place import Database, Place, database_of
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
@@ -21,19 +25,38 @@ from kala_es.runtime.compaction import Compact
 from kala_es.settings import Settings
 
 
+class Away(Protocol):
+    """A log that is in a database, which may be away."""
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be written, or read, at present; None: it can."""
+
+    @property
+    def refusing(self) -> str | None:
+        """The same, once that lasts for so long that it is not to be waited for."""
+
+    def give_up(self) -> None:
+        """Wait for it no longer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
-    `snapshot` and `directory` are None when nothing outlives the process. Up to `left_out` records may be missing that
-    the log was made without."""
+    `place` is where the log is, `directory` where the folds are; these and `snapshot` are None when nothing outlives
+    the process. Up to `left_out` records may be missing that the log was made without."""
 
     log: EventLog
     source: Source
     folds: FoldStore
     snapshot: Path | None = None
     compact: Compact | None = None
+    place: Place | None = None
     directory: Path | None = None
+    away: Away | None = None
     left_out: int = 0
+    log_bytes: Callable[[], int | None] = lambda: None
+    """What the log takes; None when it is in memory."""
 
     def head(self) -> int:
         """The log's last position."""
@@ -43,9 +66,23 @@ class Storage:
         """The record at a position."""
         return self.source.read_now(position - 1, limit=1)[0]
 
-    def log_bytes(self) -> int | None:
-        """What the log's file takes; None when it is in memory."""
-        return data_file(self.directory).stat().st_size if self.directory else None
+    def refusing(self) -> str | None:
+        """Why the log is not to be waited for at present; None: it is there, or may be back soon."""
+        return None if self.away is None else self.away.refusing
+
+    def takes_work(self) -> bool:
+        """Whether the log is there, and there is room on the disk here."""
+        if self.away is not None and self.away.away is not None:
+            return False
+        return self.directory is None or shutil.disk_usage(self.directory).free >= limits.DISK_RESERVE_BYTES
+
+    async def give_up_after(self, asked: trio.Event) -> None:
+        """Once that is asked, wait no longer for a log that is away: the node ends, and its agent keeps what runs."""
+        await asked.wait()
+        while self.away is not None:
+            await trio.sleep(limits.LEAVE_SECONDS)
+            if self.away.refusing is not None:
+                self.away.give_up()
 
     @property
     def snapshots(self) -> Path | None:
@@ -54,17 +91,20 @@ class Storage:
 
     @property
     def redacting(self) -> Path | None:
-        """The file that is there while the log's file may have bytes of a redacted run; it goes where the log goes."""
-        return data_file(self.directory).with_name("redacting") if self.directory else None
+        """The file that is there while the log may have bytes of a redacted run. It goes where a log's file goes."""
+        if isinstance(self.place, Path):
+            return data_file(self.place).with_name("redacting")
+        return self.directory / "redacting" if self.directory else None
 
 
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
-    """Open what the settings name. Raises LogError, OSError."""
+    """Open what the settings name. Raises LogError, OSError, SettingError."""
     if not settings.persist:
         memory = MemoryEventLog()
         yield Storage(log=memory, source=memory, folds=MemoryFoldStore())
         return
+    database = database_of(settings)
     settings.data.mkdir(parents=True, exist_ok=True)
     try:
         folds = open_folds(settings.data)
@@ -72,22 +112,59 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         raise LogInUse(f"the data directory {settings.data} is in use by another process") from None
     try:
         takeover.remove_left(settings.data)
-        log = await trio.to_thread.run_sync(open_log, settings.data, folds)
-        try:
+        opened = _in_file(settings, folds) if database is None else _in_database(database, settings, folds)
+        async with opened as storage:
+            yield storage
+    finally:
+        folds.close()
+
+
+@asynccontextmanager
+async def _in_file(settings: Settings, folds: FoldStore) -> AsyncIterator[Storage]:
+    log = await trio.to_thread.run_sync(open_log, settings.data, folds)
+    directory = settings.data.absolute()
+    try:
+        yield Storage(
+            log=log,
+            source=log,
+            folds=folds,
+            snapshot=directory / "snapshot.cbor",
+            compact=log.compact,
+            place=directory,
+            directory=directory,
+            left_out=log.left_out,
+            log_bytes=lambda: log.size_bytes,
+        )
+    finally:
+        with trio.CancelScope(shield=True):
+            await log.close()
+
+
+@asynccontextmanager
+async def _in_database(database: Database, settings: Settings, folds: FoldStore) -> AsyncIterator[Storage]:
+    from kala_es.event_logs import postgres
+
+    log = await trio.to_thread.run_sync(postgres.open_log, database, folds)
+    directory = settings.data.absolute()
+    try:
+        async with trio.open_nursery() as watching:
+            watching.start_soon(log.keep_watch)
             yield Storage(
                 log=log,
                 source=log,
                 folds=folds,
-                snapshot=settings.data.absolute() / "snapshot.cbor",
+                snapshot=directory / "snapshot.cbor",
                 compact=log.compact,
-                directory=settings.data.absolute(),
+                place=database,
+                directory=directory,
+                away=log,
                 left_out=log.left_out,
+                log_bytes=lambda: log.size_bytes,
             )
-        finally:
-            with trio.CancelScope(shield=True):
-                await log.close()
+            watching.cancel_scope.cancel()
     finally:
-        folds.close()
+        with trio.CancelScope(shield=True):
+            await log.close()
 
 
 @asynccontextmanager

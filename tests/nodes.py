@@ -40,7 +40,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.runtime.broadcaster import ALL
 from kala_es.runtime.job_actor import Decide, Done
 from kala_es.runtime.scheduler import Origin, Rules, Scheduler
-from kala_es.settings import OnStop
+from kala_es.setting_values import OnStop
 from kala_es.storage import Storage
 from tests.local_link import LocalLink
 

@@ -25,7 +25,7 @@ ROOMS: Final = (
     "runtime | agent",
     "replay",
     "dialects | projections | event_logs | fold_stores | executors | notifiers | processors | links | codec | archive",
-    "event_log log_tree fold_store executor notifier processor link clock actor settings ending mapped "
+    "event_log log_tree fold_store executor notifier processor link clock actor settings setting_values ending mapped "
     "options packages",
     "domain",
     "limits",

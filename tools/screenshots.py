@@ -49,6 +49,8 @@ PAGES: Final[dict[str, tuple[str, Look]]] = {
     "overview": ("/webui/", nothing),
     "jobs": ("/webui/jobs/", nothing),
     "run": ("/webui/", into_a_run),
+    "job": ("/webui/jobs/pg-backup/", nothing),
+    "job-form": ("/webui/jobs/pg-backup/edit", nothing),
     "calendar": ("/webui/calendar/", nothing),
     "calendar-day": ("/webui/calendar/?view=day", nothing),
     "events": ("/webui/events/", nothing),

@@ -234,11 +234,20 @@ def status_of(job: Job, tags: Labels) -> str:
 # Errors
 
 
+def _in_dkrons_words(field: str) -> str:
+    """A field, also one within a job of several: `jobs.NAME.parent_jobs`."""
+    if field.startswith("jobs."):
+        for ours, theirs in _NAMES.items():
+            if field.endswith(f".{ours}"):
+                return field.removesuffix(ours) + theirs
+    return _NAMES.get(field, field)
+
+
 def error_json(error: Exception, *, initializing: bool = False) -> bytes:
     """The body that answers an error; there most have none. `initializing`: a job was to be created or replaced."""
     field, reason = "", reason_of(error)
     if isinstance(error, Invalid) and error.field:
-        field = _NAMES.get(error.field, error.field)
+        field = _in_dkrons_words(error.field)
         reason = f"{field}: {reason}"
     if initializing and isinstance(error, Malformed):
         reason = f"{_UNREADABLE}{reason}"

@@ -10,6 +10,7 @@ from kala_es.options import Option
 
 _FLAG: Final = "|[01]|[tT]|[fF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]"
 _PATH: Final = "|/.*"
+_CODES: Final = " *(?:(?:[1-9][0-9]{2})? *, *)*(?:[1-9][0-9]{2})? *"
 _DURATION: Final = r"|\+?(?:[0-9]*\.?[0-9]+(?:h|ms|m|s|us|µs|ns))+"
 _SIZE: Final = r"\s*|\s*[0-9]{1,15}\s?[kKmMgGtT]?(?:[iI]?[bB])?\s*"
 _BASE64: Final = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
@@ -30,7 +31,7 @@ HTTP: Final = (
     Option(key="headers", about='a JSON array of `"Name: value"`'),
     Option(key="body", about="what is sent"),
     Option(key="timeout", about="seconds for the whole of it", pattern="[0-9]{0,9}"),
-    Option(key="expectCode", about="`200,206`; without it any answer below 500 is a success", pattern="[0-9, ]*"),
+    Option(key="expectCode", about="`200,206`; without it any answer below 500 is a success", pattern=_CODES),
     Option(key="expectBody", about="a regular expression that has to be found in the answer's body"),
     Option(key="debug", about='"true": the output begins with the lines of request and answer', pattern=_FLAG),
     Option(key="tlsNoVerifyPeer", about='"true": any certificate will do', pattern=_FLAG),

@@ -17,8 +17,10 @@ from kala_es.domain.model import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """An attempt as it is shown. `outcome` None while it runs; `size` is how many bytes it has printed; `trimmed`: they are
-    kept no longer."""
+    """An attempt as it is shown. `outcome` None while it runs; `size` is how many bytes it has printed.
+
+    `trimmed`: they are kept no longer.
+    """
 
     job: JobId
     run: RunId

@@ -8,7 +8,6 @@
 """
 
 import base64
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,8 +15,9 @@ from typing import Any, Final
 
 from kala_es.dialects import go_json
 from kala_es.dialects.dkron_options import HTTP, SHELL
-from kala_es.dialects.go_json import dumps
+from kala_es.dialects.go_json import Malformed, dumps
 from kala_es.domain.errors import Invalid
+from kala_es.domain.go_duration import read_go_duration
 from kala_es.domain.ids import SECOND
 from kala_es.domain.iso8601 import parse_duration
 from kala_es.domain.model import NO_CALL, JobSpec, RemoteCall
@@ -30,7 +30,6 @@ Config = Mapping[str, str]
 _WITHIN: Final = "executor_config"
 _USUAL: Final = (200,)
 """What a job of NextKala's expects that says nothing."""
-_DURATION_CHARS: Final = 40
 _SECONDS_CHARS: Final = 9
 _NO_PROCESS: Final[Mapping[str, Any]] = {
     "command": "",
@@ -40,16 +39,7 @@ _NO_PROCESS: Final[Mapping[str, Any]] = {
     "stdin": "",
     "timeout": "",
 }
-_UNITS: Final[Mapping[str, Decimal]] = {
-    "h": Decimal(3600),
-    "m": Decimal(60),
-    "s": Decimal(1),
-    "ms": Decimal("0.001"),
-    "us": Decimal("0.000001"),
-    "µs": Decimal("0.000001"),
-    "ns": Decimal("0.000000001"),
-}
-_PIECE: Final = re.compile(r"([0-9]*\.?[0-9]+)(h|ms|m|s|us|µs|ns)")
+_NANOS_A_SECOND: Final = 10**9
 
 
 def read_work(spec: JobSpec, executor: str, config: Config) -> JobSpec:
@@ -187,21 +177,24 @@ def _memory(text: str) -> int:
 
 
 def _iso(text: str, key: str) -> str:
-    return f"PT{go_duration(text, f'{_WITHIN}.{key}'):f}S" if text else ""
-
-
-def go_duration(text: str, field: str) -> Decimal:
-    """The seconds of a duration of Go's, `1h30m` or `1.5s`. Raises Invalid."""
-    bare = text.removeprefix("+")
-    pieces = _PIECE.findall(bare)
-    if not pieces or "".join(map("".join, pieces)) != bare or len(bare) > _DURATION_CHARS:
-        raise Invalid(field, f"{text[:40]!r} is no duration like 1h30m")
-    return sum((Decimal(number) * _UNITS[unit] for number, unit in pieces), Decimal(0))
+    """A duration of Go's as ISO 8601 has it. A negative one is none here."""
+    if not text:
+        return ""
+    try:
+        nanos = read_go_duration(text)
+    except ValueError as error:
+        raise Invalid(f"{_WITHIN}.{key}", f"the duration {error}") from None
+    if nanos < 0:
+        raise Invalid(f"{_WITHIN}.{key}", f"the duration {text[:40]!r} is negative")
+    return f"PT{Decimal(nanos) / _NANOS_A_SECOND:f}S"
 
 
 def _headers(text: str) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
     """A JSON array of lines, `Name: value`; a value is all that follows the first colon."""
-    lines: Any = go_json.loads(text.encode()) if text else []
+    try:
+        lines: Any = go_json.loads(text.encode()) if text else []
+    except Malformed as error:
+        raise Invalid(f"{_WITHIN}.headers", error.reason.replace("the body", "it")) from None
     if type(lines) is not list or any(type(line) is not str or ":" not in line for line in lines):
         raise Invalid(f"{_WITHIN}.headers", "must be a JSON array of `Name: value`")
     headers: dict[str, list[str]] = {}
@@ -213,7 +206,7 @@ def _headers(text: str) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
 
 def _codes(text: str) -> tuple[int, ...] | None:
     codes = [code.strip() for code in text.split(",") if code.strip()]
-    if any(not (code.isascii() and code.isdecimal() and len(code) == 3) for code in codes):
+    if any(not (code.isascii() and code.isdecimal() and len(code) == 3 and code[0] != "0") for code in codes):
         raise Invalid(f"{_WITHIN}.expectCode", f"{text[:40]!r} is no list of status codes like 200,206")
     return tuple(map(int, codes)) or None
 

@@ -15,15 +15,17 @@ from typing import Any, Final
 
 from kala_es.dialects import dkron, go_json
 from kala_es.dialects.coming import Coming, text_of, texts_of
-from kala_es.dialects.dkron_work import EXECUTORS, go_duration, keys_of
+from kala_es.dialects.dkron_work import EXECUTORS, keys_of
 from kala_es.dialects.go_json import Malformed, instant_text
 from kala_es.dialects.kala_declared import declaration_of
 from kala_es.domain.errors import Invalid
+from kala_es.domain.go_duration import read_go_duration
 from kala_es.domain.ids import SECOND, Instant
 
 _ANCHOR: Final = Instant(1_577_836_800 * SECOND)
 """2020-01-01T00:00:00Z, from which the phase of an interval is counted."""
 _CHOICE_OF_ITS_OWN: Final = re.compile(r"~[^\s,]|[^\s,]~")
+_NANOS_A_SECOND: Final = 10**9
 _EVERY: Final = re.compile(r"@every\s+(.*)", re.DOTALL)
 _NOTES: Final[Mapping[str, str]] = {
     "tags": "only a server that has them carries the job out; name them by --tag",
@@ -42,16 +44,26 @@ def translate(body: bytes, now: Instant) -> Coming:
     if type(listed) is not list:
         raise Malformed("", "Dkron's list of jobs is an array")
     coming = Coming()
-    for i, job in enumerate(listed):
-        name = job.get("name") if type(job) is dict else None
-        if type(name) is not str or not name:
-            coming.refuse(f"[{i}]", Invalid("name", "must be text"))
-            continue
+    for name, places in _named(coming, listed).items():
         try:
-            coming.jobs[name] = _job(coming, name, job)
+            if len(places) > 1:
+                raise Invalid("name", f"several jobs of the list have it: {', '.join(f'[{i}]' for i in places)}")
+            coming.jobs[name] = _job(coming, name, listed[places[0]])
         except Invalid as error:
             coming.refuse(name, error)
     return coming
+
+
+def _named(coming: Coming, listed: list[Any]) -> dict[str, list[int]]:
+    """Where in the list each name is. A server has it once; a list that was put together by hand may have it again."""
+    found: dict[str, list[int]] = {}
+    for i, job in enumerate(listed):
+        name = job.get("name") if type(job) is dict else None
+        if type(name) is str and name:
+            found.setdefault(name, []).append(i)
+        else:
+            coming.refuse(f"[{i}]", Invalid("name", "must be text"))
+    return found
 
 
 def _job(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +133,10 @@ def _schedule(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:
 
 def _with_phase(job: dict[str, Any], text: str) -> str:
     """Whole seconds, one at least, as there."""
-    seconds = max(int(go_duration(text, "schedule")), 1)
+    try:
+        seconds = max(read_go_duration(text) // _NANOS_A_SECOND, 1)
+    except ValueError as error:
+        raise Invalid("schedule", f"the duration {error}") from None
     following = go_json.time(text_of(job, "next") or go_json.NEVER, "next")
     phase = (following - _ANCHOR) % (seconds * SECOND) if following is not None else 0
     return f"R/{instant_text(Instant(_ANCHOR + phase - phase % SECOND))}/PT{seconds}S"

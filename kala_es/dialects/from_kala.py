@@ -88,6 +88,9 @@ def _is_sound(coming: Coming, job: str, fields: Any) -> bool:
         if type(value) is not list or any(type(item) is not str for item in value):
             coming.refuse(job, Invalid(key, "must be an array of ids"))
             return False
+    if type(fields.get("remote_properties") or {}) is not dict:
+        coming.refuse(job, Invalid("remote_properties", "must be an object"))
+        return False
     return True
 
 

@@ -39,7 +39,8 @@ _ZERO: Final = datetime(1, 1, 1)
 _EPOCH: Final = datetime(1970, 1, 1)
 _MICRO: Final = timedelta(microseconds=1)
 _FIRST: Final = (_ZERO - _EPOCH) // _MICRO
-_LAST: Final = (datetime.max - _EPOCH) // _MICRO
+LATEST: Final = (datetime.max - _EPOCH) // _MICRO
+"""The last microsecond that a time can say."""
 _TIME: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"(?:Z|([+-](?:[01][0-9]|2[0-3])):([0-5][0-9]))"
@@ -180,7 +181,7 @@ def time(value: Any, field: str) -> Instant | None:
         raise Malformed(field, f"is no time: {error}") from None
     ahead = int(hours) * 60 + int(hours[0] + minutes) if hours else 0
     instant = (wall - _EPOCH) // _MICRO - ahead * 60 * SECOND
-    if not _FIRST <= instant <= _LAST:
+    if not _FIRST <= instant <= LATEST:
         raise Malformed(field, "must lie in the years 0001 to 9999")
     return Instant(instant) if instant != _FIRST else None
 

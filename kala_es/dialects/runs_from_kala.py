@@ -12,7 +12,7 @@ from typing import Any, Final
 from kala_es.dialects import go_json
 from kala_es.dialects.coming import count_of, text_of
 from kala_es.dialects.coming_runs import ComingRuns, moment_of, name_of, output_of
-from kala_es.dialects.go_json import Malformed, instant_text
+from kala_es.dialects.go_json import LATEST, Malformed, instant_text
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant
 
@@ -64,12 +64,15 @@ def _run(execution: dict[str, Any], status: str) -> dict[str, Any]:
         raise Invalid("id", "it has none")
     if started is None:
         raise Invalid("ran_at", "it has none")
+    ended = started + nanoseconds // 1_000
+    if ended > LATEST:
+        raise Invalid("execution_duration", "it ends after the year 9999")
     if status not in _OUTCOMES:
         raise Invalid("status", f"{status!r} does not say how it ended")
     return {
         "id": execution["id"],
         "ran_at": instant_text(started),
-        "ended_at": instant_text(Instant(started + nanoseconds // 1_000)),
+        "ended_at": instant_text(Instant(ended)),
         "outcome": _OUTCOMES[status],
         "number_of_retries": count_of(execution, "number_of_retries"),
         "output": output_of(execution),

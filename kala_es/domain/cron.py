@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 from kala_es.domain.clock_changes import AS_SHOWN, USUAL, OnChange, closing, opening
 from kala_es.domain.cron_fields import CHOICE, NUMBER, Field, Word, read_fields, words_of
 from kala_es.domain.errors import Invalid
+from kala_es.domain.go_duration import read_go_duration
 from kala_es.domain.ids import SECOND, Instant, Micros
 from kala_es.domain.iso8601 import every, parse_schedule, zone_named
 from kala_es.domain.offsets import Stretch, stretches
@@ -44,11 +45,7 @@ _WORDS: Final = {
 }
 _ZONE_PREFIXES: Final = ("TZ=", "CRON_TZ=")
 _RFC3339: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9:]{5})")
-_GO_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|ms|s|m|h)")
-_MICRO_SIGNS: Final = re.compile("[\u00b5\u03bc]s")
-_NANOS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _LEAP_YEAR: Final = 2000
-_MOST_NANOS: Final = 2**63 - 1
 _NANOS_A_SECOND: Final = 10**9
 
 
@@ -200,21 +197,11 @@ def _once(word: Word) -> Once:
 
 def _interval(word: Word) -> Micros:
     """Go's duration in whole seconds, at least one, as Dkron takes it."""
-    text = word.text
-    body = _MICRO_SIGNS.sub("us", text[1:] if text[:1] in ("-", "+") else text)
-    nanos, at = 0, 0
-    while part := _GO_PART.match(body, at):
-        whole, fraction, unit = part.groups(default="")
-        if not whole + fraction:
-            break
-        nanos += int(whole or 0) * _NANOS[unit] + int(fraction or 0) * _NANOS[unit] // 10 ** len(fraction)
-        at = part.end()
-    if body != "0" and (at != len(body) or not body):
-        said = f"the duration {text!r} of @every is not like 1h30m10s; its units are h, m, s and ms"
-        raise Invalid("schedule", said, word.column)
-    if nanos > _MOST_NANOS:
-        raise Invalid("schedule", f"the duration {text!r} of @every is longer than 292 years", word.column)
-    return Micros(max(0 if text[0] == "-" else nanos // _NANOS_A_SECOND, 1) * SECOND)
+    try:
+        nanos = read_go_duration(word.text)
+    except ValueError as error:
+        raise Invalid("schedule", f"the duration {error}", word.column) from None
+    return Micros(max(nanos // _NANOS_A_SECOND, 1) * SECOND)
 
 
 def _check_number(words: list[Word], end: int) -> None:

@@ -41,6 +41,10 @@ class Graph:
         """The jobs that name `job` as a parent, first come first."""
         return tuple(self._children.get(job, ()))
 
+    def named_by(self, job: JobId) -> tuple[JobId, ...]:
+        """The jobs that name `job` as a dependent or as their failure handler, first come first."""
+        return tuple(self._named.get(job, ()))
+
     def family(self, job: JobId) -> set[JobId]:
         """The job, its children, theirs, and so on."""
         found, waiting = {job}, [job]

@@ -140,4 +140,4 @@ def move_in(made: Path, directory: Path) -> None:
 
 def _open(file: Path, directory: Path) -> lmdb.Environment:
     size = map_bytes(directory)
-    return lmdb.open(os.fspath(file), subdir=False, lock=False, map_size=size, mode=0o600, max_dbs=4, sync=False)
+    return lmdb.open(os.fsencode(file), subdir=False, lock=False, map_size=size, mode=0o600, max_dbs=4, sync=False)

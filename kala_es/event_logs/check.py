@@ -137,7 +137,7 @@ def gone(directory: Path) -> LogDamaged:
 
 def _write_empty(file: Path) -> None:
     with (
-        lmdb.open(os.fspath(file), subdir=False, lock=False, mode=0o600, max_dbs=4) as env,
+        lmdb.open(os.fsencode(file), subdir=False, lock=False, mode=0o600, max_dbs=4) as env,
         env.begin(write=True) as txn,
     ):
         env.open_db(b"records", txn=txn)
@@ -208,7 +208,7 @@ def check(directory: Path) -> int:
     if not data.exists() or not data.stat().st_size:
         return 0
     # map_size 0: as large as the file says. No lock file: whoever asks holds the directory's lock.
-    with lmdb.open(os.fspath(data.parent), map_size=0, max_dbs=4, readonly=True, lock=False, create=False) as env:
+    with lmdb.open(os.fsencode(data.parent), map_size=0, max_dbs=4, readonly=True, lock=False, create=False) as env:
         if read_format(env) is None:
             return 0
         _check_pages(data)

@@ -47,7 +47,7 @@ class Copy:
         if free - needed < DISK_RESERVE_BYTES:
             raise LogIsFull(f"A copy of the log takes {needed} bytes; {free} are free.")
         self._place.mkdir(mode=0o700)
-        place, size = os.fspath(self._place), map_bytes(self._directory)
+        place, size = os.fsencode(self._place), map_bytes(self._directory)
         self._fresh = lmdb.open(place, map_size=size, mode=0o600, max_dbs=4, sync=False)
         with self._env.begin(db=self._meta) as there, self._fresh.begin(write=True) as here:
             self._fresh.open_db(b"records", txn=here)

@@ -22,7 +22,7 @@ from kala_es.limits import TRIM_BYTES
 def open_env(directory: Path) -> lmdb.Environment:
     """Open the file of the log in a directory, or begin one, to write. Raises lmdb.Error, OSError."""
     remove_cut_off(directory)
-    place = os.fspath(data_file(directory).parent)
+    place = os.fsencode(data_file(directory).parent)
     return lmdb.open(place, map_size=map_bytes(directory), mode=0o600, max_dbs=4)
 
 

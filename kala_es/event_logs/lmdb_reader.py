@@ -5,6 +5,7 @@ When `compact` puts another file and table in their place, what was read meanwhi
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -114,6 +115,10 @@ class LogReader:
                 return file, before
             file.close()
 
+    def wait(self, seconds: float) -> None:
+        """So long: a file tells nobody that it has grown."""
+        time.sleep(seconds)
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
@@ -159,7 +164,7 @@ def _opened(directory: Path) -> LogFile:
 
 
 def _env(directory: Path) -> lmdb.Environment:
-    place, size = os.fspath(data_file(directory).parent), map_bytes(directory)
+    place, size = os.fsencode(data_file(directory).parent), map_bytes(directory)
     make_table_of_readers(data_file(directory))
     try:
         return lmdb.open(place, map_size=size, max_dbs=4, readonly=True, create=False)

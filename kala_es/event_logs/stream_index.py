@@ -10,7 +10,7 @@ from kala_es.fold_store import FoldsFull, FoldStore
 
 FIRST: Final = b"\x01"
 """What the key of each row begins with."""
-_STREAM_PAGE: Final = 32
+STREAM_PAGE: Final = 32
 """Records of a stream that are read at a time: each may be in another value."""
 _PAGE: Final = 256
 """Records that are looked through at a time for those of a stream."""
@@ -75,7 +75,7 @@ class StreamIndex:
     def page(self, values: Values, stream: str, *, after: int, limit: int) -> tuple[list[Record], int]:
         """Some of the stream's records after `after`, at most `limit`, and the position up to which that is all."""
         if after < self.position:
-            most = min(limit, _STREAM_PAGE)
+            most = min(limit, STREAM_PAGE)
             positions = self.positions(stream, after, most)
             page = [record for record in values.fetch(positions) if record.stream == stream]
             return page, positions[-1] if len(positions) == most else self.position

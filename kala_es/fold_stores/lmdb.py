@@ -158,7 +158,7 @@ def _open_env(folds: Path, boot: int) -> lmdb.Environment:
 def _lmdb(folds: Path) -> lmdb.Environment:
     disk = os.statvfs(folds)
     size = min(max(LOG_MAP_BYTES, 4 * disk.f_blocks * disk.f_frsize), _MOST_MAP_BYTES) & -65536
-    return lmdb.open(os.fspath(folds), map_size=size, mode=0o600, sync=False, metasync=False)
+    return lmdb.open(os.fsencode(folds), map_size=size, mode=0o600, sync=False, metasync=False)
 
 
 def _delete(folds: Path) -> None:

@@ -53,7 +53,7 @@ def read_folds(directory: Path) -> FoldsReader | None:
         return None
     make_table_of_readers(folds / "data.mdb")
     try:
-        env = lmdb.open(os.fspath(folds), map_size=0, readonly=True, create=False)
+        env = lmdb.open(os.fsencode(folds), map_size=0, readonly=True, create=False)
     except (lmdb.Error, OSError):
         return None
     if is_short(env, folds / "data.mdb"):

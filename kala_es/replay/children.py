@@ -16,6 +16,7 @@ import lmdb
 import msgspec
 
 from kala_es.event_log import LogDamaged, LogError
+from kala_es.event_logs.postgres_place import Place, words
 from kala_es.replay.telling import Tell
 
 _AT: Final = "at "
@@ -49,13 +50,14 @@ def say(check: Callable[[Tell], msgspec.Struct]) -> int:
 
 
 class Child:
-    """One check, begun."""
+    """One check of a log, begun."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, place: Place, *arguments: str) -> None:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        name, secrets = words(place)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, *arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-P", "-m", module, name, *arguments],
+            env={**os.environ, **secrets, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

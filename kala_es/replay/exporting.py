@@ -1,7 +1,7 @@
 """Makes an archive of a log, as it is at one moment, beside whoever has it open.
 
-As a program, `python -m kala_es.replay.exporting DIRECTORY SINCE OUTPUT RESERVE`, it writes the archive to its standard
-output, for a server that goes on meanwhile. It fails with a sentence on standard error and 1; with 3
+As a program, `python -m kala_es.replay.exporting LOG SINCE OUTPUT RESERVE`, it writes the archive to its standard
+output, a file, for a server that goes on meanwhile. It fails with a sentence on standard error and 1; with 3
 when there is no room, with 4 when there is no such position.
 """
 
@@ -9,11 +9,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from kala_es import archive
 from kala_es.event_log import LogError, LogIsFull
+from kala_es.event_logs.postgres_place import Place, place_of
 from kala_es.limits import ARCHIVE_BLOCK_BYTES
 from kala_es.replay.log_file import Moment, NoSuchPosition, items_of, open_moment, since
 from kala_es.replay.telling import Tell, nobody
@@ -25,12 +25,12 @@ NO_ROOM_EXIT: Final = 3
 NO_POSITION_EXIT: Final = 4
 
 
-def export(directory: Path, write: Write, *, after: int = 0, output: bool = True, tell: Tell = nobody) -> archive.End:
+def export(place: Place, write: Write, *, after: int = 0, output: bool = True, tell: Tell = nobody) -> archive.End:
     """Write an archive of what a log has after a position; what it ends with. Raises LogError.
 
     Without `output`, records of the output of runs become holes. `tell` is told the position as far as is written.
     """
-    with open_moment(directory) as moment:
+    with open_moment(place) as moment:
         writer = archive.Writer()
         tree = moment.tree_at(after)
         now, is_whole = time.time_ns() // 1000, output and moment.left_out() <= after
@@ -70,16 +70,16 @@ def _places(items: Sequence[archive.Item]) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Write an archive to standard output; the exit code."""
-    directory, after, output, reserve = Path(argv[0]), int(argv[1]), argv[2] == "all", int(argv[3])
+    place, after, output, reserve = place_of(argv[0], os.environ), int(argv[1]), argv[2] == "all", int(argv[3])
 
     def write(content: bytes) -> None:
-        disk = os.statvfs(directory)
+        disk = os.fstatvfs(sys.stdout.fileno())
         if disk.f_bavail * disk.f_frsize < reserve:
             raise LogIsFull("there is no room for an archive")
         sys.stdout.buffer.write(content)
 
     try:
-        export(directory, write, after=after, output=output)
+        export(place, write, after=after, output=output)
         sys.stdout.buffer.flush()
     except (LogError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,6 +1,7 @@
-"""Folds a log anew, in a place of its own, and compares that with the folds and snapshots that its directory has.
+"""Folds a log anew, in a place of its own, and compares that with the folds and snapshots that a directory has.
 
-`python -m kala_es.replay.fold_check DIRECTORY` does it, and says what it found (children.py).
+`python -m kala_es.replay.fold_check LOG [FOLDS]` does it, and says what it found (children.py). FOLDS is the directory,
+if the log is in a database; without it there are no folds to compare.
 """
 
 import gc
@@ -21,6 +22,7 @@ from kala_es.domain.events import Event
 from kala_es.domain.trimming import BasePart, BaseTaken
 from kala_es.event_log import LogDamaged, Record
 from kala_es.event_logs.batch import Batch
+from kala_es.event_logs.postgres_place import Place, place_of
 from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.lmdb import is_trusted
@@ -65,22 +67,28 @@ def decoded(record: Record) -> Event:
         raise LogDamaged(f"Position {record.position} holds a {record.type} that cannot be read: {error}.") from error
 
 
-def compare(directory: Path, *, tell: Tell) -> Compared:
-    """Fold the log in a directory, and compare. Raises LogDamaged, LogError."""
+def folds_of(place: Place, folds: Path | None) -> Path | None:
+    """The directory that has the folds of a log: its own, unless it is in a database."""
+    return place if isinstance(place, Path) else folds
+
+
+def compare(place: Place, *, folds: Path | None = None, tell: Tell) -> Compared:
+    """Fold a log, and compare. Raises LogDamaged, LogError."""
+    directory = folds_of(place, folds)
     with ExitStack() as stack:
         kept, saved = stack.enter_context(open_kept(directory)), SnapshotCheck(directory)
-        moment = stack.enter_context(open_moment(directory))
+        moment = stack.enter_context(open_moment(place))
         store = stack.enter_context(fresh_store())
-        folds, events = Folds(store), 0
-        saved.begin(_begin(folds, moment), moment.position)
+        fresh, events = Folds(store), 0
+        saved.begin(_begin(fresh, moment), moment.position)
         stored = None if kept is None else kept.stored(moment)
         holes, batches = HoleCheck(left_out=moment.left_out()), _looked_at(moment, saved)
         for page, position in _steps(batches, {stored or 0, *saved.stops, moment.position}, holes):
-            folds.apply(page)
+            fresh.apply(page)
             events += len(page)
             if kept is not None and position == stored:
                 kept.check(store, position)
-            saved.check(folds, position)
+            saved.check(fresh, position)
             tell(position, moment.position)
         reasons = holes.end()
         return Compared(events=events, folds=stored, snapshot=saved.newest, earlier=saved.earlier, reasons=reasons)
@@ -184,15 +192,15 @@ def _rows(store: FoldStore, first: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 @contextmanager
-def open_kept(directory: Path) -> Iterator[Kept | None]:
+def open_kept(directory: Path | None) -> Iterator[Kept | None]:
     """None: there are none, or none that a start would trust."""
-    folds = directory / "folds"
-    if not is_trusted(folds) or not (folds / "data.mdb").exists():
+    if directory is None or not is_trusted(directory / "folds") or not (directory / "folds" / "data.mdb").exists():
         yield None
         return
+    folds = directory / "folds"
     lock = os.access(folds, os.W_OK)
     make_table_of_readers(folds / "data.mdb")
-    with lmdb.open(os.fspath(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
+    with lmdb.open(os.fsencode(folds), map_size=0, readonly=True, lock=lock, create=False) as env, env.begin() as txn:
         yield Kept(txn)
 
 
@@ -204,9 +212,10 @@ def _check_end(position: int, moment: Moment, what: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Compare the folds of a directory with its log, and say what was found; the exit code."""
+    """Compare the folds of a directory with a log, and say what was found; the exit code."""
     gc.disable()  # events and states hold no cycles, and there are many
-    return say(lambda tell: compare(Path(argv[0]), tell=tell))
+    place, folds = place_of(argv[0], os.environ), Path(argv[1]) if argv[1:] else None
+    return say(lambda tell: compare(place, folds=folds, tell=tell))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from typing import Any, Final
 import cbor2
 
 from kala_es import archive, limits
-from kala_es.domain.changes import CHANGE_NAMES, CHANGES
+from kala_es.domain.changes import CHANGES, ChangeEvent
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import Job, JobDraft, JobSpec
 from kala_es.domain.tick_policy import Pause
 from kala_es.domain.values import from_plain, to_plain
 from kala_es.event_log import LogError, Record
 from kala_es.projections.jobs import Jobs
-from kala_es.replay.fold_check import decoded
+from kala_es.replay.archived import events_in
 
 REFUSED_EXIT: Final = 5
 """Python ends with 1 where it fails for its own reasons."""
@@ -44,19 +44,11 @@ class _Found:
 
     def fold(self, block: archive.Block) -> None:
         """Read on. Raises LogError."""
-        position = block.first
-        for item in block.items:
-            if isinstance(item, bytes):
-                record = Record(position, *cbor2.loads(item))
-                if record.type in CHANGE_NAMES:
-                    self._change(record)
-            position += 1 if isinstance(item, bytes) else item[0]
+        for record, event in events_in(block):
+            if isinstance(event, CHANGES):
+                self._change(record, event)
 
-    def _change(self, record: Record) -> None:
-        if not archive.is_modest(record.body):
-            raise LogError(f"Position {record.position} holds a {record.type} of too many values.")
-        event = decoded(record)
-        assert isinstance(event, CHANGES)
+    def _change(self, record: Record, event: ChangeEvent) -> None:
         self.jobs.apply(event)
         before = self._sizes.pop(event.job, 0)
         if event.job in self.jobs.by_id:

@@ -1,6 +1,7 @@
-"""A log's file as it is at one moment, read beside whoever has it open. Nothing in it is changed.
+"""A log as it is at one moment, read beside whoever has it open. Nothing in it is changed.
 
-The moment lasts as long as it is held; meanwhile a server that appends finds no freed page to use again.
+The moment lasts as long as it is held; meanwhile a server that appends finds no freed page of the log's file to use
+again, and PostgreSQL removes no dead row.
 """
 
 import os
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cbor2
 import lmdb
@@ -19,6 +20,7 @@ from kala_es.event_log import LogDamaged, LogError
 from kala_es.event_logs.batch import Batch, decode_batch
 from kala_es.event_logs.check import LEFT_OUT, check_length, data_file, read_format, read_tree
 from kala_es.event_logs.lmdb_reader import places
+from kala_es.event_logs.postgres_place import Database, Place
 from kala_es.mapped import make_table_of_readers
 
 _INDEFINITE: Final = b"\x9f"
@@ -31,17 +33,35 @@ class NoSuchPosition(LogError):
     """The log ends before this position, or it is within erased records."""
 
 
-class Moment:
-    """All values of a log, as they were when it was opened. Made by `open_moment`."""
+class Values(Protocol):
+    """All values of a log, as they were when it was opened. Raises LogDamaged, LogError."""
 
-    def __init__(
-        self, directory: Path, txn: "lmdb.Transaction[bytes]", meta: "lmdb._Database", *, log_id: bytes
-    ) -> None:
-        self._directory = directory
-        self._txn = txn
-        self._meta = meta
-        self.log_id = log_id
-        last = next(self._decoded(reverse=True), (None, b""))[0]
+    log_id: bytes
+
+    def last(self) -> tuple[int, bytes] | None:
+        """The last value, with the position of its first record; None in an empty log."""
+
+    def pairs(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """The value that holds a position, and those that follow; the last, if that lies beyond."""
+
+    def noted(self) -> log_tree.Span | None:
+        """The digests that a server would go on from; None: it would make them."""
+
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+
+
+class Moment:
+    """A log, as it was when it was opened. Made by `open_moment`."""
+
+    def __init__(self, place: Place, values: Values) -> None:
+        self._place = place
+        self._values = values
+        self.log_id = values.log_id
+        self.noted = values.noted
+        self.left_out = values.left_out
+        found = values.last()
+        last = decode_batch(*found) if found else None
         self.position = last.last if last else 0
         """Of the last record; 0 in an empty log."""
         self._digest = last.digest if last else b""
@@ -50,37 +70,26 @@ class Moment:
         """The log's digest. Of a log whose last commit is from before there were any it takes reading all of it."""
         return self._digest or self.tree_at(self.position).root()
 
-    def noted(self) -> log_tree.Span | None:
-        """The digests that a server would go on from; None: it would make them. Raises LogDamaged."""
-        return read_tree(self._txn, self._meta)
-
-    def left_out(self) -> int:
-        """Up to here records may be missing that the log was made without; 0: none are."""
-        return int.from_bytes(self._txn.get(LEFT_OUT, b"", db=self._meta), "big")
-
     def batches(self, after: int = 0) -> Iterator[tuple[Batch, bytes]]:
         """The values that hold what comes after a position, decoded, each with its bytes. Raises LogDamaged."""
         last = None
         for batch, value in self._decoded(after + 1):
             if last is not None and batch.first != last + 1:
-                raise LogDamaged(
-                    f"The log in {self._directory} is damaged: position {last} is followed by {batch.first}."
-                )
+                raise LogDamaged(f"The log in {self._place} is damaged: position {last} is followed by {batch.first}.")
             last = batch.last
             if last > after:
                 yield batch, value
 
     def holding(self, content: bytes) -> Iterator[Batch]:
         """The values in whose bytes this is, decoded; it may be a part of anything there. Raises LogDamaged."""
-        with _damage(self._directory), self._txn.cursor() as cursor:
-            for found, value in cursor.iternext() if cursor.first() else ():
-                if content in value:
-                    yield decode_batch(int.from_bytes(found, "big"), value)
+        for first, value in self._values.pairs(1):
+            if content in value:
+                yield decode_batch(first, value)
 
     def tree_at(self, position: int) -> log_tree.Span:
         """The digests of all places up to a position. Reads all before it. Raises NoSuchPosition, LogDamaged."""
         if position > self.position:
-            raise NoSuchPosition(f"The log in {self._directory} ends at position {self.position}, before {position}.")
+            raise NoSuchPosition(f"The log in {self._place} ends at position {self.position}, before {position}.")
         tree = log_tree.Span()
         for batch, value in self.batches() if position else ():
             if batch.last >= position:
@@ -89,14 +98,36 @@ class Moment:
             batch.extend(tree, rows_of(batch, value))
         return tree
 
-    def _decoded(self, position: int = 1, *, reverse: bool = False) -> Iterator[tuple[Batch, bytes]]:
+    def _decoded(self, position: int) -> Iterator[tuple[Batch, bytes]]:
+        for first, value in self._values.pairs(position):
+            yield decode_batch(first, value), value
+
+
+class _LmdbValues:
+    """Those of a file."""
+
+    def __init__(
+        self, directory: Path, txn: "lmdb.Transaction[bytes]", meta: "lmdb._Database", *, log_id: bytes
+    ) -> None:
+        self._directory = directory
+        self._txn = txn
+        self._meta = meta
+        self.log_id = log_id
+
+    def last(self) -> tuple[int, bytes] | None:
         with _damage(self._directory), self._txn.cursor() as cursor:
-            if reverse:
-                pairs = cursor.iterprev() if cursor.last() else iter(())
-            else:
-                pairs = cursor.iternext() if _seek(cursor, position) else iter(())
-            for found, value in pairs:
-                yield decode_batch(int.from_bytes(found, "big"), value), value
+            return (int.from_bytes(cursor.key(), "big"), cursor.value()) if cursor.last() else None
+
+    def pairs(self, position: int) -> Iterator[tuple[int, bytes]]:
+        with _damage(self._directory), self._txn.cursor() as cursor:
+            for found, value in cursor.iternext() if _seek(cursor, position) else ():
+                yield int.from_bytes(found, "big"), value
+
+    def noted(self) -> log_tree.Span | None:
+        return read_tree(self._txn, self._meta)
+
+    def left_out(self) -> int:
+        return int.from_bytes(self._txn.get(LEFT_OUT, b"", db=self._meta), "big")
 
 
 def _seek(cursor: "lmdb.Cursor[bytes]", position: int) -> bool:
@@ -108,8 +139,20 @@ def _seek(cursor: "lmdb.Cursor[bytes]", position: int) -> bool:
 
 
 @contextmanager
-def open_moment(directory: Path) -> Iterator[Moment]:
-    """The log in a directory as it is now. Raises LogError, LogDamaged, LogIsNewer."""
+def open_moment(place: Place) -> Iterator[Moment]:
+    """The log in a directory or a database as it is now. Raises LogError, LogDamaged, LogIsNewer."""
+    if isinstance(place, Database):
+        from kala_es.event_logs.postgres_reader import open_values
+
+        with open_values(place) as values:
+            yield Moment(place, values)
+        return
+    with _open_file(place) as file:
+        yield Moment(place, file)
+
+
+@contextmanager
+def _open_file(directory: Path) -> Iterator[_LmdbValues]:
     data = data_file(directory)
     if not data.exists() or not data.stat().st_size:
         raise LogError(f"There is no log in {directory}.")
@@ -121,7 +164,7 @@ def open_moment(directory: Path) -> Iterator[Moment]:
                 raise LogDamaged(f"{data} holds no log.")
             records, meta = (env.open_db(name, create=False) for name in (b"records", b"meta"))
         with env.begin(db=records) as txn:
-            yield Moment(directory, txn, meta, log_id=log_id)
+            yield _LmdbValues(directory, txn, meta, log_id=log_id)
 
 
 @contextmanager
@@ -141,7 +184,7 @@ def _opened(directory: Path) -> lmdb.Environment:
         make_table_of_readers(data_file(directory))
         before = places(directory)
         try:
-            env = lmdb.open(os.fspath(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
+            env = lmdb.open(os.fsencode(place), map_size=0, max_dbs=4, readonly=True, lock=lock, create=False)
         except lmdb.Error as error:
             raise LogDamaged(f"The log in {directory} cannot be opened: {error}.") from error
         if before == places(directory):

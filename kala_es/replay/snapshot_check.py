@@ -1,4 +1,4 @@
-"""Compares the snapshots that a directory has with its log: `snapshot.cbor`, and those of earlier moments.
+"""Compares the snapshots that a directory has with a log: `snapshot.cbor`, and those of earlier moments.
 
 Only what would be used is compared: one that is damaged, of another log, or from before the newest base is not.
 """
@@ -41,8 +41,10 @@ class SnapshotCheck:
     `look` takes all values of the log, in order; `check` the folds at each of the `stops`.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._found = [*_newest(directory / "snapshot.cbor"), *_earlier(directory / "snapshots")]
+    def __init__(self, directory: Path | None) -> None:
+        self._found: list[_Found] = []
+        if directory is not None:
+            self._found += [*_newest(directory / "snapshot.cbor"), *_earlier(directory / "snapshots")]
         self.stops: list[int] = []
         self._anchors: dict[int, bytes] = {}
         self.newest: int | None = None

@@ -5,7 +5,8 @@
    same time (children.py).
 3. What fails is said with the first position that is bad.
 
-`python -m kala_es.replay.verify DIRECTORY [AGAINST]` does the first, and says what it found (children.py).
+`python -m kala_es.replay.verify LOG AGAINST [FOLDS]` does the first, and says what it found (children.py). AGAINST may
+be empty; FOLDS is the directory of the folds, if the log is in a database.
 """
 
 import os
@@ -15,14 +16,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import cbor2
 import msgspec
 
 from kala_es import archive, log_tree
-from kala_es.domain.events import Event
-from kala_es.event_log import LogDamaged, LogError, Record
+from kala_es.event_log import LogDamaged, LogError
+from kala_es.event_logs.postgres_place import Place, place_of
+from kala_es.replay.archived import events_in, holes_in
 from kala_es.replay.children import Child, say
-from kala_es.replay.fold_check import Compared, decoded, open_kept
+from kala_es.replay.fold_check import Compared, folds_of, open_kept
 from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
 from kala_es.replay.log_file import items_of, open_moment, rows_of
 from kala_es.replay.telling import Tell
@@ -111,10 +112,10 @@ def add(tree: log_tree.Span, item: archive.Item) -> None:
         tree.add_all(item[1], item[0])
 
 
-def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell) -> Proved:
+def prove_digests(place: Place, against: Against | None = None, *, folds: Path | None = None, tell: Tell) -> Proved:
     """Check the digests of a log, and the index of its streams. Raises LogDamaged, Unproved, LogError."""
     watch, tree, records = Watch(against), log_tree.Span(), 0
-    with open_kept(directory) as kept, open_moment(directory) as moment:
+    with open_kept(folds_of(place, folds)) as kept, open_moment(place) as moment:
         index = None if kept is None else kept.index(moment)
         for batch, value in moment.batches():
             if index is not None:
@@ -127,12 +128,10 @@ def prove_digests(directory: Path, against: Against | None = None, *, tell: Tell
         if index is not None:
             index.end()
         if (tree.end, tree.root()) != (moment.position, moment.digest()):
-            raise LogDamaged(f"The log in {directory} is damaged: it says that it ends at position {moment.position}.")
+            raise LogDamaged(f"The log in {place} is damaged: it says that it ends at position {moment.position}.")
         noted = moment.noted()
         if noted is not None and (noted.end, noted.digests) != (tree.end, tree.digests):
-            raise LogDamaged(
-                f"The log in {directory} is damaged: its digests, at position {noted.end}, are of another."
-            )
+            raise LogDamaged(f"The log in {place} is damaged: its digests, at position {noted.end}, are of another.")
     watch.end(tree)
     return Proved(position=tree.end, digest=tree.root(), records=records, erased=tree.end - records)
 
@@ -146,7 +145,7 @@ def prove_archive(file: archive.Source, against: Against | None = None) -> Prove
                 holes = HoleCheck(after=part.after, left_out=0 if part.output else _ALL)
             case archive.Block():
                 watch.look(before, part.items)
-                _look(part, holes)
+                holes.look(holes_in(part), ((record.position, event) for record, event in events_in(part)))
             case archive.End():
                 watch.end(tree)
                 sums = {"position": part.position, "records": part.records, "erased": part.erased}
@@ -156,24 +155,17 @@ def prove_archive(file: archive.Source, against: Against | None = None) -> Prove
     return found
 
 
-def _look(block: archive.Block, check: HoleCheck) -> None:
-    """Decode a block's records, and have its holes judged by them."""
-    position, holes, events = block.first, list[tuple[int, int]](), list[tuple[int, Event]]()
-    for item in block.items:
-        if isinstance(item, bytes):
-            events.append((position, decoded(Record(position, *cbor2.loads(item)))))
-            position += 1
-        else:
-            holes.append((position, item[0]))
-            position += item[0]
-    check.look(holes, events)
+def verify(
+    place: Place, against: Against | None = None, *, folds: Path | None = None, tell: Tell
+) -> tuple[Proved, Compared]:
+    """Prove a log. The folds of one in a database are in the directory `folds`, if they are to be compared.
 
-
-def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tuple[Proved, Compared]:
-    """Prove the log in a directory. `tell` is told how far the digests are, then how far the folds. Raises LogError."""
+    `tell` is told how far the digests are, then how far the folds. Raises LogError.
+    """
+    where = [os.fspath(folds)] if folds else []
     with (
-        Child("kala_es.replay.fold_check", os.fspath(directory)) as folding,
-        Child("kala_es.replay.verify", os.fspath(directory), *([str(against)] if against else [])) as digesting,
+        Child("kala_es.replay.fold_check", place, *where) as folding,
+        Child("kala_es.replay.verify", place, str(against or ""), *where) as digesting,
     ):
         proved = digesting.finish(Proved, tell)
         compared = folding.finish(Compared, tell)
@@ -181,9 +173,10 @@ def verify(directory: Path, against: Against | None = None, *, tell: Tell) -> tu
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check the digests of the log in a directory, and say what was found; the exit code."""
-    against = against_of(argv[1]) if argv[1:] else None
-    return say(lambda tell: prove_digests(Path(argv[0]), against, tell=tell))
+    """Check the digests of a log, and say what was found; the exit code."""
+    against = against_of(argv[1]) if argv[1] else None
+    place, folds = place_of(argv[0], os.environ), Path(argv[2]) if argv[2:] else None
+    return say(lambda tell: prove_digests(place, against, folds=folds, tell=tell))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -21,6 +21,7 @@ import trio
 from kala_es import limits
 from kala_es.domain.errors import Forbidden, Invalid, LogFull, Overloaded, Unavailable
 from kala_es.domain.model import JobDraft
+from kala_es.event_logs.postgres_place import Place, words
 from kala_es.replay.exporting import NO_POSITION_EXIT, NO_ROOM_EXIT
 from kala_es.replay.jobs_of import REFUSED_EXIT, load
 from kala_es.runtime import takeover
@@ -32,9 +33,10 @@ class Died(Exception):
 
 
 class Archives:
-    """Makes archives of the log in `directory`; None: the log is in memory."""
+    """Makes archives of the log in `place`; None: the log is in memory. They are made in `directory` first."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, place: Place | None, directory: Path | None) -> None:
+        self._place = place
         self._directory = directory
         self._there = 0
         """Archives that are made, or were and are not gone yet: each takes its room of the disk."""
@@ -53,7 +55,7 @@ class Archives:
 
         Raises Forbidden (in memory), Invalid (no such position), Overloaded, LogFull, Unavailable.
         """
-        if self._directory is None:
+        if self._place is None:
             raise Forbidden("this server keeps everything in memory; there is no log to export")
         if self._there >= limits.MAX_EXPORTS:
             raise Overloaded(f"{limits.MAX_EXPORTS} archives are being made, or sent, already")
@@ -62,8 +64,9 @@ class Archives:
             self._there += 1
             finalize(file, self._let_go)
             reserve = str(limits.DISK_RESERVE_BYTES)
-            what = (os.fspath(self._directory), str(after), "all" if output else "none", reserve)
-            _check(await _run("kala_es.replay.exporting", *what, stdout=file.fileno()))
+            place, secrets = words(self._place)
+            what = (place, str(after), "all" if output else "none", reserve)
+            _check(await _run("kala_es.replay.exporting", *what, secrets=secrets, stdout=file.fileno()))
             undo.pop_all()
         file.seek(0)
         return file
@@ -108,12 +111,14 @@ class Archives:
         return done.stdout
 
 
-async def _run(module: str, *arguments: str, **streams: Any) -> "CompletedProcess[bytes]":
+async def _run(
+    module: str, *arguments: str, secrets: Mapping[str, str] | None = None, **streams: Any
+) -> "CompletedProcess[bytes]":
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return await trio.run_process(
         [sys.executable, "-P", "-m", module, *arguments],
         capture_stderr=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **(secrets or {}), "PYTHONPATH": path},
         check=False,
         **streams,
     )

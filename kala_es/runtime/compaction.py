@@ -1,4 +1,4 @@
-"""Gives the disk back what was erased from the log: of a node that runs, or of a directory that no node has open."""
+"""Gives the disk back what was erased from the log: of a node that runs, or of a place that no node has open."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from kala_es.domain.errors import Forbidden, LogFull, Unavailable
 from kala_es.event_log import LogError, LogIsFull
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
+from kala_es.event_logs.postgres_place import Database, Place
 from kala_es.fold_stores.lmdb import open_folds
 
 Compact = Callable[[], Awaitable[tuple[int, int]]]
@@ -27,8 +28,16 @@ async def compact_running(compact: Compact | None) -> tuple[int, int]:
         raise Unavailable(str(error)) from error
 
 
-async def compact_stopped(directory: Path) -> tuple[int, int]:
-    """Compact the log in a directory. Raises LogError, FoldsError, OSError."""
+async def compact_stopped(place: Place) -> tuple[int, int]:
+    """Compact the log in a directory or a database. Raises LogError, FoldsError, OSError."""
+    if isinstance(place, Database):
+        from kala_es.event_logs.postgres_holder import compact_held
+
+        return await trio.to_thread.run_sync(compact_held, place)
+    return await _compact_file(place)
+
+
+async def _compact_file(directory: Path) -> tuple[int, int]:
     if not data_file(directory).exists():
         raise LogError(f"There is no log in {directory}.")
     folds = open_folds(directory)

@@ -5,8 +5,9 @@ Persist, then tell, as a contract:
 2. When the batch is durable, the folds take it, in order, on the event loop.
 3. Only then are the appenders told. So whoever is told can read what it wrote.
 When the disk is nearly full, what needs reserve (new work) is refused; when it is full, all that may not wait (what
-clients ask) is, at once; the rest (ends, output) waits until there is room. Any other failure ends the writer: every
-appender gets Unavailable and the node stops.
+clients ask) is, at once; the rest (ends, output) waits until there is room. So it is while the log's database is away,
+once that is known for a while; only what was being written then waits too, because nobody knows what became of it. Any
+other failure ends the writer: every appender gets Unavailable and the node stops.
 """
 
 import time
@@ -19,14 +20,15 @@ import trio
 
 from kala_es import codec, limits
 from kala_es.actor import Reply
-from kala_es.domain.errors import LogFull, Unavailable
+from kala_es.domain.errors import LogFull, Refusal, Unavailable
 from kala_es.domain.events import Event
-from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord
+from kala_es.event_log import EventLog, LogAway, LogError, LogIsFull, NewRecord
 from kala_es.projections.recorded import Recorded
 
 _RETRY_SECONDS = 0.25
 _NO_ROOM = "the disk of the log is full"
 _FULL_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 _SLICE = 500
 """So many facts are encoded or folded before others get their turn."""
 
@@ -49,7 +51,7 @@ class _Ticket:
 
 class LogWriter:
     """Group commit. `fold` is called with each durable batch, before its appenders are told; `timed` with how many
-    seconds each commit took."""
+    seconds each commit took. `away` says why the log's database is not to be waited for at present, if it is not."""
 
     def __init__(
         self,
@@ -57,17 +59,20 @@ class LogWriter:
         fold: Callable[[Sequence[Recorded]], None],
         *,
         timed: Callable[[float], None] = lambda _: None,
+        away: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._log = log
         self._fold = fold
         self._timed = timed
+        self._away = away
         self._waiting: deque[_Ticket] = deque()
         self._count = 0
         self._arrived = trio.Event()
         self._room = trio.Event()
         self._failed: Unavailable | None = None
         self._refused_at = -inf
-        self._stuck = False
+        self._stuck: Refusal | None = None
+        """Why what must be written waits."""
 
     @property
     def full(self) -> bool:
@@ -115,12 +120,24 @@ class LogWriter:
         if self._failed is not None:
             ticket.told(self._failed)
             return
-        if self._stuck and not ticket.may_wait:
-            ticket.told(LogFull(_NO_ROOM))
+        if not ticket.may_wait and (why := self._refusal()) is not None:
+            ticket.told(why)
             return
         self._waiting.append(ticket)
         self._count += len(ticket.records)
         self._arrived.set()
+
+    def _refusal(self) -> Refusal | None:
+        """Why not even to wait, for who need not."""
+        reason = self._away()
+        return self._stuck if reason is None else Unavailable(reason)
+
+    async def turn_away(self) -> None:
+        """Tell whoever waits and need not, for as long as the log's database is away. Until cancelled."""
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            if (reason := self._away()) is not None:
+                self._dismiss((), Unavailable(reason), lambda t: not t.may_wait)
 
     async def run(self) -> None:
         """Write until cancelled; what waits then is written if it fits. Raises LogError, or what folding raised."""
@@ -130,8 +147,8 @@ class LogWriter:
                 self._arrived = trio.Event()
                 while self._waiting:
                     with trio.CancelScope(shield=True):
-                        self._stuck = not await self._write(self._take())
-                    if self._stuck:
+                        self._stuck = await self._write(self._take())
+                    if self._stuck is not None:
                         await trio.sleep(_RETRY_SECONDS)
         except Exception as error:
             self._fail(Unavailable(str(error)))
@@ -144,7 +161,7 @@ class LogWriter:
         """Last chance for what waits, when the node stops."""
         reason = "the node has stopped"
         try:
-            while self._waiting and await self._write(self._take()):
+            while self._waiting and await self._write(self._take()) is None:
                 pass
         except LogError as error:
             reason = str(error)
@@ -160,37 +177,39 @@ class LogWriter:
         self._count = 0
         self._room.set()
 
-    async def _write(self, batch: list[_Ticket]) -> bool:
-        """Write a batch. False when what must be written waits for room.
+    async def _write(self, batch: list[_Ticket]) -> Refusal | None:
+        """Write a batch; else, why what must be written waits.
 
         Whatever it raises, the batch is back among those who wait.
         """
         try:
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except LogIsFull as error:
+                self._refused_at = trio.current_time()
+                batch = self._dismiss(batch, LogFull(str(error)), lambda t: t.needs_reserve)
+                await self._commit(batch)
         except LogIsFull as error:
-            batch = self._refuse(batch, error, lambda t: t.needs_reserve)
+            self._refused_at = trio.current_time()
+            return self._put_off(batch, LogFull(str(error)), LogFull(_NO_ROOM))
+        except LogAway as error:
+            return self._put_off(batch, Unavailable(str(error)), Unavailable(str(error)))
         except Exception:
             self._waiting.extendleft(reversed(batch))
             raise
-        else:
-            return True
-        try:
-            await self._commit(batch)
-        except LogIsFull as error:
-            rest = self._refuse(batch, error, lambda t: not t.may_wait)
-            self._waiting.extendleft(reversed(rest))
-            return not self._waiting
-        except Exception:
-            self._waiting.extendleft(reversed(batch))
-            raise
-        return True
+        return None
 
-    def _refuse(self, batch: list[_Ticket], error: LogIsFull, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
-        """Tell these of the batch, and of all that wait, that there is no room; gives the rest of the batch."""
-        self._refused_at = trio.current_time()
+    def _put_off(self, batch: Sequence[_Ticket], why: Refusal, later: Refusal) -> Refusal | None:
+        """Let wait what must be written, and refuse the rest; `later` is for those who come meanwhile."""
+        rest = self._dismiss(batch, why, lambda t: not t.may_wait)
+        self._waiting.extendleft(reversed(rest))
+        return later if self._waiting else None
+
+    def _dismiss(self, batch: Sequence[_Ticket], why: Refusal, whom: Callable[[_Ticket], bool]) -> list[_Ticket]:
+        """Tell these of a batch, and of all that wait, why not; gives the rest of the batch."""
         for ticket in (*batch, *self._waiting):
             if whom(ticket):
-                ticket.told(LogFull(str(error)))
+                ticket.told(why)
                 self._leave(ticket)
         self._waiting = deque(t for t in self._waiting if not whom(t))
         return [t for t in batch if not whom(t)]

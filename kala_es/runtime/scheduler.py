@@ -16,7 +16,7 @@ from kala_es import limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.declared import Declaration, Refused, Step, command_for
-from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded
+from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded, Unavailable
 from kala_es.domain.events import RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.labels import Labels
@@ -27,7 +27,8 @@ from kala_es.domain.remote_call import check_call
 from kala_es.domain.retention import ALL, Kept
 from kala_es.domain.tick_list import TickList, TickOutcome
 from kala_es.domain.tick_policy import PauseDraft
-from kala_es.event_log import EventLog
+from kala_es.event_log import EventLog, LogAway
+from kala_es.event_logs.postgres_place import Place
 from kala_es.projections.folds import Folds
 from kala_es.projections.runs import RunSummary
 from kala_es.replay.moments import Moment, Replay
@@ -89,6 +90,7 @@ class Parts:
     redactor: Redactor
     janitor: Janitor
     compact: Compact | None = None
+    place: Place | None = None
     directory: Path | None = None
     left_out: int = 0
 
@@ -106,7 +108,7 @@ class Scheduler:
         self.executors = parts.admission.executors
         self._looking_back = 0
         self.history = JobHistory(parts.log, parts.folds.runs)
-        self.archives = Archives(parts.directory)
+        self.archives = Archives(parts.place, parts.directory)
         self.reader = LogReader(parts.log, parts.folds, left_out=parts.left_out)
         self.importer = RunImporter(parts.folds, parts.registry, parts.clock)
 
@@ -345,7 +347,7 @@ class Scheduler:
         return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
 
     async def past(self, moment: Moment) -> Folds:
-        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded.
+        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded, Unavailable.
 
         They count as long as anybody has them: a list is written while its client reads it.
         """
@@ -354,8 +356,11 @@ class Scheduler:
         replay = self._parts.look_back(moment)
         self._looking_back += 1
         finalize(replay.folds, self._looked_back)
-        for _ in replay.steps():
-            await trio.lowlevel.checkpoint()
+        try:
+            for _ in replay.steps():
+                await trio.lowlevel.checkpoint()
+        except LogAway as error:
+            raise Unavailable(str(error)) from error
         return replay.folds
 
     def _looked_back(self) -> None:

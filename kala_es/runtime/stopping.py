@@ -17,7 +17,7 @@ from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.inbox import Inbox
 from kala_es.runtime.projector import Projector
 from kala_es.runtime.registry import Registry
-from kala_es.settings import OnStop
+from kala_es.setting_values import OnStop
 
 _CANCEL_SECONDS = limits.KILL_GRACE_SECONDS + limits.PIPE_LINGER_SECONDS + 5
 _REASON = "the server was stopped"

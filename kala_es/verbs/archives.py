@@ -14,6 +14,7 @@ from kala_es.event_log import LogError
 from kala_es.verbs.applying import show
 from kala_es.verbs.asking import Failed, send
 from kala_es.verbs.belonging import in_its_owners_name
+from kala_es.verbs.looking import add_place
 from kala_es.verbs.progress import Counted, Progress, bytes_of, size
 
 _SNAPSHOT = "/api/v1/snapshot/"
@@ -21,7 +22,7 @@ _SNAPSHOT = "/api/v1/snapshot/"
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that are for archives."""
-    parser.add_argument("--data", metavar="DIR", help="of an archive: become, or go on with, a stopped server's log")
+    add_place(parser, "of an archive: become, or go on with, a stopped server's log")
     parser.add_argument(
         "--on-conflict",
         choices=("fail", "skip", "replace"),
@@ -31,16 +32,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def import_archive(arguments: argparse.Namespace) -> int:
-    """Import an archive into a directory, or into a server; the exit code."""
-    if arguments.data and arguments.on_conflict:
-        print("kala-es: an archive is imported with --data DIR, or its jobs with --on-conflict", file=sys.stderr)
+    """Import an archive into a directory or a database, or into a server; the exit code."""
+    if arguments.place and arguments.on_conflict:
+        print(
+            "kala-es: an archive is imported with --data DIR or --log URL, or its jobs with --on-conflict",
+            file=sys.stderr,
+        )
         return 2
-    if arguments.data and arguments.dry_run:
+    if arguments.place and arguments.dry_run:
         print("kala-es: --dry-run is for servers; `kala-es verify` checks an archive", file=sys.stderr)
         return 2
     try:
         with _opened(arguments.source) as file, Progress(size) as progress:
-            (_import_here if arguments.data else _send)(progress.of(file, bytes_of(file)), arguments)
+            (_import_here if arguments.place else _send)(progress.of(file, bytes_of(file)), arguments)
     except ArchiveRefused as error:
         print(f"kala-es: {arguments.source}: {error}", file=sys.stderr)
         return 1
@@ -52,20 +56,15 @@ def import_archive(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(source: str) -> Iterator[IO[bytes]]:
-    if source == "-":
-        yield sys.stdin.buffer
-        return
-    with open(source, "rb") as file:
+    with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
         yield file
 
 
 def _import_here(file: Counted, arguments: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from kala_es.runtime.rebuilding import import_into
 
-    with in_its_owners_name(Path(arguments.data)):
-        end = import_into(file, Path(arguments.data))
+    with in_its_owners_name(arguments.place):
+        end = import_into(file, arguments.place)
     print(f"kala-es: {end.records} records; the log is at {end.position}:{end.digest.hex()}")
 
 

@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from kala_es import limits
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed import SupportsRead
 
 USUAL_SERVER: Final = "http://127.0.0.1:8000"
+_KINDS: Final = {"jobs": dict, "plan": list, "counts": dict, "taken": list, "refused": list}
+"""What an answer's keys have."""
 
 
 class Failed(Exception):
@@ -28,6 +30,21 @@ class TooLarge(Failed):
     """What was to be read is larger than anything that a verb reads at once."""
 
 
+class Answer(dict[str, Any]):
+    """The object that a server has answered, empty if it said nothing. It may be any server: what is asked for has to
+    be there. Raises Failed."""
+
+    def __init__(self, url: str, said: Any) -> None:
+        super().__init__(said if type(said) is dict else {})
+        self._url = url
+        for key, kind in _KINDS.items():
+            if key in self and type(self[key]) is not kind:
+                self.__missing__(key)
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise Failed(f"{self._url}: does not answer as kala_es does: nothing that can be read says {key!r}")
+
+
 def add_server(parser: argparse.ArgumentParser) -> None:
     """The flag that names the server."""
     parser.add_argument(
@@ -35,17 +52,23 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ask(server: str, path: str, value: object = None) -> Any:
-    """The answer to a GET, or with a value to a POST of it; None for an empty one. Raises Failed."""
-    return _asked(server, path, None if value is None else json.dumps(value).encode())
+def ask(server: str, path: str, value: object = None, *, seconds: float | None = limits.VERB_ANSWER_SECONDS) -> Answer:
+    """The answer to a GET, or with a value to a POST of it. Raises Failed."""
+    return _asked(server, path, None if value is None else json.dumps(value).encode(), seconds=seconds)
 
 
-def send(server: str, path: str, file: "SupportsRead[bytes]") -> Any:
+def send(server: str, path: str, file: "SupportsRead[bytes]") -> Answer:
     """The answer to a POST of a file. Raises Failed."""
     return _asked(server, path, file)
 
 
-def _asked(server: str, path: str, body: "bytes | SupportsRead[bytes] | None") -> Any:
+def _asked(
+    server: str,
+    path: str,
+    body: "bytes | SupportsRead[bytes] | None",
+    *,
+    seconds: float | None = limits.VERB_ANSWER_SECONDS,
+) -> Answer:
     import http.client
     import urllib.error
     import urllib.request
@@ -56,12 +79,12 @@ def _asked(server: str, path: str, body: "bytes | SupportsRead[bytes] | None") -
     try:
         request = urllib.request.Request(url, data=body, headers=headers)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=limits.VERB_ANSWER_SECONDS) as answer:
+        with direct.open(request, timeout=seconds) as answer:
             said = answer.read()
-            return json.loads(said) if said else None
+            return Answer(url, json.loads(said) if said else {})
     except urllib.error.HTTPError as refusal:
         raise Failed(f"{url}: {refusal.code}: {_reason(refusal)}") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         raise Failed(f"{url}: {error}") from None
 
 
@@ -85,7 +108,7 @@ def download(url: str) -> Iterator["HTTPResponse"]:
 def _reason(refusal: "HTTPError") -> str:
     try:
         return str(json.loads(refusal.read())["error"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return refusal.reason
 
 

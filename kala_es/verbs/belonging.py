@@ -10,16 +10,18 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Final
 
+from kala_es.event_logs.postgres_place import Place
+
 _OURS: Final = frozenset({"folds", "lock", "log", "opened", "snapshot.cbor", "snapshots"})
 
 
 @contextmanager
-def in_its_owners_name(directory: Path) -> Iterator[None]:
-    """Write into a log's directory meanwhile."""
+def in_its_owners_name(directory: Place) -> Iterator[None]:
+    """Write into a log's directory meanwhile. In a database all is the user's that is named there."""
     try:
         yield
     finally:
-        if not os.geteuid() and directory.is_dir() and directory.stat().st_uid:
+        if isinstance(directory, Path) and not os.geteuid() and directory.is_dir() and directory.stat().st_uid:
             _give(directory)
 
 

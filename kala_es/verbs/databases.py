@@ -4,7 +4,6 @@ The program comes with every PostgreSQL and knows all that a URL may say: no dri
 secret in a URL goes to it by its environment, or in a file of ours: it is in no argument, and nothing prints it.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -16,16 +15,16 @@ from typing import IO, Any, Final
 from urllib.parse import unquote
 
 from kala_es import limits
+from kala_es.dialects import go_json
+from kala_es.domain.errors import Invalid
+from kala_es.event_logs.postgres_place import without_secrets
 from kala_es.verbs.asking import Failed, bounded
 
-SCHEMES: Final = ("postgresql://", "postgres://")
 _JOBS: Final = "SELECT json_build_object('jobs', coalesce(json_object_agg(id, job), '{}'::json)) FROM jobs"
 _RUNS: Final = "SELECT json_build_array(job_id, run) FROM job_runs ORDER BY job_id, id"
 _ROWS_AT_ONCE: Final = 100
 """So many runs psql holds at a time."""
 _CONNECT_SECONDS: Final = 10
-_USER: Final = re.compile(r"([^@/]*)@")
-"""What stands before the host, as libpq finds it: a password may hold any letter but these."""
 _SECRETS: Final = {"password": re.compile("\0"), "sslpassword": re.compile(r"[\0\r\n]|\s$")}
 """Passwords in a query, and what psql cannot be given in one."""
 _SERVICE: Final = "kala_es"
@@ -57,7 +56,10 @@ def nextkala_runs(url: str) -> Iterator[Row]:
     """
     with _asked(url, _RUNS) as answer:
         while (row := answer.read_line(limits.MAX_BULK_BODY_BYTES)).endswith(b"\n"):
-            job, run = json.loads(row)
+            try:
+                job, run = go_json.loads(row)
+            except Invalid as error:
+                raise Failed(f"{answer.shown}: job_runs: {error.reason}") from None
             yield Row(job, run, len(row))
 
 
@@ -78,7 +80,8 @@ class _Answer:
 @contextmanager
 def _asked(url: str, query: str) -> Iterator[_Answer]:
     """The answer to a query, as it comes. psql is ended when it is not read to its end."""
-    shown, secrets = _without_secrets(url)
+    shown, found = without_secrets(url)
+    secrets = {name: _plain(name, value) for name, value in found.items()}
     options = ["--no-psqlrc", "--no-password", "-qAt", "-v", "ON_ERROR_STOP=1", "-v", f"FETCH_COUNT={_ROWS_AT_ONCE}"]
     command = ["psql", *options, "-c", query, shown]
     with tempfile.TemporaryFile() as complaints, _environment(shown, secrets) as environment:
@@ -98,25 +101,6 @@ def _asked(url: str, query: str) -> Iterator[_Answer]:
         if psql.returncode:
             complaints.seek(0)
             raise Failed(f"{shown}: {complaints.read(limits.MAX_REASON_CHARS).decode(errors='replace').strip()}")
-
-
-def _without_secrets(url: str) -> tuple[str, dict[str, str]]:
-    """The URL without its passwords, and these by their names. One in the query counts before one at the user."""
-    scheme, _, rest = url.partition("://")
-    user, secrets = "", dict[str, str]()
-    if found := _USER.match(rest):
-        user, _, password = found[1].partition(":")
-        user, rest, secrets = f"{user}@", rest[found.end() :], {"password": password} if password else {}
-    place, _, query = rest.partition("?")
-    kept: list[str] = []
-    for parameter in query.split("&"):
-        key, _, value = parameter.partition("=")
-        if unquote(key) in _SECRETS:
-            secrets[unquote(key)] = value
-        else:
-            kept.append(parameter)
-    query = "?" * any(kept) + "&".join(kept)
-    return f"{scheme}://{user}{place}{query}", {name: _plain(name, value) for name, value in secrets.items()}
 
 
 def _plain(name: str, value: str) -> str:

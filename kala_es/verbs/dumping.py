@@ -28,7 +28,7 @@ def _dump(arguments: argparse.Namespace) -> int:
     except Failed as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return 1
-    sys.stdout.write(written({"jobs": jobs}, arguments.format))
+    sys.stdout.buffer.write(written({"jobs": jobs}, arguments.format).encode())
     return 0
 
 
@@ -38,6 +38,8 @@ def all_jobs(server: str) -> dict[str, dict[str, Any]]:
     after = ""
     while True:
         page = ask(server, f"/api/v1/job/?limit={limits.MAX_PAGE}&after={quote(after, safe='')}")["jobs"]
+        if page.keys() & jobs.keys():
+            raise Failed(f"{server}: does not answer as kala_es does: it lists all jobs again and again")
         jobs |= page
         if len(page) < limits.MAX_PAGE:
             return jobs

@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from kala_es import archive
 from kala_es.event_log import LogError
 from kala_es.verbs.asking import Failed, download
-from kala_es.verbs.looking import as_position
+from kala_es.verbs.looking import add_place, as_position
 from kala_es.verbs.progress import Progress, size
 from kala_es.verbs.whole_file import Sink, whole_file
 
@@ -18,7 +17,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.set_defaults(verb=_export)
     parser.add_argument("file", metavar="FILE", help="the archive to write; - for standard output")
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--data", type=Path, metavar="DIR", help="a server's directory; the server may run")
+    add_place(whose, "a server's directory; the server may run")
     whose.add_argument("--server", metavar="URL", help="a server that runs, such as http://127.0.0.1:8000")
     parser.add_argument(
         "--since",
@@ -42,17 +41,17 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _produce(arguments: argparse.Namespace, file: Sink) -> archive.End:
-    if arguments.data:
-        return _of_directory(arguments, file)
+    if arguments.place:
+        return _of_place(arguments, file)
     return _of_server(arguments, file)
 
 
-def _of_directory(arguments: argparse.Namespace, file: Sink) -> archive.End:
+def _of_place(arguments: argparse.Namespace, file: Sink) -> archive.End:
     from kala_es.replay.exporting import export
 
     with Progress() as progress:
         output = not arguments.no_output
-        return export(arguments.data, file.write, after=arguments.since, output=output, tell=progress)
+        return export(arguments.place, file.write, after=arguments.since, output=output, tell=progress)
 
 
 def _of_server(arguments: argparse.Namespace, file: Sink) -> archive.End:

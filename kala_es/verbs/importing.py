@@ -16,6 +16,7 @@ from kala_es.dialects import from_dkron, from_kala
 from kala_es.dialects.coming import Coming, Remark
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant
+from kala_es.event_logs.postgres_place import SCHEMES
 from kala_es.verbs import databases, past_runs, plans, run_sources
 from kala_es.verbs.archives import add_flags, import_archive
 from kala_es.verbs.asking import Failed, add_server, ask, fetch, read_file
@@ -83,7 +84,7 @@ def _read(kind: str, source: str) -> Coming:
     try:
         if source.startswith(("http://", "https://")):
             body = fetch(source if urlsplit(source).path.strip("/") else source.rstrip("/") + path)
-        elif kind == "nextkala" and source.startswith(databases.SCHEMES):
+        elif kind == "nextkala" and source.startswith(SCHEMES):
             source, body = databases.nextkala_jobs(source)
         elif "://" in source:
             raise Failed(f"{source.partition('://')[0]}: no such source of {kind}'s jobs is known: {_PLACES[kind]}")

@@ -1,17 +1,17 @@
-"""What verbs share that look into a log: how it is opened, which moment is meant, and when nobody reads on."""
+"""What verbs share that look into a log: how it is opened, and which moment, job or run is meant."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from kala_es.domain.errors import Invalid
 from kala_es.event_logs.lmdb_reader import LogReader
+from kala_es.event_logs.postgres_place import SCHEMES, Database, Place, database_at
 from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay.moments import Moment, Placing, Replay, Snapshots, moment_of
+from kala_es.replay.streams import Indexed
 from kala_es.replay.telling import Tell
 from kala_es.settings import Settings
 
@@ -19,14 +19,48 @@ USUAL_DATA: Final = Settings().data
 """The directory, if none is named."""
 
 
+class Reader(Indexed, Protocol):
+    """A log that is read, and waited for."""
+
+    def wait(self, seconds: float) -> None:
+        """Until there may be more, or so long."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def add_place(parser: "argparse._ActionsContainer", about: str, *, default: Path | None = None) -> None:
+    """The two ways to say whose log it is: `--data`, the `place` in `default` too, and `--log`."""
+    parser.add_argument("--data", dest="place", type=Path, default=default, metavar="DIR", help=about)
+    parser.add_argument("--log", dest="place", type=database, metavar="URL", help="a PostgreSQL database with the log")
+
+
+def place(text: str) -> Place:
+    """The directory or the database of an argument."""
+    return database_at(text) if text.startswith(SCHEMES) else Path(text)
+
+
+def database(text: str) -> Database:
+    """The database of an argument."""
+    if not text.startswith(SCHEMES):
+        raise argparse.ArgumentTypeError(f"is not a URL that begins with {SCHEMES[0]}")
+    return database_at(text)
+
+
 @contextmanager
-def log_in(directory: Path) -> Iterator[LogReader]:
-    """The log in a directory, beside its server or without it. Raises LogError, FoldsError."""
+def log_in(place: Place) -> Iterator[Reader]:
+    """The log in a directory or a database, beside its server or without it. Raises LogError, FoldsError."""
+    if isinstance(place, Database):
+        from kala_es.event_logs.postgres_reader import PostgresReader
+
+        with closing(PostgresReader(place)) as reader:
+            yield reader
+        return
     with ExitStack() as opened:
-        index = read_folds(directory)
+        index = read_folds(place)
         if index is not None:
             opened.enter_context(closing(index))
-        yield opened.enter_context(closing(LogReader(directory, index)))
+        yield opened.enter_context(closing(LogReader(place, index)))
 
 
 def moment(text: str) -> Moment:
@@ -44,12 +78,21 @@ def as_position(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no position of the log")
 
 
-class Look:
-    """At the log of a directory. `tell` is told how far it is."""
+def as_text(text: str) -> str:
+    """The ID or EVENT of an argument: nothing has a name that is no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text
 
-    def __init__(self, reader: LogReader, directory: Path, tell: Tell) -> None:
+
+class Look:
+    """At the log of a place. `tell` is told how far it is."""
+
+    def __init__(self, reader: Indexed, place: Place, tell: Tell) -> None:
         self._reader = reader
-        self._snapshots = directory / "snapshots"
+        self._snapshots = place / "snapshots" if isinstance(place, Path) else None
         self._tell = tell
         self.head = reader.head
 
@@ -66,8 +109,3 @@ class Look:
         for position in replay.steps():
             self._tell(position, self.head)
         return replay
-
-
-def nobody_reads() -> None:
-    """Let what is printed from now on, and is flushed at the end, go nowhere: who read it, such as `head`, has left."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

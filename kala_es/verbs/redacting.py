@@ -1,6 +1,7 @@
 """`kala-es redact`: erase what a run printed, such as a secret, and leave who asked for it, when and why."""
 
 import argparse
+import os
 import sys
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _redact(arguments: argparse.Namespace) -> int:
     try:
-        run = quote(arguments.run, safe="")
+        run = quote(os.fsencode(arguments.run), safe="")
         ask(arguments.server, f"/api/v1/job/-/executions/{run}/redact/", {"reason": arguments.reason})
     except Failed as error:
         print(f"kala-es: {error}", file=sys.stderr)

@@ -3,19 +3,16 @@
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from kala_es.event_log import LogError
-from kala_es.event_logs.lmdb_reader import LogReader
 from kala_es.fold_store import FoldsError
 from kala_es.replay import listing, views
 from kala_es.replay.difference import difference
 from kala_es.replay.moments import NotKnown
 from kala_es.verbs import restoring, simulating, verifying
-from kala_es.verbs.looking import USUAL_DATA, Look, as_position, log_in, moment, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, Reader, add_place, as_position, as_text, log_in, moment
 from kala_es.verbs.progress import Progress
 
 _FAILED: Final = 1
@@ -29,8 +26,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser("replay", help="look into a log: its events, a moment of the past, what changed")
     looks = parser.add_subparsers(metavar="LOOK", required=True)
     events = _look(looks, "events", _events, about="the log's records, as JSON lines")
-    events.add_argument("--job", metavar="ID", help="only of this job")
-    events.add_argument("--type", metavar="EVENT", help="only events of this type, such as RunStarted")
+    events.add_argument("--job", type=as_text, metavar="ID", help="only of this job")
+    events.add_argument("--type", type=as_text, metavar="EVENT", help="only events of this type, such as RunStarted")
     events.add_argument("--since", type=moment, metavar="MOMENT", help="only what was recorded after it")
     events.add_argument("--after", type=as_position, default=0, metavar="POSITION", help="only what stands after it")
     end = events.add_mutually_exclusive_group()
@@ -40,7 +37,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     show = _look(looks, "show", _show, about="what was known at a moment, as JSON")
     show.add_argument("--at", type=moment, metavar="MOMENT", help="a time or a position; else the log's end")
     show.add_argument("what", choices=_VIEWS, metavar="WHAT", help=" | ".join(_VIEWS))
-    show.add_argument("id", nargs="?", metavar="ID", help="of the job or run")
+    show.add_argument("id", nargs="?", type=as_text, metavar="ID", help="of the job or run")
     diff = _look(looks, "diff", _diff, about="what changed in the jobs between two moments, as JSON lines")
     diff.add_argument("--from", dest="since", type=moment, required=True, metavar="MOMENT", help="a time or position")
     diff.add_argument("--to", dest="until", type=moment, metavar="MOMENT", help="another; else the log's end")
@@ -53,30 +50,24 @@ def _look(
 ) -> argparse.ArgumentParser:
     parser = looks.add_parser(name, help=about)
     parser.set_defaults(verb=_with_log, look=look)
-    parser.add_argument("--data", type=Path, default=USUAL_DATA, metavar="DIR", help="the server's directory")
+    add_place(parser.add_mutually_exclusive_group(), "the server's directory", default=USUAL_DATA)
     return parser
 
 
 def _with_log(arguments: argparse.Namespace) -> int:
     try:
-        with log_in(arguments.data) as reader:
+        with log_in(arguments.place) as reader:
             code: int = arguments.look(arguments, reader)
-            sys.stdout.flush()
             return code
-    except BrokenPipeError:
-        nobody_reads()
-        return 0
     except (LogError, FoldsError, NotKnown, OSError) as error:
         print(f"kala-es: {error}", file=sys.stderr)
         return _FAILED
-    except KeyboardInterrupt:
-        return 0
 
 
-def _events(arguments: argparse.Namespace, reader: LogReader) -> int:
+def _events(arguments: argparse.Namespace, reader: Reader) -> int:
     wanted = listing.Wanted(job=arguments.job, type=arguments.type, output=arguments.output)
     with Progress(beside=True) as progress:
-        look = Look(reader, arguments.data, progress)
+        look = Look(reader, arguments.place, progress)
         after = max(arguments.after, look.position_of(arguments.since) if arguments.since else 0)
         until = look.position_of(arguments.until) if arguments.until else look.head
         for last, found in listing.records(reader, wanted, (after, until)):
@@ -88,17 +79,17 @@ def _events(arguments: argparse.Namespace, reader: LogReader) -> int:
     return 0
 
 
-def _follow(reader: LogReader, wanted: listing.Wanted, last: int) -> NoReturn:
+def _follow(reader: Reader, wanted: listing.Wanted, last: int) -> NoReturn:
     while True:
         for position, found in listing.records(reader, wanted, (last, _ALL)):
             last = position
             if found is not None:
                 print(listing.line(found), flush=True)
         sys.stdout.flush()
-        time.sleep(_FOLLOW_SECONDS)
+        reader.wait(_FOLLOW_SECONDS)
 
 
-def _show(arguments: argparse.Namespace, reader: LogReader) -> int:
+def _show(arguments: argparse.Namespace, reader: Reader) -> int:
     if (arguments.what in ("job", "run")) != (arguments.id is not None):
         print("kala-es: `show job` and `show run` take an ID, the others do not", file=sys.stderr)
         return 2
@@ -108,8 +99,8 @@ def _show(arguments: argparse.Namespace, reader: LogReader) -> int:
     return 0
 
 
-def _shown(arguments: argparse.Namespace, reader: LogReader, progress: Progress) -> dict[str, Any]:
-    look = Look(reader, arguments.data, progress)
+def _shown(arguments: argparse.Namespace, reader: Reader, progress: Progress) -> dict[str, Any]:
+    look = Look(reader, arguments.place, progress)
     if arguments.what == "run":
         return views.run(reader, arguments.id, look.position_of(arguments.at), tell=progress)
     folds = look.replay(arguments.at).folds
@@ -124,9 +115,9 @@ def _shown(arguments: argparse.Namespace, reader: LogReader, progress: Progress)
             return views.busy(folds)
 
 
-def _diff(arguments: argparse.Namespace, reader: LogReader) -> int:
+def _diff(arguments: argparse.Namespace, reader: Reader) -> int:
     with Progress() as progress:
-        look = Look(reader, arguments.data, progress)
+        look = Look(reader, arguments.place, progress)
         replay = look.replay(arguments.since)
         changes = list(difference(replay, look.position_of(arguments.until), tell=progress))
     for change in changes:

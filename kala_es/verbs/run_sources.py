@@ -15,6 +15,7 @@ from kala_es.dialects import runs_from_dkron, runs_from_kala
 from kala_es.dialects.coming import Remark
 from kala_es.dialects.coming_runs import ComingRuns
 from kala_es.domain.errors import Invalid
+from kala_es.event_logs.postgres_place import SCHEMES
 from kala_es.verbs import databases
 from kala_es.verbs.asking import Failed, TooLarge, fetch
 
@@ -24,7 +25,7 @@ _LISTS: Final = {"nextkala": "/api/v1/job", "dkron": "/v1/jobs"}
 
 def runs_of(kind: str, source: str, jobs: Collection[str]) -> Iterator[ComingRuns] | None:
     """The runs of these jobs, page by page; None when there are none to be had. Drawing them raises Failed."""
-    if source.startswith(databases.SCHEMES):
+    if source.startswith(SCHEMES):
         return _in_tables(source, jobs)
     base = _base(source, _LISTS[kind])
     if base is None:

@@ -12,10 +12,11 @@ from kala_es.domain.ids import Instant
 from kala_es.domain.model import Job
 from kala_es.domain.tick_policy import Pause
 from kala_es.event_log import LogError
+from kala_es.event_logs.postgres_place import Place
 from kala_es.fold_store import FoldsError
 from kala_es.replay.telling import Tell
 from kala_es.verbs.asking import Failed
-from kala_es.verbs.looking import USUAL_DATA, Look, log_in, nobody_reads
+from kala_es.verbs.looking import USUAL_DATA, Look, add_place, log_in
 from kala_es.verbs.progress import Progress, days
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("--from", dest="since", required=True, metavar="TIME", help="RFC 3339, inclusive")
     parser.add_argument("--until", required=True, metavar="TIME", help="RFC 3339, exclusive")
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--data", type=Path, metavar="DIR", help="a server's directory; the server may run")
+    add_place(whose, "a server's directory; the server may run")
     whose.add_argument(
         "--with", dest="files", type=Path, action="append", metavar="PATH", help="jobs as `apply` takes them, instead"
     )
@@ -50,7 +51,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         within = (_moment(arguments.since, "--from"), _moment(arguments.until, "--until"))
         if within[1] < within[0]:
             raise Invalid("--until", "must not come before --from")
-        jobs, pause = _declared(arguments.files, within[0]) if arguments.files else _kept(arguments.data)
+        jobs, pause = _declared(arguments.files, within[0]) if arguments.files else _kept(arguments.place)
         with Progress(days, beside=True) as progress:
             ticks = _told(simulation.coming(jobs, within, pause), within, progress)
             _print(map(simulation.line, ticks))
@@ -76,11 +77,11 @@ def _moment(text: str, flag: str) -> Instant:
     return parse_moment(text, flag)
 
 
-def _kept(directory: Path | None) -> tuple[list[Job], Pause | None]:
+def _kept(place: Place | None) -> tuple[list[Job], Pause | None]:
     """The jobs that a log has at its end, and the server's pause."""
-    directory = directory or USUAL_DATA
-    with log_in(directory) as log, Progress() as progress:
-        folds = Look(log, directory, progress).replay(None).folds
+    place = place or USUAL_DATA
+    with log_in(place) as log, Progress() as progress:
+        folds = Look(log, place, progress).replay(None).folds
     return list(folds.jobs.after("")), folds.server_pause
 
 
@@ -101,11 +102,7 @@ def _declared(paths: list[Path], start: Instant) -> tuple[list[Job], None]:
 
 
 def _print(lines: Iterable[bytes]) -> None:
-    """Write the lines as they come, to their end or as far as they are read."""
+    """Write the lines as they come."""
     each: Iterator[bytes] = iter(lines)
-    try:
-        while some := b"".join(islice(each, _TICKS_AT_A_TIME)):
-            sys.stdout.buffer.write(some)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        nobody_reads()
+    while some := b"".join(islice(each, _TICKS_AT_A_TIME)):
+        sys.stdout.buffer.write(some)

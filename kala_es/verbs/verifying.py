@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
+from kala_es.verbs.looking import add_place
 from kala_es.verbs.progress import Progress, bytes_of, size
 
 
@@ -16,7 +17,10 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.set_defaults(verb=_verify)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE", help="an archive")
-    what.add_argument("--data", type=Path, metavar="DIR", help="a server's directory; the server may run")
+    add_place(what, "a server's directory; the server may run")
+    parser.add_argument(
+        "--folds", type=Path, metavar="DIR", help="with --log: a server's directory, to compare its folds"
+    )
     parser.add_argument(
         "--against",
         metavar="[POSITION:]DIGEST",
@@ -35,9 +39,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     from kala_es.replay import verify
 
     try:
-        if arguments.data:
+        if arguments.place:
             with Progress() as progress:
-                proved, compared = verify.verify(arguments.data, against, tell=progress)
+                proved, compared = verify.verify(arguments.place, against, folds=arguments.folds, tell=progress)
         else:
             with open(arguments.file, "rb") as file, Progress(size) as progress:
                 proved, compared = verify.prove_archive(progress.of(file, bytes_of(file)), against), None

@@ -42,6 +42,8 @@ def whole_file(name: str) -> Iterator[Sink]:
     """A file to write, `-` for standard output. It is there when the context is left without a fault. Raises Failed."""
     path = Path(name)
     if name == "-":
+        if sys.__stdout__ is None:
+            raise Failed("standard output: is closed")
         yield _Named(name, sys.stdout.buffer)
         with _named(name):
             sys.stdout.buffer.flush()

@@ -11,13 +11,14 @@ from kala_es.runtime.scheduler import Scheduler
 from kala_es.web import guards
 from kala_es.web.asgi import Message, Receive, Send, body_of, path_of, request_of, send_response
 from kala_es.web.dispatch import respond
-from kala_es.web.edge import Edge, Site
+from kala_es.web.edge import Edge
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Request, Response, refuse
 from kala_es.web.openapi import describe
 from kala_es.web.pages.routes import PAGES
 from kala_es.web.quart_app import make_quart
 from kala_es.web.routes import ROUTES
+from kala_es.web.site import Site
 from kala_es.web.table import Table, cut
 
 __all__ = ["App", "Edge", "make_app"]

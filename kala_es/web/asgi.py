@@ -10,6 +10,7 @@ from kala_es.web.exchange import Parts, Refused, Request, Response, refuse
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def path_of(scope: Message) -> str:

@@ -14,8 +14,8 @@ from kala_es.domain import events as e
 from kala_es.domain.errors import Gone
 from kala_es.domain.ids import Instant
 from kala_es.projections.runs import RunSummary
-from kala_es.web.edge import Site
 from kala_es.web.runs import as_now, output_of
+from kala_es.web.site import Site
 
 _PAGE = 64
 

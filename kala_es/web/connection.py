@@ -28,11 +28,11 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from kala_es import limits
+from kala_es.web.asgi import App
 
 _RECEIVE_BYTES: Final = 64 * 1024
 _LINGER_SECONDS: Final = 2.0
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Protocol(H11Protocol):

@@ -11,9 +11,9 @@ from kala_es.dialects import kala_declared
 from kala_es.domain.declared import Step
 from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.body import parsed
-from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.replies import BUSY, FULL, KEY, KEY_USED, LARGE
+from kala_es.web.site import Site
 from kala_es.web.table import Reply, Row
 
 _IN_A_THREAD_STEPS: Final = 200

@@ -10,10 +10,10 @@ from functools import partial
 
 from kala_es.domain.errors import ActorCrashed, Refusal
 from kala_es.web.body import read_body, spool_body
-from kala_es.web.edge import Site
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Parts, Refused, Request, Response, refuse
 from kala_es.web.idempotency import is_replay, once, with_key
+from kala_es.web.site import Site
 from kala_es.web.table import Row
 
 

@@ -15,9 +15,9 @@ from kala_es.domain.labels import has_all
 from kala_es.domain.model import Job
 from kala_es.domain.values import replace
 from kala_es.web.dkron_replies import answer, answer_list, descending, window
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.parameters import flag
+from kala_es.web.site import Site
 
 API: Final = "/v1"
 _SLICE: Final = 250

@@ -16,8 +16,8 @@ from kala_es.domain.tick_policy import PauseDraft
 from kala_es.options import schema_of_options
 from kala_es.web.body import parsed
 from kala_es.web.dkron_replies import answer
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
+from kala_es.web.site import Site
 
 _FILE: Final = "file"
 _LEFT: Final = "this node has left the cluster (POST /v1/leave)"
@@ -97,7 +97,10 @@ async def restore_v1(request: Request, site: Site) -> Response:
     jobs = site.scheduler.folds.jobs.by_id
     drafts = {}
     for each in read:
-        draft = dkron.draft_of(each, jobs, default_owner=site.edge.default_owner)
+        try:
+            draft = dkron.draft_of(each, jobs, default_owner=site.edge.default_owner)
+        except Invalid as error:
+            raise Invalid(f"jobs.{each.get('name', '')}.{error.field}", error.reason, error.column) from None
         drafts[draft.id] = draft  # of two with one name the last counts, as there
     declaration = Declaration(jobs=tuple(drafts.values()), begun=True, raises_counters=True)
     await site.scheduler.apply(declaration, request.origin())

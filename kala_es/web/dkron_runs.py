@@ -14,9 +14,9 @@ from kala_es.projections.runs import RunSummary
 from kala_es.web.attempts import attempts_of
 from kala_es.web.dkron_jobs import job_named
 from kala_es.web.dkron_replies import answer, answer_list, descending
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.parameters import whole
+from kala_es.web.site import Site
 from kala_es.web.stream import stream_run
 
 _SLICE: Final = 20

@@ -7,29 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from kala_es import setting_values as values
 from kala_es import settings
 from kala_es.dialects import dkron_stats
 from kala_es.web.dkron_replies import PRETTY, answer, refuse_as_dkron
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.parameters import whole
 from kala_es.web.replies import WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _USUAL_DAYS: Final = 30
 _MOST_DAYS: Final = 365
 _HARMLESS: Final = (
-    settings.read_port,
-    settings.read_seconds,
-    settings.read_minutes,
-    settings.read_number,
-    settings.read_bytes,
-    settings.read_flag,
-    settings.read_not,
-    settings.read_hosts,
-    settings.read_on_stop,
-    settings.read_path,
-    settings.read_some_path,
+    values.read_port,
+    values.read_seconds,
+    values.read_minutes,
+    values.read_number,
+    values.read_bytes,
+    values.read_flag,
+    values.read_not,
+    values.read_hosts,
+    values.read_on_stop,
+    values.read_path,
+    values.read_some_path,
 )
 """What is read by one of these is no secret. A text or a URL may hold one."""
 

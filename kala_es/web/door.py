@@ -12,8 +12,7 @@ from typing import Final
 import trio
 
 from kala_es.domain.errors import Overloaded
-from kala_es.web.asgi import Message, Receive, Send, send_response
-from kala_es.web.connection import App
+from kala_es.web.asgi import App, Message, Receive, Send, send_response
 from kala_es.web.exchange import refuse
 
 _AWAY: Final = refuse(503, "the server takes over the log of an archive; ask again", ("Retry-After", "1"))

@@ -1,7 +1,7 @@
 """Where a run's output has gaps, because it was more than its job allows; told to whoever reads it."""
 
 from kala_es.projections.runs import RunSummary
-from kala_es.web.edge import Site
+from kala_es.web.site import Site
 
 Places = list[tuple[int, int]]
 """Offsets, and how many bytes were left out there."""

@@ -16,12 +16,12 @@ from kala_es.domain.tick_list import TickOutcome
 from kala_es.domain.unanswered import Plan, lack_of, plan_after
 from kala_es.domain.values import pack, replace
 from kala_es.runtime.scheduler import Answer, Origin
-from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import whole
 from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _LAST_POSITION: Final = (1 << 63) - 1

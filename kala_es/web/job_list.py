@@ -11,12 +11,12 @@ import trio
 from kala_es.dialects.go_json import dumps
 from kala_es.domain.model import Job
 from kala_es.projections.folds import Folds
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.jobs import job_json, past_json
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import flag
 from kala_es.web.past import folds_of
+from kala_es.web.site import Site
 
 _SLICE: Final = 250
 

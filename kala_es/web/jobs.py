@@ -14,10 +14,10 @@ from kala_es.domain.model import Job, JobDraft
 from kala_es.domain.values import replace
 from kala_es.projections.folds import Folds
 from kala_es.web.body import parsed
-from kala_es.web.edge import Site
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
 from kala_es.web.past import folds_of
 from kala_es.web.schedules import explained_if_asked
+from kala_es.web.site import Site
 
 API: Final = "/api/v1"
 _PREFERENCE_APPLIED: Final = ("Preference-Applied", "respond-async")

@@ -19,7 +19,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.utils import wrap_app
 
 from kala_es import limits
-from kala_es.web.connection import App, Connection
+from kala_es.web.asgi import App
+from kala_es.web.connection import Connection
 from kala_es.web.sockets import url_of
 
 

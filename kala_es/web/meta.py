@@ -2,9 +2,9 @@
 
 from kala_es.dialects import kala
 from kala_es.replay.moments import first_tick
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.past import folds_of
+from kala_es.web.site import Site
 
 
 async def get_stats(request: Request, site: Site) -> Response:

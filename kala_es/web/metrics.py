@@ -7,8 +7,8 @@ from typing import Final
 
 import trio
 
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
+from kala_es.web.site import Site
 from kala_es.web.table import Reply, Row
 
 _EXPOSITION: Final = "kala_es.web.exposition"

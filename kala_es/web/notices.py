@@ -10,10 +10,10 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import JobId
 from kala_es.domain.notify import NoticeId
 from kala_es.projections.notices import NoticeState, NoticeSummary
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import choice
+from kala_es.web.site import Site
 
 _SLICE: Final = 100
 _ENDS: Final = (b'{"notices":[', b"]}\n")

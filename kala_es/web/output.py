@@ -8,10 +8,10 @@ from kala_es.projections.output import CHANNELS
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.log_reader import OUTPUT_GONE, OUTPUT_LEFT_OUT
 from kala_es.web import gaps
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Refused, Request, Response, refuse
 from kala_es.web.parameters import choice
 from kala_es.web.runs import read_output, run_of
+from kala_es.web.site import Site
 
 _RANGE: Final = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
 _HEADERS: Final = (

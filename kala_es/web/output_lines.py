@@ -17,13 +17,13 @@ from kala_es.domain.errors import Invalid
 from kala_es.projections.output import CHANNELS, bytes_before, feeds_before
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.log_reader import LogReader
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.frames import text_of
 from kala_es.web.output import kept, size_of
 from kala_es.web.parameters import choice, whole
 from kala_es.web.replies import NO_RUN, WRONG
 from kala_es.web.runs import run_of
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _MANY: Final = 1 << 53

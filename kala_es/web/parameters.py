@@ -32,3 +32,13 @@ def choice(request: Request, name: str, known: tuple[str, ...]) -> str | None:
     if text is not None and text not in known:
         raise Invalid(name, f"must be one of {', '.join(known)}, not {text[:40]!r}")
     return text
+
+
+def choices(request: Request, name: str, known: tuple[str, ...]) -> frozenset[str] | None:
+    """Some of the known words, with commas in between; None when it is not given. Raises Invalid."""
+    text = request.query.get(name)
+    words = None if text is None else frozenset(text.split(","))
+    for word in words or ():
+        if word not in known:
+            raise Invalid(name, f"must be one of {', '.join(known)}, not {word[:40]!r}")
+    return words

@@ -3,8 +3,8 @@
 from kala_es.domain.errors import Invalid
 from kala_es.projections.folds import Folds
 from kala_es.replay.moments import NotKnown, moment_of
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request
+from kala_es.web.site import Site
 
 
 async def folds_of(request: Request, site: Site) -> Folds:

@@ -13,8 +13,8 @@ from kala_es import limits
 from kala_es.web.asgi import Message, request_of
 from kala_es.web.body import too_large
 from kala_es.web.dispatch import respond
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Parts, Response, refuse
+from kala_es.web.site import Site
 from kala_es.web.table import Row, Table, cut
 
 _NOT_FOUND: Final = refuse(404, "404 page not found")

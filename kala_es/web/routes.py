@@ -316,7 +316,7 @@ _OF_THE_SERVER: Final = (
         summary="Follow all events; from now on, or after a position",
         parameters=(
             Parameter(name="job", kind="string", about="Only events of this job."),
-            Parameter(name="type", kind="string", about="Only events of this type."),
+            Parameter(name="type", kind="string", about="Only events of this type, or of several with commas."),
             Parameter(name="output", kind="string", about="none: without what runs print."),
             _RESUME,
             _LAST_EVENT,

@@ -7,9 +7,9 @@ from kala_es import limits
 from kala_es.dialects import kala_imported
 from kala_es.domain.ids import JobId
 from kala_es.web.body import parsed
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.replies import BUSY, FULL, LARGE, NO_JOB, WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Reply, Row
 
 

@@ -13,9 +13,9 @@ from kala_es.domain.ids import JobId, RunId
 from kala_es.domain.values import replace
 from kala_es.projections.runs import RunSummary
 from kala_es.web import gaps
-from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response, answer_json
 from kala_es.web.listing import Listing, answer_list
+from kala_es.web.site import Site
 from kala_es.web.table import Reply, Row
 
 _SLICE: Final = 100
@@ -85,11 +85,12 @@ async def _slices(site: Site, job: JobId, after: RunSummary | None) -> AsyncGene
     """The runs of a job, a few at a time."""
     while runs := list(site.scheduler.folds.runs.of_job(job, after=after, limit=_SLICE)):
         after = runs[-1]
-        yield runs if site.scheduler.rules.runs_kept_seconds is None else [r for r in runs if _is_shown(site, r)]
+        yield runs if site.scheduler.rules.runs_kept_seconds is None else [r for r in runs if is_shown(site, r)]
         await trio.lowlevel.checkpoint()
 
 
-def _is_shown(site: Site, run: RunSummary) -> bool:
+def is_shown(site: Site, run: RunSummary) -> bool:
+    """Whether the node shows a run that it still knows."""
     try:
         return site.scheduler.run(run.id) is not None
     except NotFound:

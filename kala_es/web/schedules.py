@@ -6,6 +6,7 @@ from typing import Final
 from kala_es import limits
 from kala_es.dialects import kala_ticks
 from kala_es.dialects.go_json import dumps
+from kala_es.domain.bounds import Bounds, check_bounds
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.job import replans
@@ -15,10 +16,10 @@ from kala_es.domain.plan import check_schedule, schedule_of
 from kala_es.domain.schedule_words import explain
 from kala_es.domain.several import walk
 from kala_es.domain.tick_policy import TickPolicy
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, answer_json
 from kala_es.web.parameters import flag, whole
 from kala_es.web.replies import NO_JOB, WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _API: Final = "/api/v1"
@@ -45,17 +46,28 @@ async def explain_schedule(request: Request, site: Site) -> Response:
         raise Invalid("expr", "say which schedule is meant")
     gap, fold = kala_ticks.read_on_change(request.query.get("dst_gap", ""), request.query.get("dst_fold", ""))
     policy = TickPolicy(dst_gap=gap, dst_fold=fold)
-    spec = JobSpec(name="", schedule=expr, timezone=request.query.get("timezone", ""), ticks=policy)
+    zone, bounds = request.query.get("timezone", ""), _bounds(request)
+    spec = JobSpec(name="", schedule=expr, timezone=zone, ticks=policy, bounds=bounds)
     try:
+        check_bounds(bounds)
         check_schedule(spec, job)
         return answer_json(dumps({"expr": expr, **_explained(spec, (since, since, job), count)}))
     except Invalid as error:
         raise Invalid("expr" if error.field == "schedule" else error.field, error.reason, error.column) from None
 
 
+def _bounds(request: Request) -> Bounds:
+    return Bounds(starts_at=_asked(request, "starts_at"), expires_at=_asked(request, "expires_at"))
+
+
+def _asked(request: Request, name: str) -> Instant | None:
+    """A moment of the query, None if it is not given. Raises Invalid."""
+    text = request.query.get(name)
+    return kala_ticks.parse_moment(text.replace(" ", "+"), name) if text else None
+
+
 def _since(request: Request, site: Site) -> Instant:
-    text = request.query.get("from")
-    return kala_ticks.parse_moment(text.replace(" ", "+"), "from") if text else site.scheduler.clock.now()
+    return _asked(request, "from") or site.scheduler.clock.now()
 
 
 def explained_if_asked(request: Request, site: Site, draft: JobDraft) -> bytes:
@@ -105,6 +117,8 @@ SCHEDULE: Final = Row(
         Parameter(name="job", kind="string", about="The id of the job that is to have it: ~ depends on that."),
         Parameter(name="dst_gap", kind="string", about="As a job's."),
         Parameter(name="dst_fold", kind="string", about="As a job's."),
+        Parameter(name="starts_at", kind="string", about="As a job's."),
+        Parameter(name="expires_at", kind="string", about="As a job's."),
     ),
     replies=(
         Reply(status=200, about="What it means.", schema="Explained"),

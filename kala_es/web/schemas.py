@@ -12,6 +12,7 @@ from kala_es.domain.tick_policy import Overlap
 from kala_es.domain.unanswered import Lack
 from kala_es.projections.notices import NoticeState
 from kala_es.web.dkron_schemas import DKRON_SCHEMAS
+from kala_es.web.output_schemas import OUTPUT_SCHEMAS
 from kala_es.web.processors_schema import PROCESSORS
 from kala_es.web.terms_schema import TERMS
 
@@ -293,13 +294,6 @@ _LEGACY_RUN: Final[Schema] = {
     "execution_duration": _NANOSECONDS,
 }
 
-_OUTPUT_PIECE: Final[Schema] = {
-    "channel": {"enum": ["stdout", "stderr"]},
-    "attempt": _COUNT,
-    "dropped": {**_COUNT, "description": "Bytes that were left out right before it."},
-    "text": _TEXT,
-    "base64": {**_TEXT, "description": "The exact bytes, when they are not UTF-8."},
-}
 _DRAFT: Final[Schema] = {**_ORIGINAL, "schedule": _SCHEDULES, **_OURS}
 
 SCHEMAS: Final[Schema] = {
@@ -385,19 +379,8 @@ SCHEMAS: Final[Schema] = {
     "Health": _object({"status": _TEXT}),
     "Error": _object({"error": _TEXT, "field": _TEXT, "column": _COUNT}, optional=("field", "column")),
     "Stream": {"type": "string", "description": "text/event-stream; the id of an event is its position in the log."},
-    "OutputLines": _object(
-        {
-            "first": _COUNT,
-            "next": {**_COUNT, "description": "The first line that is not here."},
-            "lines": {**_COUNT, "description": "All that there are; what follows the last line feed is one."},
-            "bytes": _COUNT,
-            "position": {**_COUNT, "description": "Of the last chunk that is counted: a stream goes on after it."},
-            "skipped": {**_COUNT, "description": "Bytes of the first line that are left out before the pieces."},
-            "cut": {**_FLAG, "description": "Whether the last line goes on after the pieces."},
-            "pieces": _list(_object(_OUTPUT_PIECE, optional=("dropped", "base64"))),
-        }
-    ),
     "Bytes": {"type": "string", "contentMediaType": "application/octet-stream"},
     "Anything": {},
     **DKRON_SCHEMAS,
+    **OUTPUT_SCHEMAS,
 }

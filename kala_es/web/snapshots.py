@@ -1,7 +1,7 @@
 """The log as one file, over HTTP: an archive of it as it is when it is asked for; and one taken in.
 
-Where there is no record yet an archive becomes the log, position by position; elsewhere, or if the query says what is to
-become of jobs that are there, its jobs are taken in.
+Where there is no record yet an archive becomes the log, position by position; elsewhere, or if the query says what is
+to become of jobs that are there, its jobs are taken in.
 """
 
 from contextlib import closing
@@ -14,10 +14,11 @@ from kala_es import limits
 from kala_es.dialects.kala_declared import plan_json
 from kala_es.dialects.kala_taken import log_json
 from kala_es.domain.declared import Declaration, OnConflict
-from kala_es.web.edge import Site, TakeOver
+from kala_es.web.edge import TakeOver
 from kala_es.web.exchange import Parts, Request, Response, answer_json
 from kala_es.web.parameters import checked, choice, flag
 from kala_es.web.replies import BUSY, FULL
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 MEDIA: Final = "application/cbor-seq"
@@ -39,7 +40,7 @@ async def get_snapshot(request: Request, site: Site) -> Response:
 
 
 async def post_snapshot(request: Request, site: Site) -> Response:
-    """POST /snapshot/: the whole log, if there is none yet; else the jobs as they were at its end, without their runs."""
+    """POST /snapshot/: the whole log, if there is none yet; else the jobs, as they were at its end, without runs."""
     on_conflict = choice(request, "on_conflict", ("fail", "skip", "replace"))
     dry_run = bool(flag(request, "dry_run"))
     if on_conflict is None and site.edge.take_over is not None and not site.scheduler.folds.position:

@@ -21,11 +21,11 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import ALL, Entry, Topic
 from kala_es.runtime.scheduler import Scheduler
-from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Parts, Refused, Request, Response, refuse
 from kala_es.web.frames import event_frame, output_frame, state_frame
-from kala_es.web.parameters import checked, choice
+from kala_es.web.parameters import checked, choice, choices
 from kala_es.web.runs import run_of
+from kala_es.web.site import Site
 
 _RUN_PAGE: Final = 16
 """Events of one run in a page of the log: with full chunks a quarter of a megabyte."""
@@ -138,15 +138,17 @@ class RunSource:
 
 
 class AllSource:
-    """Every event of a job or a type, or of all, without `output` if that is asked for; but not what requests were
-    answered, nor bases: of no job."""
+    """Every event of a job or of some types, or of all, without `output` if that is asked for; but not what requests
+    were answered, nor bases: of no job."""
 
     topic = ALL
 
-    def __init__(self, scheduler: Scheduler, job: str | None, kind: str | None, *, output: bool = True) -> None:
+    def __init__(
+        self, scheduler: Scheduler, job: str | None, kinds: frozenset[str] | None, *, output: bool = True
+    ) -> None:
         self._scheduler = scheduler
         self._job = job
-        self._kind = kind
+        self._kinds = kinds
         self._unwanted = OF_NOBODY if output else (*OF_NOBODY, e.OutputChunk)
 
     async def read(self, after: int) -> list[Recorded]:
@@ -155,7 +157,9 @@ class AllSource:
 
     def wants(self, event: e.Event) -> bool:
         """What the filters let through."""
-        if isinstance(event, self._unwanted) or self._kind not in (None, type(event).__name__):
+        if self._kinds is not None and type(event).__name__ not in self._kinds:
+            return False
+        if isinstance(event, self._unwanted):
             return False
         return self._job in (None, getattr(event, "job", None)) and _is_kept(event, self._scheduler)
 
@@ -271,8 +275,8 @@ async def stream_run(request: Request, site: Site) -> Response:
 
 async def stream_events(request: Request, site: Site) -> Response:
     """GET /events/: from now on, or after a position."""
-    kind = choice(request, "type", EVENT_TYPES)
+    kinds = choices(request, "type", EVENT_TYPES)
     after = _after(request)
     output = choice(request, "output", ("all", "none")) != "none"
-    source = AllSource(site.scheduler, request.query.get("job"), kind, output=output)
+    source = AllSource(site.scheduler, request.query.get("job"), kinds, output=output)
     return _opened(site, source, site.scheduler.folds.position if after is None else after)

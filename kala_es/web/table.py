@@ -11,8 +11,8 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from kala_es import limits
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response, refuse_for
+from kala_es.web.site import Site
 
 Handler = Callable[[Request, Site], Awaitable[Response]]
 

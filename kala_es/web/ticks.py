@@ -10,10 +10,10 @@ from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.moved import moved
 from kala_es.domain.plan import schedule_of
-from kala_es.web.edge import Site
 from kala_es.web.exchange import NO_CONTENT, Request, Response, answer_json
 from kala_es.web.parameters import whole
 from kala_es.web.replies import BUSY, DONE, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, WRONG
+from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 _API: Final = "/api/v1"

@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala_es.event_log import EventLog, LogError, LogIsFull, NewRecord, Record
+from kala_es.event_logs import postgres
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
 from kala_es.fold_store import FoldsFull
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
+from tests.databases import schema_of, shared
 
 
 class FullFolds(MemoryFoldStore):
@@ -73,10 +75,29 @@ class UnindexedHome(LmdbHome):
         await self.log.close()
 
 
-HOMES: dict[str, type[MemoryHome] | type[LmdbHome]] = {
+class PostgresHome:
+    """With parts of a few positions, so that histories have several."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.database = shared().database(schema_of(directory))
+
+    def open(self) -> EventLog:
+        self.folds = open_folds(self.directory)
+        self.log = postgres.open_log(self.database, self.folds, part=16)
+        return self.log
+
+    async def close(self) -> None:
+        await self.log.close()
+        self.folds.close()
+
+
+Kind = type[MemoryHome] | type[LmdbHome] | type[PostgresHome]
+HOMES: dict[str, Kind] = {
     "memory": MemoryHome,
     "lmdb": LmdbHome,
     "lmdb without an index": UnindexedHome,
+    "postgres": PostgresHome,
 }
 
 
@@ -404,12 +425,19 @@ STEPS = st.lists(APPEND | READ | TRIM | st.none(), max_size=25)
 Step = list[tuple[str, bytes]] | tuple[int, int, str | None] | frozenset[int] | None
 
 
-@pytest.mark.parametrize("kind", HOMES.values(), ids=HOMES)
+@pytest.mark.parametrize("kind", [MemoryHome, LmdbHome, UnindexedHome])
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
-def test_it_is_a_list(kind: type[MemoryHome] | type[LmdbHome], steps: list[Step]) -> None:
+def test_it_is_a_list(kind: Kind, steps: list[Step]) -> None:
     with TemporaryDirectory() as directory:
         trio.run(live, kind(Path(directory)), steps)
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps=STEPS)
+def test_it_is_a_list_in_postgres_too(steps: list[Step]) -> None:
+    with TemporaryDirectory() as directory:
+        trio.run(live, PostgresHome(Path(directory)), steps)
 
 
 async def live(home: Home, steps: list[Step]) -> None:

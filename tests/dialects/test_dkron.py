@@ -136,7 +136,7 @@ def test_what_the_shell_executor_cannot_do_is_refused_by_its_key(config, field):
     ("config", "field"),
     [
         ({"url": "http://h/", "timeout": "1m"}, "executor_config.timeout"),
-        ({"url": "http://h/", "headers": "A: b"}, ""),
+        ({"url": "http://h/", "headers": "A: b"}, "executor_config.headers"),
         ({"url": "http://h/", "headers": '["A"]'}, "executor_config.headers"),
         ({"url": "http://h/", "expectCode": "ok"}, "executor_config.expectCode"),
         ({"command": "true"}, "executor_config.command"),

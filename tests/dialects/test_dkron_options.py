@@ -24,9 +24,11 @@ REFUSED = [
     ("shell", {"command": "x", "payload": "%"}),
     ("shell", {"command": "x", "timeout": "1 day"}),
     ("shell", {"command": "x", "mem_limit": "much"}),
+    ("shell", {"command": "x", "timeout": "9" * 41}),
     ("http", {"url": "http://h/", "timeout": "1s"}),
     ("http", {"url": "http://h/", "timeout": "9" * 5_000}),
     ("http", {"url": "http://h/", "expectCode": "2xx"}),
+    ("http", {"url": "http://h/", "expectCode": "200,020"}),
     ("http", {"url": "http://h/", "debug": "maybe"}),
 ]
 
@@ -51,3 +53,8 @@ def test_without_what_an_executor_needs_the_schema_refuses():
     for executor in EXECUTORS.values():
         with pytest.raises(jsonschema.ValidationError, match="required"):
             jsonschema.validate({}, schema_of_options(executor.options))
+
+
+def test_a_duration_of_any_length_is_refused_at_once():
+    with pytest.raises(Invalid, match="is not like 1h30m"):  # it would take hours, and the server with it
+        read_work(JobSpec(name="j"), "shell", {"command": "x", "timeout": "9" * 500_000})

@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from kala_es import codec
+from kala_es.domain import events as e
+from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.event_log import NewRecord
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
 from kala_es.fold_stores.memory import MemoryFoldStore
 
 
 def new(number: int, size: int = 20) -> NewRecord:
-    """A record; every third is of a run's output."""
-    kind = "OutputChunk" if number % 3 == 2 else "RunStarted"
-    body = number.to_bytes(4, "big") * (size // 4)
-    return NewRecord(f"job:{number % 5}", kind, 1, 1_700_000_000_000_000 + number, "álice", body)
+    """A record of about this size; every third is of a run's output."""
+    job, run, at = JobId(f"{number % 5}"), RunId(f"r{number}"), Instant(1_700_000_000_000_000 + number)
+    text = f"{number:04}" * (size // 4)
+    if number % 3 != 2:
+        return codec.encode(e.StatusReported(job=job, at=at, run=run, status=text), "álice")
+    content = text.encode()
+    chunk = e.OutputChunk(job=job, at=at, run=run, attempt=1, sequence=1, channel="stdout", offset=0, content=content)
+    return codec.encode(chunk, "álice")
 
 
 def opened(directory: Path) -> LmdbEventLog:

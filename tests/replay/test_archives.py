@@ -15,11 +15,14 @@ import trio
 from kala_es import archive, log_tree
 from kala_es.archive import ArchiveRefused
 from kala_es.domain.ids import Instant
-from kala_es.event_log import LogError, LogInUse
-from kala_es.event_logs.check import check
+from kala_es.event_log import LogError, LogInUse, NewRecord
+from kala_es.event_logs.check import check, data_file
 from kala_es.event_logs.lmdb import hold
 from kala_es.replay.exporting import export
+from kala_es.replay.jobs_of import jobs_of
+from kala_es.replay.log_file import open_moment
 from kala_es.replay.moments import Moment
+from kala_es.replay.verify import prove_archive
 from kala_es.runtime.rebuilding import Unfit, import_into, restore
 from tests.replay.logs import contents, fill, new, opened
 
@@ -132,10 +135,11 @@ async def test_every_byte_counts(tmp_path: Path, erase: list[int]) -> None:
         list(archive.check(BytesIO(content + b"more")))
 
 
-def made(rows: list[bytes], *, log: bytes = bytes(16), after: int = 0) -> bytes:
+def made(rows: list[bytes], *, log: bytes = bytes(16), after: int = 0, before: log_tree.Span | None = None) -> bytes:
     """An archive of these rows, whose digests are theirs, whatever they are."""
-    writer, tree = archive.Writer(), log_tree.Span(after)
-    header = writer.header(archive.Header(log=log, after=after, at=1))
+    writer, tree = archive.Writer(), before or log_tree.Span(after)
+    after = tree.end
+    header = writer.header(archive.Header(log=log, after=after, tree=tree.digests, at=1))
     tree.add_leaves(log_tree.leaves(rows))
     block = writer.block(archive.Block(after + 1, after + len(rows), rows))
     end = archive.End(position=tree.end, digest=tree.root(), records=len(rows), erased=0)
@@ -159,6 +163,42 @@ def test_rows_that_are_no_records_are_refused(tmp_path: Path) -> None:
             with pytest.raises(ArchiveRefused, match="one of the positions 1 to 2 holds no record"):
                 use(BytesIO(made(rows)))
     assert import_into(BytesIO(made([one, other])), tmp_path / "copy").records == 2
+
+
+def bad(kind: str, body: bytes, version: int = 1) -> bytes:
+    """A record that no server can read."""
+    return log_tree.row(NewRecord("job:j", kind, version, 1_700_000_000_000_000, "", body))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (bad("RunStarted", b"junk"), "RunStarted that cannot be read: "),
+        (bad("RunStarted", cbor2.dumps({"job": "j"})), "RunStarted that cannot be read: Object missing required field"),
+        (bad("RunStarted", cbor2.dumps([])), "RunStarted that cannot be read: "),
+        (bad("JobEnabled", cbor2.dumps({"job": 5})), "JobEnabled that cannot be read: "),
+        (bad("JobEnabled", b""), "JobEnabled that cannot be read: "),
+        (bad("OutputChunk", b"\x81" * 100_000), "OutputChunk that cannot be read: "),
+        (bad("JobExploded", cbor2.dumps({"job": "j"})), "JobExploded of version 1, which this version does not know"),
+        (bad("JobEnabled", cbor2.dumps({"job": "j"}), version=9), "JobEnabled of version 9, which this version does"),
+    ],
+    ids=range(8),
+)
+def test_what_no_server_can_read_is_refused_whatever_its_digest(tmp_path: Path, row: bytes, said: str) -> None:
+    content = made([log_tree.row(new(0)), log_tree.row(new(1)), row])
+    for use in (lambda file: import_into(file, tmp_path / "copy"), jobs_of, prove_archive):
+        with pytest.raises(LogError, match=f"[Pp]osition 3 holds a {said}"):
+            use(BytesIO(content))
+    assert not data_file(tmp_path / "copy").exists()
+
+
+async def test_what_is_added_to_a_log_must_be_readable_too(tmp_path: Path) -> None:
+    before = await fill(tmp_path / "copy", 2)
+    with open_moment(tmp_path / "copy") as here:
+        content = made([bad("RunStarted", b"junk")], log=here.log_id, before=here.tree_at(2))
+    with pytest.raises(LogError, match="Position 3 holds a RunStarted that cannot be read"):
+        import_into(BytesIO(content), tmp_path / "copy")
+    assert (await contents(tmp_path / "copy"))[:2] == before
 
 
 @pytest.mark.parametrize(("log", "after"), [(b"x", 0), (bytes(17), 0), (bytes(16), -1)])

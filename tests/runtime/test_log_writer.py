@@ -78,9 +78,10 @@ async def running(
     log: ScriptedLog,
     fold: Callable[[Sequence[Recorded]], None] = ignore,
     timed: Callable[[float], None] = ignore,
+    away: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[tuple[LogWriter, trio.Nursery]]:
     """A writer, and a nursery for those who append; the writer is cancelled at the end."""
-    writer = LogWriter(log, fold, timed=timed)
+    writer = LogWriter(log, fold, timed=timed, away=away)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
         yield writer, nursery
@@ -439,3 +440,28 @@ async def test_each_commit_is_timed_and_one_that_failed_is_not(autojump_clock):
     assert (log.sizes, len(times), folded, writer.waiting) == ([1, 2], 2, [1, 2], 0)
     assert all(seconds > 0 for seconds in times)
     assert set(answers) == {"first", "second", "third"}
+
+
+async def test_while_the_log_is_away_who_need_not_wait_is_told_and_the_rest_waits(autojump_clock):
+    """What was being written when it went has an end that nobody knows yet: it waits too."""
+    back, answers = trio.Event(), dict[str, int | Refusal]()
+    reason: list[str | None] = [None]
+    log = ScriptedLog(back)
+    async with running(log, away=lambda: reason[0]) as (writer, nursery):
+        nursery.start_soon(writer.turn_away)
+        nursery.start_soon(append_into, answers, "under way", writer)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(partial(append_into, answers, "new work", writer, needs_reserve=True))
+        nursery.start_soon(append_into, answers, "an end", writer)
+        await trio.sleep(5)
+        assert answers == {}
+        reason[0] = "gone"
+        await trio.sleep(5)
+        assert isinstance(answers["new work"], Unavailable)
+        with pytest.raises(Unavailable, match="gone"):
+            await writer.append([fact("more")], needs_reserve=True)
+        assert list(answers) == ["new work"]
+        reason[0] = None
+        back.set()
+        await trio.sleep(1)
+        assert log.written() == ["under way", "an end"]

@@ -107,7 +107,7 @@ class Disk:
         (directory / "log").mkdir()
 
     def under(self, storage: Storage) -> Storage:
-        return replace(storage, directory=self.directory, compact=self.compact)
+        return replace(storage, place=self.directory, compact=self.compact)
 
     async def compact(self) -> tuple[int, int]:
         await trio.lowlevel.checkpoint()

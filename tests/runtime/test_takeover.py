@@ -1,4 +1,4 @@
-"""An archive that becomes the log of a server: what is made of it, and what a kill leaves at each step of the exchange."""
+"""An archive that becomes the log of a server: what is made of it, and what a kill leaves at each step."""
 
 import subprocess
 import sys
@@ -103,7 +103,8 @@ def test_a_kill_at_any_step_leaves_the_empty_log_or_all_of_the_archives(
 ) -> None:
     place = new_place(directory)
     made = make(content, place)
-    command = [sys.executable, "-m", "tests.runtime.dying", directory, place.relative_to(directory), tmp_path / "lives"]
+    places = (directory, place.relative_to(directory), tmp_path / "lives")
+    command = [sys.executable, "-m", "tests.runtime.dying", *map(str, places)]
     subprocess.run(command, check=True)
     lives = sorted((tmp_path / "lives").iterdir(), key=lambda life: int(life.name))
     found = []
@@ -158,7 +159,7 @@ def made_of(*records: NewRecord) -> BytesIO:
         (NewRecord("job:j", "JobCreated", 99, 1, "", b"\xa0"), "version"),
         (NewRecord("job:j", "JobSung", 1, 1, "", b"\xa0"), "JobSung"),
         (NewRecord("job:j", "JobCreated", 1, 1, "", b"\xa0"), "position 1 holds a JobCreated that cannot"),
-        (codec.encode(e.JobDisabled(job=JOB, at=Instant(5))), "No server can start on this log"),
+        (codec.encode(e.JobCreated(job=JOB, at=Instant(5), spec=JobSpec(name="j", schedule="never"))), "No server"),
     ],
 )
 def test_records_that_no_server_of_this_release_reads_are_refused(record: NewRecord, why: str, directory: Path) -> None:

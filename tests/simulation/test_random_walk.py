@@ -35,7 +35,7 @@ from kala_es.projections import snapshot
 from kala_es.projections.stats import Stats
 from kala_es.runtime.job_actor import Done
 from kala_es.runtime.scheduler import Answer, Key, Origin
-from kala_es.settings import OnStop
+from kala_es.setting_values import OnStop
 from kala_es.storage import Storage
 from tests.local_link import LocalLink
 from tests.nodes import (

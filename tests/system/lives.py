@@ -5,10 +5,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.databases import schema_of, shared
 from tests.servers import Server, eventually
 
 JOB = "/api/v1/job/"
+KEPT = ("lmdb", "postgres")
+"""What a log may be kept in."""
 FAR = "R/2099-01-01T00:00:00Z/P1D"
+
+
+def keeping(kind: str, directory: Path) -> tuple[str, ...]:
+    """A server's arguments by which its log is kept in this; in PostgreSQL it has a database of its own."""
+    return ("--log", shared().create(name=schema_of(directory))) if kind == "postgres" else ()
 
 
 class Lives:
@@ -81,6 +89,13 @@ class Lives:
             return runs if len(runs) >= count else None
 
         return eventually(enough)
+
+    def stored(self) -> bytes:
+        """What the log has, as bytes: a text in it can be looked for."""
+        if "--log" in self.args:
+            name = self.args[self.args.index("--log") + 1].rpartition("/")[2]
+            return shared().execute("SELECT encode(value, 'escape') FROM kala_es.log", name).encode()
+        return b"".join(path.read_bytes() for path in (self.data / "log").iterdir())
 
     @property
     def agent(self) -> int:

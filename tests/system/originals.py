@@ -36,7 +36,7 @@ class Original:
 
 @contextmanager
 def served(answer: Callable[[str], bytes | None]) -> Iterator[Original]:
-    """The server, on a free port."""
+    """The server, on a free port. It answers what is posted like what is asked for."""
     original = Original(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,6 +47,10 @@ def served(answer: Callable[[str], bytes | None]) -> Iterator[Original]:
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             self.wfile.write(body or b"")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

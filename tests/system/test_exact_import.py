@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,8 @@ def posted(lives: Lives, body: bytes, into: list[Answer]) -> threading.Thread:
     """A request on its way; its answer is put there, none if there is none."""
 
     def post() -> None:
-        try:
+        with suppress(OSError, http.client.HTTPException):
             into.append(lives.server.request("POST", SNAPSHOT, body))
-        except (OSError, http.client.HTTPException):
-            pass
 
     thread = threading.Thread(target=post)
     thread.start()

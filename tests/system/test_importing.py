@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import postgres
 from tests.programs import needs
 from tests.servers import Server
-from tests.system.databases import postgres
 from tests.system.originals import CONTRACT, dkron, nextkala, served
 
 pytestmark = pytest.mark.system

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kala_es.domain.ids import JobId, run_imported
+from tests.databases import postgres
 from tests.servers import Server
-from tests.system.databases import postgres
 from tests.system.originals import CONTRACT, HELLO, Execution, dkron, nextkala, recorded_executions, served
 from tests.system.test_importing import is_uuid, take
 

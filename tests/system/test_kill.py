@@ -150,7 +150,10 @@ def ticking(lives: Lives, marks: Path) -> list[str]:
     return [lives.make(id=f"tick-{i}", command=line, shell=True, schedule=f"R/{start}/PT0.{i}S") for i in (2, 3, 4)]
 
 
-def kill_rounds(lives: Lives, marks: Path, rounds: int) -> None:
+def kill_rounds(
+    lives: Lives, marks: Path, rounds: int, *, disturb: Callable[[int], None] = lambda number: None
+) -> None:
+    """Load, and kill -9 of the server; before that, in each round, whatever else is to befall it."""
     seed = int(os.environ.get("KILL_SEED", random.randrange(1 << 32)))
     print(f"KILL_SEED={seed}")
     chance = random.Random(seed)
@@ -162,6 +165,7 @@ def kill_rounds(lives: Lives, marks: Path, rounds: int) -> None:
             client.believed.update(mine)
             client.start()
         time.sleep(chance.uniform(0.05, 0.8))
+        disturb(number)
         lives.server.kill9()
         for client in clients:
             client.join(10)

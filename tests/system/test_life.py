@@ -51,6 +51,11 @@ def test_a_port_in_use_is_said_in_one_sentence_and_starts_nothing(lives: Lives, 
         Server.start(tmp_path / "other", "--port", str(lives.server.port))
 
 
+def test_it_says_over_dkrons_api_on_which_port_it_listens(lives: Lives) -> None:
+    leader = lives.call("GET", "/v1/leader")[1]
+    assert (leader["Port"], leader["Tags"]["rpc_addr"]) == (lives.server.port, f"127.0.0.1:{lives.server.port}")
+
+
 def test_a_full_disk_refuses_new_work_loses_nothing_and_recovers(lives: Lives) -> None:
     kept = lives.make()
     size = max(p.stat().st_size for p in (lives.data / "log").iterdir())
@@ -120,4 +125,6 @@ def test_run_does_as_the_server_would(tmp_path: Path) -> None:
 def test_what_is_slow_to_import_is_not_imported_before_the_start() -> None:
     listed = "import sys, kala_es.cli; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert not {"quart", "hypercorn", "httpx", "asyncio", "urllib.request"}.intersection(modules.stdout.split())
+    assert not {"quart", "hypercorn", "httpx", "jinja2", "asyncio", "urllib.request"}.intersection(
+        modules.stdout.split()
+    )

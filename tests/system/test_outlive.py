@@ -20,7 +20,7 @@ import pytest
 
 from tests.programs import lacks
 from tests.servers import eventually
-from tests.system.lives import JOB, Lives
+from tests.system.lives import JOB, KEPT, Lives, keeping
 
 pytestmark = pytest.mark.system
 COUNTING = """
@@ -35,10 +35,10 @@ sys.exit({code})
 GONE = "the agent that carried it out is gone"
 
 
-@pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    """A server on an empty directory."""
-    with Lives(tmp_path / "server") as running:
+@pytest.fixture(params=KEPT)
+def lives(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
+    """A server on an empty log."""
+    with Lives(tmp_path / "server", *keeping(request.param, tmp_path)) as running:
         yield running
 
 

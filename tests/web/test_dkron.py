@@ -343,6 +343,18 @@ async def test_a_backup_brings_back_jobs_and_counters_whatever_their_order():
         assert await get(site, "/v1/jobs") == backup
 
 
+async def test_what_a_restore_refuses_is_said_with_its_job_and_in_dkron_s_words():
+    kid = {**shell("kid", schedule=""), "parent_job": "nobody"}
+    async with serving() as site:
+        for jobs, field in (
+            ([kid], "jobs.kid.parent_job"),
+            ([shell("good"), shell("bad", schedule="")], "jobs.bad.schedule"),
+            ([shell("bad", "")], "jobs.bad.executor_config.command"),
+        ):
+            answer = await restore(site, jobs)
+            assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
 async def test_restored_counters_never_fall():
     async with serving() as site:
         await make(site, "j")

@@ -1,13 +1,14 @@
 """The way in that stays while nodes come and go: closed, it sends away; before it closes it has everybody leave."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
 from kala_es.domain.errors import Overloaded
-from kala_es.web.connection import App
+from kala_es.web.asgi import App
 from kala_es.web.door import Door
 
 SCOPE = {"type": "http", "method": "GET", "path": "/"}
@@ -69,7 +70,7 @@ async def test_a_closed_door_sends_away_with_when_to_come_again() -> None:
 
 async def test_who_asked_stays_and_the_others_leave_before_it_is_closed(autojump_clock: trio.testing.MockClock) -> None:
     door, closed = Door(), trio.Event()
-    door.open(app(work=lambda: trio.sleep(2)))
+    door.open(app(work=partial(trio.sleep, 2)))
     async with trio.open_nursery() as nursery:
         caller = Caller(door, nursery)
         ending = await caller.call()

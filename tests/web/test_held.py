@@ -51,7 +51,7 @@ async def test_a_moment_that_cannot_be_shown_does_not_count() -> None:
 
 async def test_an_archive_counts_until_it_is_sent(tmp_path: Path) -> None:
     await fill(tmp_path, 5)
-    archives = Archives(tmp_path)
+    archives = Archives(tmp_path, tmp_path)
     files = [await archives.make(after=0, output=True) for _ in range(limits.MAX_EXPORTS)]
     with pytest.raises(Overloaded, match="are being made, or sent, already"):
         await archives.make(after=0, output=True)

@@ -194,7 +194,11 @@ async def test_heads_and_errors():
         run = await site.run_whole("j")
         head = await site.http.head(path_of(run))
         assert (head.status_code, head.content) == (200, b"")
-        for path, field in ((f"{path_of(run)}?after=x", "after"), (f"{API}/events/?type=Nothing", "type")):
+        for path, field in (
+            (f"{path_of(run)}?after=x", "after"),
+            (f"{API}/events/?type=Nothing", "type"),
+            (f"{API}/events/?type=RunStarted,Nothing", "type"),
+        ):
             refused = await site.http.get(path)
             assert (refused.status_code, refused.json()["field"]) == (400, field)
         refused = await site.http.get(path_of(run), headers={"Last-Event-ID": "-1"})
@@ -233,6 +237,8 @@ async def test_all_events_from_a_position_and_filtered():
         (chunk,) = await events("after=0&type=OutputChunk", 1)
         assert (chunk.data["base64"], chunk.data["text"], chunk.data["position"]) == ("/w==", "\ufffd", chunk.id)
         assert [f.id for f in await events(f"after={every[2].id}", 3)][:3] == [f.id for f in every[3:6]]
+        some = await events("after=0&job=k&type=JobDisabled,RunFinished", 2)
+        assert [f.event for f in some] == ["RunFinished", "JobDisabled"]
         quiet = await events("after=0&output=none", head - 2)
         assert [f.id for f in quiet] == [f.id for f in every if f.event != "OutputChunk"]
 

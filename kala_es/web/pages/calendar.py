@@ -18,12 +18,12 @@ from kala_es.domain.tick_list import TickOutcome
 from kala_es.projections.folds import Folds
 from kala_es.projections.recent import Hour, hour_of
 from kala_es.projections.runs import RunSummary
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages.coming import ComingTick, coming_ticks
 from kala_es.web.pages.now import name_of
 from kala_es.web.pages.pulse import columns
 from kala_es.web.parameters import choice
+from kala_es.web.site import Site
 
 MOST_TICKS: Final = 4_000
 MOST_RUNS: Final = 1_000

@@ -10,11 +10,11 @@ from typing import Any, Final
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import JobId
 from kala_es.projections.recorded import Recorded
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.frames import event_fields
 from kala_es.web.pages.now import name_of
 from kala_es.web.parameters import whole
+from kala_es.web.site import Site
 from kala_es.web.stream import EVENT_TYPES, AllSource
 
 PAGE: Final = 100
@@ -64,7 +64,7 @@ async def show_events(request: Request, site: Site) -> Response:
 
 def _source(site: Site, job: str, kind: str) -> AllSource:
     """What is asked for; without a type all but output, which is most of a log and little of its story."""
-    one = kind if kind not in ("", ALL) else None
+    one = frozenset((kind,)) if kind not in ("", ALL) else None
     return AllSource(site.scheduler, job or None, one, output=kind != "")
 
 

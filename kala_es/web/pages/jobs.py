@@ -1,10 +1,10 @@
 """The list of jobs: searched, filtered, sorted and paged here; patched in the browser from the pulse."""
 
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import job_query
 from kala_es.web.pages.job_query import find, query_of
 from kala_es.web.pages.job_rows import SPARK_RUNS, rows_of
+from kala_es.web.site import Site
 
 
 async def show_jobs(request: Request, site: Site) -> Response:

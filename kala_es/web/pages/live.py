@@ -5,8 +5,8 @@ from typing import Final
 import trio
 
 from kala_es import limits
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Parts, Refused, Request, Response, refuse
+from kala_es.web.site import Site
 
 _OPENING: Final = b"retry: 1000\n\n"
 _PING: Final = b": ping\n\n"

@@ -5,12 +5,12 @@ from typing import Final
 
 from kala_es.domain.ids import SECOND, Instant
 from kala_es.projections.recent import Hour
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import now as present
 from kala_es.web.pages.coming import ComingTick, coming_ticks
 from kala_es.web.pages.pulse import COMING_TICKS, COMING_WITHIN, columns
 from kala_es.web.pages.words import iso
+from kala_es.web.site import Site
 
 _HOUR: Final = 3600 * SECOND
 LIST_TICKS: Final = 10

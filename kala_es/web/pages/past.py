@@ -2,13 +2,13 @@
 
 from kala_es.domain.errors import Invalid
 from kala_es.projections.folds import Folds
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages.job_query import PAGE, Found, JobQuery, find, query_of
 from kala_es.web.pages.job_rows import JobRow, rows_of
 from kala_es.web.pages.now import last_hours
 from kala_es.web.pages.pulse import columns
 from kala_es.web.past import folds_of
+from kala_es.web.site import Site
 
 
 async def show_past(request: Request, site: Site) -> Response:

@@ -51,6 +51,7 @@ def _environment(assets: Assets) -> Environment:
     made.filters |= {
         "iso": words.iso,
         "utc": words.utc,
+        "wall": words.wall,
         "lasting": words.lasting,
         "size": words.size,
         "number": words.number,

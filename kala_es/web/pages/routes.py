@@ -7,10 +7,10 @@ site, and answers `site.pages.render("name.html", {...})`. A refusal that it rai
 from typing import Final
 
 from kala_es.domain.errors import Refusal
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import calendar, events, jobs, live, overview, past, run, settings, static
+from kala_es.web.pages import calendar, events, job, job_form, jobs, live, overview, past, run, settings, static
 from kala_es.web.pages.rendering import refused
+from kala_es.web.site import Site
 from kala_es.web.table import Handler, Reply, Row
 
 _PAGE: Final = (Reply(status=200, about="A page.", schema="", media="text/html"),)
@@ -57,4 +57,9 @@ PAGES: Final = (
     page("/webui/settings/", settings.show_settings, "The pause of all jobs, export, import, the node"),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
     page("/webui/runs/{id}/", run.show_run, "A run: its state, its output, what became of it"),
+    page("/webui/jobs/new", job_form.new_job, "A form for a new job"),
+    page("/webui/jobs/{id}/", job.show_job, "A job: its definition, ticks, runs, and place among others"),
+    page("/webui/jobs/{id}/changes/", job.show_changes, "What changed a job, and the way back"),
+    page("/webui/jobs/{id}/edit", job_form.edit_job, "The form, for a job that there is"),
+    page("/webui/jobs/{id}/duplicate", job_form.duplicate_job, "The form, for another job like it"),
 )

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from kala_es.domain.ids import JobId, RunId
 from kala_es.projections.runs import RunSummary
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages.now import elapsed, usual
 from kala_es.web.pages.run_story import Story, ending, story_of
 from kala_es.web.runs import as_now
+from kala_es.web.site import Site
 
 _CAUSES_SHOWN: Final = 10
 _STRANGE: Final = 1.5

@@ -1,9 +1,9 @@
 """What is set for the whole node: its pause, the log as a file out and in, and the facts about it."""
 
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import now as present
 from kala_es.web.pages.words import lasting, number, size
+from kala_es.web.site import Site
 
 Facts = list[tuple[str, str]]
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from kala_es.domain.errors import NotFound
-from kala_es.web.edge import Site
 from kala_es.web.exchange import Request, Response
+from kala_es.web.site import Site
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.ids import SECOND, Instant
@@ -50,6 +51,15 @@ def iso(instant: Instant) -> str:
 def utc(instant: Instant) -> str:
     """A moment for people: to the second, with its zone."""
     return f"{_EPOCH + timedelta(seconds=instant // SECOND):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def wall(instant: Instant, zone: str) -> str:
+    """The same on the clocks of a zone, with the zone's name for that time; at the end of all time in UTC."""
+    moment = _EPOCH + timedelta(seconds=instant // SECOND)
+    try:
+        return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+    except OverflowError:
+        return utc(instant)
 
 
 def lasting(micros: int) -> str:

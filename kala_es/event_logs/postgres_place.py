@@ -1,0 +1,131 @@
+"""Where a log in PostgreSQL is: the database's URL without what is secret in it, and the secrets apart.
+
+1. Nothing prints a secret: `shown` is all that a sentence, an argument or a repr has. A process of ours gets the rest
+   by its environment.
+2. What a URL may say is libpq's: several hosts, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `service`, ... A
+   password that is given nowhere is looked for where libpq does (PGPASSWORD, PGPASSFILE, ~/.pgpass).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from kala_es.event_log import LogError
+from kala_es.setting_values import SettingError
+from kala_es.settings import Settings
+
+SCHEMES: Final = ("postgresql://", "postgres://")
+SECRETS: Final = ("password", "sslpassword")
+"""Parameters of a URL that are secret."""
+VARIABLE: Final = "KALA_LOG_SECRETS"
+"""By which a process of ours is told them."""
+SCHEMA: Final = "kala_es"
+_USER: Final = re.compile(r"([^@/]*)@")
+"""What stands before the host, as libpq finds it: a password may hold any letter but these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A database. The password in a file counts before one among the `secrets`, and is read for each connection."""
+
+    shown: str
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    password_file: Path | None = None
+    schema: str = SCHEMA
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def read_secrets(self) -> dict[str, str]:
+        """What is secret, by the names that libpq has. Raises LogError."""
+        secrets = dict(self.secrets)
+        if self.password_file is not None:
+            try:
+                secrets["password"] = self.password_file.read_text("utf-8").removesuffix("\n")
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                raise LogError(
+                    f"The password of the log's database cannot be read: {self.password_file}: {why}"
+                ) from None
+        return secrets
+
+
+Place = Path | Database
+"""Where a log is: a directory, or a database."""
+
+
+def without_secrets(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without its passwords, and these as they stand there, by name. The query's counts before the user's."""
+    scheme, _, rest = url.partition("://")
+    user, secrets = "", dict[str, str]()
+    if found := _USER.match(rest):
+        user, _, password = found[1].partition(":")
+        user, rest, secrets = f"{user}@", rest[found.end() :], {"password": password} if password else {}
+    place, _, query = rest.partition("?")
+    kept: list[str] = []
+    for parameter in query.split("&"):
+        key, _, value = parameter.partition("=")
+        if unquote(key) in SECRETS:
+            secrets[unquote(key)] = value
+        else:
+            kept.append(parameter)
+    query = "?" * any(kept) + "&".join(kept)
+    return f"{scheme}://{user}{place}{query}", secrets
+
+
+def database_at(url: str) -> Database:
+    """The database that a URL names."""
+    shown, secrets = without_secrets(url)
+    return Database(shown=shown, secrets={name: unquote(value) for name, value in secrets.items()})
+
+
+def database_of(settings: Settings) -> Database | None:
+    """The database of the log that the settings name; None: it is in a directory. Raises SettingError."""
+    _check(settings)
+    if settings.log or settings.jobdb_url:
+        url = settings.log or settings.jobdb_url
+    elif settings.jobdb == "postgres":
+        user = f"{quote(settings.jobdb_username, safe='')}@" if settings.jobdb_username else ""
+        url = f"{SCHEMES[0]}{user}{settings.jobdb_address}"
+    else:
+        return None
+    found = database_at(url)
+    secrets = {**found.secrets, "password": settings.jobdb_password} if settings.jobdb_password else found.secrets
+    return Database(shown=found.shown, secrets=secrets, password_file=settings.jobdb_password_file)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what contradicts itself, or would be left out of account."""
+    if settings.log and settings.jobdb_url:
+        raise SettingError("--log and --jobdb-url both name a database")
+    if settings.log or settings.jobdb == "postgres":
+        if (settings.log or settings.jobdb_url) and (settings.jobdb_address or settings.jobdb_username):
+            raise SettingError("--jobdb-address and --jobdb-username are for a database that is given without a URL")
+        return
+    for name in ("jobdb_url", "jobdb_address", "jobdb_username", "jobdb_password", "jobdb_password_file"):
+        if getattr(settings, name):
+            raise SettingError(f"--{name.replace('_', '-')}: is for --jobdb postgres")
+
+
+def place_of(text: str, environment: Mapping[str, str]) -> Place:
+    """The place that an argument of ours names: what `words` made of it, or a directory or URL."""
+    if not text.startswith(SCHEMES):
+        return Path(text)
+    found = database_at(text)
+    told = json.loads(environment.get(VARIABLE, "{}"))
+    return Database(
+        shown=found.shown,
+        secrets={**found.secrets, **told.get("secrets", {})},
+        schema=told.get("schema", SCHEMA),
+    )
+
+
+def words(place: Place) -> tuple[str, dict[str, str]]:
+    """A place as an argument for a process of ours, and what its environment must have. Raises LogError."""
+    if isinstance(place, Path):
+        return str(place), {}
+    return place.shown, {VARIABLE: json.dumps({"secrets": place.read_secrets(), "schema": place.schema})}

@@ -1,0 +1,103 @@
+"""A job's changes, newest first, each with what it changed and what going back to it would change."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kala_es import limits
+from kala_es.dialects.kala_declared import fields_json
+from kala_es.domain import events as e
+from kala_es.domain.changes import Change
+from kala_es.domain.ids import JobId
+from kala_es.domain.model import JobDraft
+from kala_es.web.pages.job_fields import label_of, written
+from kala_es.web.site import Site
+
+WORDS: Final[Mapping[str, str]] = {
+    "JobCreated": "created",
+    "JobUpdated": "edited",
+    "JobEnabled": "enabled",
+    "JobDisabled": "disabled",
+    "JobPaused": "paused",
+    "JobResumed": "resumed",
+    "JobDeleted": "deleted",
+}
+_DEFINING: Final = (e.JobCreated, e.JobUpdated, e.JobEnabled, e.JobDisabled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field that is another: its label, and what is said of it before and after; "" for nothing."""
+
+    key: str
+    label: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A change as it is shown. `back` is what a revert to it would change; empty when there is no use in one."""
+
+    change: Change
+    word: str
+    fields: tuple[Difference, ...]
+    back: tuple[Difference, ...]
+
+    @property
+    def why(self) -> str:
+        """What brought it about, if it says so."""
+        event = self.change.event
+        if isinstance(event, e.JobDeleted) and event.cause is not None:
+            return f"because its parent {event.cause} was deleted"
+        return event.reason if isinstance(event, e.JobPaused) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some changes; `earlier` is the position before which there are more, None when these are the first."""
+
+    changes: tuple[Told, ...]
+    earlier: int | None
+
+
+async def newest(site: Site, job: JobId, before: int | None) -> Page:
+    """The newest changes, or those before a position. Raises NotFound when there never was such a job."""
+    await site.scheduler.history.check(job)
+    last: deque[Change] = deque(maxlen=limits.CHANGES_ON_A_PAGE + 1)
+    async with aclosing(site.scheduler.history.changes(job)) as changes:
+        async for change in changes:
+            if before is not None and change.position >= before:
+                break
+            last.append(change)
+    has_more = len(last) > limits.CHANGES_ON_A_PAGE
+    shown = list(reversed(last))[: limits.CHANGES_ON_A_PAGE]
+    present = draft_of(site, job)
+    return Page(changes=tuple(_told(each, present) for each in shown), earlier=shown[-1].position if has_more else None)
+
+
+def draft_of(site: Site, job: JobId) -> JobDraft | None:
+    """The job's definition as it is now."""
+    state = site.scheduler.folds.jobs.get(job)
+    return None if state is None else JobDraft(id=job, spec=state.spec, disabled=state.disabled)
+
+
+def _told(change: Change, present: JobDraft | None) -> Told:
+    """A change of a job whose definition is now the `present` one."""
+    useful = isinstance(change.event, _DEFINING) and change.after != present
+    return Told(
+        change=change,
+        word=WORDS[type(change.event).__name__],
+        fields=differences(fields_json(change.before, change.after)) if change.after else (),
+        back=differences(fields_json(present, change.after)) if useful else (),
+    )
+
+
+def differences(fields: Mapping[str, Iterable[Any]]) -> tuple[Difference, ...]:
+    """What the API says of fields that differ, in words."""
+    return tuple(
+        Difference(key=key, label=label_of(key), before=written(before), after=written(after))
+        for key, (before, after) in fields.items()
+    )

@@ -1,0 +1,21 @@
+// The way back to an earlier definition: what it would change is shown first, then the API is asked.
+import { call, say, whyNot } from "./ask.js";
+
+for (const button of document.querySelectorAll("[data-revert]")) {
+  const dialog = button.nextElementSibling;
+  const go = dialog.querySelector("[data-go]");
+  button.addEventListener("click", () => dialog.showModal());
+  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  go.addEventListener("click", async () => {
+    go.disabled = true;
+    try {
+      await call("POST", `${button.dataset.api}revert/`, { position: Number(button.dataset.revert) });
+      location.assign(button.dataset.page);
+    } catch (error) {
+      dialog.close();
+      say(whyNot(error), { bad: true });
+    } finally {
+      go.disabled = false;
+    }
+  });
+}
