@@ -54,6 +54,7 @@ def test_a_restart_of_the_database_is_waited_for_and_nobody_sees_an_error(server
         assert set(lives.call("GET", JOB)[1]["jobs"]) == {job, *made}
 
 
+@pytest.mark.soak
 def test_while_the_database_is_away_for_long_changes_are_refused_and_reading_goes_on(
     server: Postgres, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_while_the_database_is_away_for_long_changes_are_refused_and_reading_goe
         assert lives.call("GET", JOB)[1]["jobs"].keys() == before.keys()
 
 
+@pytest.mark.soak
 def test_a_stop_does_not_wait_for_a_database_that_is_away_and_runs_go_on(server: Postgres, tmp_path: Path) -> None:
     with Lives(tmp_path / "server", "--log", server.url()) as lives:
         job = lives.start(f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo ended")
@@ -100,6 +102,7 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away_and_runs_go_on(server:
         assert [(run["outcome"], run["output"]) for run in lives.ended(job)] == [("succeeded", "begun\nended")]
 
 
+@pytest.mark.soak
 def test_a_full_disk_of_the_database_refuses_new_work_and_keeps_ends_until_there_is_room(
     server: Postgres, tmp_path: Path
 ) -> None:
@@ -136,6 +139,7 @@ def full(lives: Lives) -> tuple[int, dict[str, str]] | None:
     return (answer.status, answer.json) if answer.status == 507 else None
 
 
+@pytest.mark.soak
 def test_a_standby_is_refused_until_it_is_promoted(server: Postgres, tmp_path: Path) -> None:
     with Lives(tmp_path / "server", "--log", server.url()) as lives:
         job = lives.make(command="echo so it was")

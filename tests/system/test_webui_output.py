@@ -209,6 +209,7 @@ def test_channels_apart_have_lines_and_a_download_of_their_own(page: Page, lives
     assert page.locator(".line.stderr").count() == sum(text.startswith("stderr") for text in rows(page).values())
     page.get_by_role("button", name="stderr").click()
     expect(size(page)).to_contain_text("10 lines")
+    expect(page.locator(".line:not(.waits)")).to_have_count(10)
     assert rows(page) == {n: f"stderr: err {n * 4}" for n in range(1, 11)}
     page.get_by_role("searchbox").fill("err 4")
     expect(hits(page)).to_have_text("2 lines")
