@@ -49,6 +49,10 @@ from kala_es.web.sockets import open_listeners
 _EDGE = "kala_es.web.app"
 _SWITCH_SECONDS = 0.0005
 _LOOK_SECONDS = 0.01
+_IN_A_DATABASE = (
+    "the log is in a database, which takes a whole archive while no server runs (kala-es import --log); "
+    "with on_conflict its jobs are taken"
+)
 
 
 async def run_server(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
@@ -142,6 +146,7 @@ class _Server:
             address=(self.settings.interface, self.listeners[0].socket.getsockname()[1]),
             ready=lambda: self._is_ready(node),
             take_over=self._take_over if self.settings.persist else None,
+            keeps_log=_IN_A_DATABASE if database_of(self.settings) is not None else "",
         )
         self._exchange, self._asked = None, trio.Event()
         self._door.open(make_app(node.scheduler, edge))
@@ -194,11 +199,6 @@ class _Server:
 
     async def _take_over(self, incoming: Incoming) -> None:
         """Have it become the log; when this returns a node lives on it. Raises Conflict, Overloaded, Unavailable."""
-        if database_of(self.settings) is not None:
-            raise Conflict(
-                "the log is in a database, which takes a whole archive while no server runs (kala-es import --log); "
-                "with on_conflict its jobs are taken"
-            )
         if self._exchange is not None:
             raise Overloaded("another archive is becoming the log already")
         exchange = self._exchange = _Exchange(incoming=incoming, asker=trio.lowlevel.current_task())

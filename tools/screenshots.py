@@ -52,7 +52,6 @@ PAGES: Final[dict[str, tuple[str, Look]]] = {
     "job": ("/webui/jobs/pg-backup/", nothing),
     "job-form": ("/webui/jobs/pg-backup/edit", nothing),
     "calendar": ("/webui/calendar/", nothing),
-    "calendar-day": ("/webui/calendar/?view=day", nothing),
     "events": ("/webui/events/", nothing),
     "at": ("/webui/at/", yesterday),
     "settings": ("/webui/settings/", nothing),

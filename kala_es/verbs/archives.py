@@ -71,7 +71,7 @@ def _import_here(file: Counted, arguments: argparse.Namespace) -> None:
 def _send(file: Counted, arguments: argparse.Namespace) -> None:
     said = {"on_conflict": arguments.on_conflict, "dry_run": "true" if arguments.dry_run else None}
     query = "&".join(f"{key}={value}" for key, value in said.items() if value)
-    answer = send(arguments.server, f"{_SNAPSHOT}?{query}", file)
+    answer = send(arguments.server, f"{_SNAPSHOT}?{query}" if query else _SNAPSHOT, file)
     if "log" in answer:
         _show_log(answer["log"], dry_run=answer["dry_run"])
     else:

@@ -58,8 +58,8 @@ def ask(server: str, path: str, value: object = None, *, seconds: float | None =
 
 
 def send(server: str, path: str, file: "SupportsRead[bytes]") -> Answer:
-    """The answer to a POST of a file. Raises Failed."""
-    return _asked(server, path, file)
+    """The answer to a POST of a file, which takes as long as it takes. Raises Failed."""
+    return _asked(server, path, file, seconds=None)
 
 
 def _asked(

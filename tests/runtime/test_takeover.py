@@ -160,12 +160,21 @@ def made_of(*records: NewRecord) -> BytesIO:
         (NewRecord("job:j", "JobSung", 1, 1, "", b"\xa0"), "JobSung"),
         (NewRecord("job:j", "JobCreated", 1, 1, "", b"\xa0"), "position 1 holds a JobCreated that cannot"),
         (codec.encode(e.JobCreated(job=JOB, at=Instant(5), spec=JobSpec(name="j", schedule="never"))), "No server"),
+        (codec.encode(e.JobDisabled(job=JOB, at=Instant(1 << 62))), "Position 1 has a time outside the years"),
+        (codec.encode(e.JobDisabled(job=JOB, at=Instant(-(1 << 62)))), "Position 1 has a time outside the years"),
     ],
 )
 def test_records_that_no_server_of_this_release_reads_are_refused(record: NewRecord, why: str, directory: Path) -> None:
     with pytest.raises(LogError, match=why):
         make(made_of(record), new_place(directory))
     assert state(directory)[0] == 0
+
+
+def test_records_that_say_nothing_of_any_job_are_taken(directory: Path) -> None:
+    place = new_place(directory)
+    made = make(made_of(codec.encode(e.JobDisabled(job=JOB, at=Instant(5)))), place)
+    put_in_place(place, directory)
+    assert state(directory) == (1, made.digest.hex(), 0)
 
 
 def test_what_a_cut_off_server_has_left_is_removed(content: BytesIO, directory: Path) -> None:

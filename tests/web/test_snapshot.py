@@ -131,6 +131,27 @@ async def test_only_so_many_archives_are_read_at_a_time(monkeypatch):
         assert (answer.status_code, "are being read already" in answer.json()["error"]) == (503, True)
 
 
+async def test_a_process_that_fails_is_no_fault_of_the_archive(tmp_path, monkeypatch):
+    content = await archive_of(tmp_path, LOG)
+    async with serving() as site:
+        with monkeypatch.context() as broken:
+            broken.setenv("PYTHONMALLOC", "none")  # no Python starts with that
+            answer = await site.http.post(f"{API}/snapshot/", content=content)
+        assert (answer.status_code, "its log has the details" in answer.json()["error"]) == (500, True)
+        assert "kala_es.replay.jobs_of ended with 1" in site.complaints.pop()
+        assert (await site.http.post(f"{API}/snapshot/", content=content)).status_code == 200
+
+
+async def test_a_log_that_can_not_be_exchanged_says_why_before_it_reads_the_archive():
+    async with serving(keeps_log="it is in a database") as site:
+        for query in ("", "?dry_run=true"):
+            answer = await site.http.post(f"{API}/snapshot/{query}", content=b"")
+            assert (answer.status_code, answer.json()["error"]) == (409, "it is in a database")
+        assert (await site.http.post(f"{API}/snapshot/?on_conflict=fail", content=b"")).status_code == 400
+        await site.create("j")
+        assert (await site.http.post(f"{API}/snapshot/", content=b"")).status_code == 400
+
+
 def test_no_more_jobs_are_taken_in_than_a_request_may_have(monkeypatch):
     jobs = Jobs()
     for number in range(3):

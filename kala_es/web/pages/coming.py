@@ -1,7 +1,7 @@
 """The ticks that come next over all jobs, without asking every job for all of its own.
 
 Jobs stand in a heap by their next tick; who is taken from it goes back with the tick after. So the work is that of the
-ticks that are shown, and one look at each job.
+ticks that are shown, and one look at each job. What comes before a range is leapt over, however far away the range is.
 """
 
 from collections.abc import Iterator
@@ -67,12 +67,13 @@ def _walk(folds: Folds, heap: list[tuple[Instant, JobId, Instant]], within: Rang
             yield ComingTick(due=due, tick=tick, job=job, paused=paused)
         if job_id not in schedules:
             schedules[job_id] = _schedule(job)
-        schedule = schedules[job_id]
-        following = schedule.next_after(tick) if schedule is not None else None
+        schedule, offset = schedules[job_id], due - tick
+        before_the_range = Instant(within[0] - offset - 1)
+        following = schedule.next_after(max(tick, before_the_range)) if schedule is not None else None
         if following is None:
             heappop(heap)
         else:
-            heapreplace(heap, (Instant(due - tick + following), job_id, following))
+            heapreplace(heap, (Instant(following + offset), job_id, following))
 
 
 def _schedule(job: Job) -> Schedule | None:

@@ -8,6 +8,6 @@ if (!place.dataset.given && zone() !== place.textContent) {
   address.searchParams.set("zone", zone());
   location.replace(address);
 } else {
-  document.querySelector(".is-now")?.scrollIntoView({ block: "center" });
+  document.querySelector("li.is-now")?.scrollIntoView({ block: "center" });
   follow("/webui/pulse", {});
 }
