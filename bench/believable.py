@@ -4,8 +4,9 @@ For pages that have something to show. `fill` writes it; a server then goes on f
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from kala_es import codec
@@ -180,11 +181,12 @@ def _children(parent: JobId, run: RunId, when: tuple[Instant, Instant, random.Ra
             yield from _children(child, made, (over, now, rng))
 
 
-async def fill(directory: Path, events: list[e.Event]) -> None:
+async def fill(directory: Path, events: Iterable[e.Event]) -> None:
     """Write a log with these events."""
     folds = open_folds(directory)
     log = open_log(directory, folds)
-    for first in range(0, len(events), _TOGETHER):
-        await log.append([codec.encode(event) for event in events[first : first + _TOGETHER]])
+    left = iter(events)
+    while some := [codec.encode(event) for event in islice(left, _TOGETHER)]:
+        await log.append(some)
     await log.close()
     folds.close()

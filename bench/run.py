@@ -52,6 +52,8 @@ SLOW_BURST = Bench("slow_disk", ("burst", *BURST.arguments), ("burst", *BURST.sh
 SLOW_COMMIT = Bench("slow_disk", ("commit", *COMMIT.arguments), ("commit", *COMMIT.short))
 SLOW_SUSTAINED = Bench("slow_disk", ("sustained", *SUSTAINED.arguments), ("sustained", *SUSTAINED.short))
 FANOUT = Bench("sse_fanout", (), ("--readers", "20"))
+PAGES = Bench("dashboards", ("pages",), ("pages", "--jobs", "1000", "--runs", "5000"))
+OPEN = Bench("dashboards", ("open",), ("open", "--seconds", "3"))
 
 FIGURES = (
     Figure("500 due at once: due to start durable, p99 ms", BURST, "start_p99", "<= 60", "131, not durable"),
@@ -110,6 +112,10 @@ FIGURES = (
     ),
     Figure("5 ms a sync: 200 runs a second: start delay, p99 ms", SLOW_SUSTAINED, "late_p99_ms", "<= 100"),
     Figure("200 readers of a chatty run: chunk to reader, p99 ms", FANOUT, "latency_p99_ms", "<= 100"),
+    Figure("web UI, 50,000 jobs, 1,000,000 runs: the slowest page, ms", PAGES, "slowest_ms", "<= 300"),
+    Figure("web UI, 50,000 jobs, 1,000,000 runs: the largest page, KiB", PAGES, "largest_kib", "<= 292"),
+    Figure("web UI, 50,000 jobs, 1,000,000 runs: the jobs as they were, read whole, ms", PAGES, "moment_ms", ""),
+    Figure("50 dashboards at 10 runs a second: CPU, % of a core", OPEN, "cost_percent", "< 10"),
 )
 
 

@@ -45,6 +45,8 @@ REQUEST_HEAD_SECONDS: Final = 10.0
 """A request's head that is not whole after this ends its connection."""
 REQUEST_BODY_SECONDS: Final = 30.0
 """A request's body that is not whole after this is answered 408."""
+FIRST_CONTENT_SECONDS: Final = 0.2
+"""A page of the past that is not read by then comes without it, and asks again."""
 KEYED_REQUEST_SECONDS: Final = 120.0
 """A request with an idempotency key is carried out to its end, for this long, when its client leaves."""
 JOB_JSON_BYTES: Final = 64 * 1024 * 1024

@@ -21,12 +21,14 @@ class Edge:
     """How this node is to be called: `node` is its name, `address` where it listens. `allowed_hosts` are names, with or
     without a port; `allowed_origins` are whole. A body that takes longer than `body_seconds` is given up. `take_over`
     has what was made of an archive become the log, and returns when this is served; None: only jobs are taken.
-    `keeps_log` says why that is refused here."""
+    `keeps_log` says why that is refused here. A page that is not ready within `first_content_seconds` comes without
+    what it waits for."""
 
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     body_seconds: float = limits.REQUEST_BODY_SECONDS
+    first_content_seconds: float = limits.FIRST_CONTENT_SECONDS
     ready: Callable[[], bool] = _always
     version: str = __version__
     node: str = "localhost"

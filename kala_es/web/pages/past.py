@@ -1,4 +1,11 @@
-"""Time travel: the jobs as they were known at a time, or at a position of the log."""
+"""Time travel: the jobs as they were known at a time, or at a position of the log.
+
+To read the past may take seconds. The page comes at once, without it; its script asks again, and says that it waits.
+"""
+
+from math import inf
+
+import trio
 
 from kala_es.domain.errors import Invalid
 from kala_es.projections.folds import Folds
@@ -7,6 +14,7 @@ from kala_es.web.pages.job_query import PAGE, Found, JobQuery, find, query_of
 from kala_es.web.pages.job_rows import JobRow, rows_of
 from kala_es.web.pages.now import last_hours
 from kala_es.web.pages.pulse import columns
+from kala_es.web.parameters import flag
 from kala_es.web.past import folds_of
 from kala_es.web.site import Site
 
@@ -15,15 +23,17 @@ async def show_past(request: Request, site: Site) -> Response:
     """GET /webui/at/. A moment that cannot be shown is said on the page, whose form asks for another."""
     at, query = request.query.get("at", "").strip(), query_of(request.query)
     folds, wrong = None, ""
-    if at:
+    patience = inf if flag(request, "wait") else site.edge.first_content_seconds
+    with trio.move_on_after(patience) as scope:
         try:
-            folds = await folds_of(request, site)
+            folds = await folds_of(request, site) if at else None
         except Invalid as error:
             wrong = error.reason
     values = {
         "here": "at",
         "at": at,
         "wrong": wrong,
+        "is_read": not scope.cancelled_caught,
         "query": query,
         "page_size": PAGE,
         "head": site.scheduler.folds.position,

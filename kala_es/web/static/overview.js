@@ -189,17 +189,28 @@ function takeHours(hours) {
 
 // What comes
 
+const MOST_MARKS = 60; // as many as are sent: there may be more
+const MINUTE = 60_000;
+const SPANS = [5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR];
 let marks = [];
+let isCut = false;
+
+/** How much of the time to come is shown: all ticks, or, when there are more of them, only what is known whole. */
+function spanOf(last) {
+  const whole = SPANS.findLast((length) => length <= last);
+  return isCut && whole ? whole : (SPANS.find((length) => last <= length) ?? SPANS.at(-1));
+}
 
 function drawComing() {
   const now = Date.now() + skew;
   marks = marks.filter(([due]) => Date.parse(due) > now - 1000);
   const last = marks.length ? Date.parse(marks.at(-1)[0]) - now : 0;
-  const span = [5 * 60_000, 15 * 60_000, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR].find((length) => last <= length) ?? 24 * HOUR;
+  const span = spanOf(last);
   const height = 56;
   const stacked = new Map();
   const parts = [shape("line", { class: "base", x1: 0, x2: WIDTH, y1: height - 1, y2: height - 1 })];
   for (const [due, name, skipped] of marks) {
+    if (Date.parse(due) - now > span) break;
     const place = Math.min(159, Math.max(0, Math.floor(((Date.parse(due) - now) / span) * 160)));
     const above = stacked.get(place) ?? 0;
     stacked.set(place, above + 1);
@@ -211,13 +222,14 @@ function drawComing() {
     parts.push(mark);
   }
   at("coming-line").replaceChildren(...parts);
-  at("coming-span").textContent = marks.length ? `the next ${span < HOUR ? `${span / 60_000} minutes` : span === HOUR ? "hour" : `${span / HOUR} hours`}` : "";
+  at("coming-span").textContent = marks.length ? `the next ${span < HOUR ? `${span / MINUTE} minutes` : span === HOUR ? "hour" : `${span / HOUR} hours`}` : "";
   const labels = [0, 1, 2, 3, 4].map((part) => make("span", "", part ? clock(new Date(now + (span * part) / 4)).slice(0, 5) : "now"));
   at("coming-axis").replaceChildren(...labels);
 }
 
 function takeComing(ticks) {
   marks = ticks.map((tick) => [tick.due, tick.name, tick.paused ? "skipped" : ""]);
+  isCut = marks.length >= MOST_MARKS;
   const items = ticks.slice(0, LISTED).map((tick) => {
     const sub = make("span", "sub", timeElement(tick.due, "since", tick.zone), " · ", timeElement(tick.due, "both", tick.zone));
     const badge = tick.paused ? [make("span", "badge paused", "will be skipped")] : [];
@@ -254,6 +266,7 @@ function takeBeat(beat) {
 }
 
 marks = JSON.parse(at("coming").dataset.marks);
+isCut = marks.length >= MOST_MARKS;
 drawHours(readHours());
 drawComing();
 showFresh();
