@@ -37,6 +37,7 @@ EXCEPTIONS: Final[dict[str, tuple[int, str]]] = {
     'PATCH /v1/jobs {"name":"minimal","schedule":"@every 5m"}': (400, NO_EXECUTOR),
     "GET /v1/stats": (200, LATER),
     "GET /metrics": (200, LATER),
+    "GET /": (302, "it leads to the pages, as the dashboard of the original does"),
     "PUT /v1/jobs/j1 {}": (400, f"{LATER}, and the body lacks an executor"),
 }
 

@@ -68,7 +68,7 @@ def test_a_list_of_dkrons_is_taken_from_its_server_and_from_a_file(tmp_path: Pat
             first = take(server, "--from", "dkron", original.url)
         assert "create j1\n" in first.stdout
         assert "note j1: tags: only a server that has them carries the job out; name them by --tag\n" in first.stdout
-        assert "refused ci: executor: a job needs one: shell or http\n" in first.stdout
+        assert "refused ci: executor: a job needs one: shell, http, or one that a package brings\n" in first.stdout
         taken = server.get("/api/v1/job/").json["jobs"]
         assert list(taken) == ["j1", "kid"]
         assert taken["kid"]["parent_jobs"] == ["j1"]
