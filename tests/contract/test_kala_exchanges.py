@@ -36,7 +36,8 @@ DOUBLED = (
 )
 METHODS = "section 0: HEAD and OPTIONS work"
 ORIGIN = "this server answers no page of a foreign origin; the original had no protection from one"
-UI = "the web UI comes with a later issue"
+UI = "the pages are others here, and so are their files"
+LEADS = "this address leads to the web UI"
 STRICT = "section 0: the schedule grammar is strict, the documented forms and nothing around them"
 ISODATE = "section 0: the interval is what isodate parses, fractions too"
 DKRON = "Dkron's API has this path"
@@ -75,7 +76,8 @@ EXCEPTIONS: Final[dict[str, Ours]] = {
     "cors.get_with_origin": Ours(reason=ORIGIN, status=403),
     "health_path": Ours(reason=DKRON, status=200),
     "metrics_path": Ours(reason="there are metrics here", status=200),
-    "webui.root": Ours(reason=UI, status=404),
+    "root": Ours(reason=LEADS, status=302),
+    "webui.no_slash": Ours(reason=DIRECT, status=200),
     "webui.index": Ours(reason=UI, status=404),
     "webui.js": Ours(reason=UI, status=404),
     "webui.dir_listing": Ours(reason=UI, status=404),
