@@ -9,7 +9,8 @@ from typing import Final
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import SECOND, Instant
-from kala_es.domain.values import Value, from_plain
+from kala_es.domain.values import Value
+from kala_es.projections.tally import Tally
 
 _DAY: Final = 86_400 * SECOND
 
@@ -29,37 +30,23 @@ class Days:
     """The fold. A day is its number, 0 being 1970-01-01. At most `DAYS_COUNTED` are held, the newest."""
 
     def __init__(self) -> None:
-        self._days: dict[int, dict[str, int]] = {}
+        self._days = Tally(Day, micros=_DAY, most=limits.DAYS_COUNTED)
 
     def apply(self, event: e.JobEvent) -> None:
         """Fold one event."""
         if isinstance(event, e.RunFinished):
-            self._count(event.at, event.outcome)
+            self._days.count(event.at, event.outcome)
         elif isinstance(event, e.RunSkipped):
-            self._count(event.at, "skipped")
-
-    def _count(self, at: Instant, how: str) -> None:
-        number = at // _DAY
-        day = self._days.setdefault(number, {})
-        day[how] = day.get(how, 0) + 1
-        if len(self._days) > limits.DAYS_COUNTED:
-            del self._days[min(self._days)]
+            self._days.count(event.at, "skipped")
 
     def until(self, now: Instant, count: int) -> list[tuple[int, Day]]:
         """So many days, each with its number, oldest first; that of `now` is the last."""
-        today = now // _DAY
-        return [(number, _day(self._days.get(number, {}))) for number in range(today - count + 1, today + 1)]
+        return self._days.rows(self._days.number(now) - count + 1, count)
 
     def dump(self) -> dict[int, dict[str, int]]:
         """The fold as plain values."""
-        return {number: dict(day) for number, day in sorted(self._days.items())}
+        return self._days.dump()
 
     def load(self, plain: Mapping[int, Mapping[str, int]]) -> None:
         """Take over what `dump` gave. Raises ValueError, and is as before, when it is something else."""
-        for day in plain.values():
-            _day(day)
-        self._days = {int(number): dict(day) for number, day in plain.items()}
-
-
-def _day(counts: Mapping[str, int]) -> Day:
-    return from_plain(Day, {how.replace("-", "_"): count for how, count in counts.items()})
+        self._days.load(plain)

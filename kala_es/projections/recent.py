@@ -11,7 +11,8 @@ from typing import Any, Final
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import SECOND, Instant, RunId
-from kala_es.domain.values import Value, from_plain
+from kala_es.domain.values import Value
+from kala_es.projections.tally import Tally
 
 _HOUR: Final = 3600 * SECOND
 _NO_FAILURE: Final = ("succeeded", "cancelled")
@@ -34,48 +35,38 @@ class Recent:
     and those that neither succeeded nor were cancelled."""
 
     def __init__(self) -> None:
-        self._hours: dict[int, dict[str, int]] = {}
+        self._hours = Tally(Hour, micros=_HOUR, most=limits.HOURS_COUNTED)
         self.ended: deque[RunId] = deque(maxlen=limits.RECENT_RUNS)
         self.failed: deque[RunId] = deque(maxlen=limits.RECENT_FAILURES)
 
     def apply(self, event: e.JobEvent) -> None:
         """Fold one event."""
         if isinstance(event, e.RunFinished):
-            self._count(event.at, event.outcome, 1)
+            self._hours.count(event.at, event.outcome)
             self.ended.append(event.run)
             if event.outcome not in _NO_FAILURE:
                 self.failed.append(event.run)
         elif isinstance(event, e.RunSkipped):
-            self._count(event.at, "skipped", 1)
+            self._hours.count(event.at, "skipped")
         elif isinstance(event, e.TickMissed):
-            self._count(event.at, "missed", event.count)
-
-    def _count(self, at: Instant, how: str, many: int) -> None:
-        number = at // _HOUR
-        hour = self._hours.setdefault(number, {})
-        hour[how] = hour.get(how, 0) + many
-        if len(self._hours) > limits.HOURS_COUNTED:
-            del self._hours[min(self._hours)]
+            self._hours.count(event.at, "missed", event.count)
 
     def hours(self, first: int, count: int) -> list[tuple[int, Hour]]:
         """So many hours from one on, each with its number."""
-        return [(number, _hour(self._hours.get(number, {}))) for number in range(first, first + count)]
+        return self._hours.rows(first, count)
 
     def dump(self) -> dict[str, Any]:
         """The fold as plain values."""
         return {
-            "hours": {number: dict(hour) for number, hour in sorted(self._hours.items())},
+            "hours": self._hours.dump(),
             "ended": list(self.ended),
             "failed": list(self.failed),
         }
 
     def load(self, plain: Mapping[str, Any]) -> None:
         """Take over what `dump` gave. Raises ValueError or TypeError, and is as before, when it is something else."""
-        hours = {int(number): dict(hour) for number, hour in plain.get("hours", {}).items()}
-        for hour in hours.values():
-            _hour(hour)
         ended, failed = (_runs(plain.get(name, ())) for name in ("ended", "failed"))
-        self._hours = hours
+        self._hours.load(plain.get("hours", {}))
         self.ended.extend(ended)
         self.failed.extend(failed)
 
@@ -83,10 +74,6 @@ class Recent:
 def hour_of(instant: Instant) -> int:
     """The number of a moment's hour."""
     return instant // _HOUR
-
-
-def _hour(counts: Mapping[str, int]) -> Hour:
-    return from_plain(Hour, {how.replace("-", "_"): count for how, count in counts.items()})
 
 
 def _runs(plain: Any) -> list[RunId]:
