@@ -17,7 +17,7 @@ import lmdb
 from kala_es.event_log import LogDamaged, LogError, LogIsNewer, Record
 from kala_es.event_logs.check import check_length, data_file, lock_file, map_bytes, read_format
 from kala_es.event_logs.lmdb_file import LogFile
-from kala_es.event_logs.stream_index import StreamIndex
+from kala_es.event_logs.stream_index import StreamIndex, looked_through
 from kala_es.fold_store import FoldStore
 from kala_es.mapped import make_table_of_readers
 
@@ -84,9 +84,7 @@ class LogReader:
             return file.page(after, min(limit, _PAGE))
         if self._index is not None:
             return self._index.page(file, stream, after=after, limit=limit)
-        page, last = file.page(after, _PAGE)
-        matching = [record for record in page if record.stream == stream][:limit]
-        return matching, matching[-1].position if len(matching) == limit else last
+        return looked_through(stream, file.page(after, _PAGE), limit)
 
     def _read(self, read: Callable[[LogFile], Read]) -> Read:
         """What is read of the file that has the log's name, before and after."""

@@ -12,7 +12,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from threading import Lock
 from typing import Final, TypeVar
@@ -29,7 +29,7 @@ from kala_es.event_logs.postgres_place import Database
 from kala_es.event_logs.postgres_session import Connection, connect, is_lost, refusal, sentence
 from kala_es.event_logs.postgres_tables import Commit, LogMoved, commit_of
 from kala_es.event_logs.postgres_values import Values, digest_at
-from kala_es.event_logs.stream_index import STREAM_PAGE, StreamIndex
+from kala_es.event_logs.stream_index import LOOK_PAGE, StreamIndex, looked_through, records_of
 from kala_es.fold_store import FoldsFull, FoldStore
 from kala_es.limits import DATABASE_AWAY_SECONDS, DATABASE_WATCH_SECONDS, MAX_TABLE_BYTES, PARTITION_POSITIONS
 
@@ -37,7 +37,6 @@ Result = TypeVar("Result")
 _DIGEST: Final = b"\x00digest"
 """In the fold store: up to which position it may be folded, and the log's digest there."""
 _INDEX_PAGE: Final = 2048
-_PAGE: Final = 256
 _LOOK_SECONDS: Final = 0.5
 _SIZE_EVERY: Final = 15
 """The log's size is asked for each so many times that the connection is watched."""
@@ -50,17 +49,14 @@ def open_log(database: Database, folds: FoldStore, *, part: int = PARTITION_POSI
     yet), and the fold store's FoldsError. `folds` stays the caller's to close.
     """
     try:
-        holder = take(database, part=part)
-        try:
+        with ExitStack() as undo:
+            holder = take(database, part=part)
+            undo.callback(holder.let_go)
             reader = connect(database)
-            try:
-                return PostgresEventLog(database, (holder, reader), folds, part=part)
-            except BaseException:
-                reader.close()
-                raise
-        except BaseException:
-            holder.let_go()
-            raise
+            undo.callback(reader.close)
+            log = PostgresEventLog(database, (holder, reader), folds, part=part)
+            undo.pop_all()
+            return log
     except FoldsFull as error:
         raise LogIsFull(f"There is no room to open the log in {database}: {error}.") from error
     except psycopg.Error as error:
@@ -252,16 +248,11 @@ class PostgresEventLog:
 
     async def _of_stream(self, stream: str, after: int, limit: int) -> tuple[list[Record], int]:
         """Some of a stream's records after `after`, at most `limit`, and the position up to which that is all."""
-        until = self._index.position
-        if after < until:
-            most = min(limit, STREAM_PAGE)
-            positions = self._index.positions(stream, after, most)
-            page = await self._asked(lambda values: values.fetch(positions)) if positions else []
-            last = positions[-1] if len(positions) == most else until
-            return [record for record in page if record.stream == stream], last
-        page, last = await self._page(after, _PAGE)
-        matching = [record for record in page if record.stream == stream][:limit]
-        return matching, matching[-1].position if len(matching) == limit else last
+        if after >= self._index.position:
+            return looked_through(stream, await self._page(after, LOOK_PAGE), limit)
+        positions, last = self._index.ahead(stream, after, limit)
+        found = await self._asked(lambda values: values.fetch(positions)) if positions else []
+        return records_of(stream, found), last
 
     def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         """The same, at once, on the calling thread. Raises LogError also while the server is away."""

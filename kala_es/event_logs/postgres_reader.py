@@ -17,7 +17,7 @@ from kala_es.event_logs.postgres_schema import ID, LEFT_OUT, check_version
 from kala_es.event_logs.postgres_session import Connection, connect, refusal
 from kala_es.event_logs.postgres_tables import noted
 from kala_es.event_logs.postgres_values import Values, last_row, last_tree, values_from
-from kala_es.event_logs.stream_index import StreamIndex
+from kala_es.event_logs.stream_index import StreamIndex, looked_through
 from kala_es.fold_store import FoldStore
 
 _LISTEN: Final = "SELECT format('LISTEN %I', current_schema())"
@@ -78,8 +78,7 @@ class PostgresReader:
             return self._values.page(after, limit)
         if self._index is not None:
             return self._index.page(self._values, stream, after=after, limit=limit)
-        page, last = self._values.page(after, limit)
-        return [record for record in page if record.stream == stream], last
+        return looked_through(stream, self._values.page(after, limit), limit)
 
     def wait(self, seconds: float) -> None:
         """Until the server says that there is more, or so long."""

@@ -12,7 +12,7 @@ FIRST: Final = b"\x01"
 """What the key of each row begins with."""
 STREAM_PAGE: Final = 32
 """Records of a stream that are read at a time: each may be in another value."""
-_PAGE: Final = 256
+LOOK_PAGE: Final = 256
 """Records that are looked through at a time for those of a stream."""
 
 
@@ -72,16 +72,30 @@ class StreamIndex:
         start, stop = (row_key(key, end + 1) for end in (after, self.position))
         return [position_in(found) for found, _ in self._folds.scan(start, stop, limit=limit)]
 
+    def ahead(self, stream: str, after: int, limit: int) -> tuple[list[int], int]:
+        """Some of the stream's positions after `after`, which is before `position`, and up to where that is all."""
+        most = min(limit, STREAM_PAGE)
+        positions = self.positions(stream, after, most)
+        return positions, positions[-1] if len(positions) == most else self.position
+
     def page(self, values: Values, stream: str, *, after: int, limit: int) -> tuple[list[Record], int]:
         """Some of the stream's records after `after`, at most `limit`, and the position up to which that is all."""
         if after < self.position:
-            most = min(limit, STREAM_PAGE)
-            positions = self.positions(stream, after, most)
-            page = [record for record in values.fetch(positions) if record.stream == stream]
-            return page, positions[-1] if len(positions) == most else self.position
-        page, last = values.page(after, _PAGE)
-        matching = [record for record in page if record.stream == stream][:limit]
-        return matching, matching[-1].position if len(matching) == limit else last
+            positions, last = self.ahead(stream, after, limit)
+            return records_of(stream, values.fetch(positions)), last
+        return looked_through(stream, values.page(after, LOOK_PAGE), limit)
+
+
+def records_of(stream: str, records: Iterable[Record]) -> list[Record]:
+    """Those of a stream."""
+    return [record for record in records if record.stream == stream]
+
+
+def looked_through(stream: str, page: tuple[list[Record], int], limit: int) -> tuple[list[Record], int]:
+    """What a page of all records, up to a position, has of a stream: at most `limit`, and up to where that is all."""
+    records, last = page
+    matching = records_of(stream, records)[:limit]
+    return matching, matching[-1].position if len(matching) == limit else last
 
 
 def stream_key(stream: str) -> bytes:
