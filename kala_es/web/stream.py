@@ -21,11 +21,12 @@ from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.broadcaster import ALL, Entry, Topic
 from kala_es.runtime.scheduler import Scheduler
-from kala_es.web.exchange import NO_CONTENT, Parts, Refused, Request, Response, refuse
+from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response
 from kala_es.web.frames import event_frame, output_frame, state_frame
 from kala_es.web.parameters import checked, choice, choices
 from kala_es.web.runs import run_of
 from kala_es.web.site import Site
+from kala_es.web.sse import OPENING, PING, answer_stream
 
 _RUN_PAGE: Final = 16
 """Events of one run in a page of the log: with full chunks a quarter of a megabyte."""
@@ -47,13 +48,6 @@ EVENT_TYPES: Final = tuple(
 )
 OF_NOBODY: Final = (e.RequestAnswered, BasePart, BaseTaken)
 """What no stream tells: it is of no job."""
-_OPENING: Final = b"retry: 1000\n\n"
-_PING: Final = b": ping\n\n"
-_HEADERS: Final = (
-    ("Content-Type", "text/event-stream; charset=utf-8"),
-    ("Cache-Control", "no-store"),
-    ("X-Accel-Buffering", "no"),
-)
 
 
 class Source(Protocol):
@@ -208,7 +202,7 @@ class Reader:
                 with trio.move_on_at(self._ping_at):
                     await self._topic.wait()
             if trio.current_time() >= self._ping_at:
-                yield _PING
+                yield PING
                 self._ping_at = trio.current_time() + limits.SSE_HEARTBEAT_SECONDS
 
     async def _turn_page(self) -> None:
@@ -243,16 +237,14 @@ class Reader:
 async def _stream(site: Site, source: Source, after: int) -> Parts:
     scheduler = site.scheduler
     with scheduler.broadcaster.follow(source.topic) as topic:
-        yield _OPENING
+        yield OPENING
         async with aclosing(Reader(source, topic, scheduler).read(after)) as parts:
             async for part in parts:
                 yield part
 
 
 def _opened(site: Site, source: Source, after: int) -> Response:
-    if site.scheduler.broadcaster.readers >= limits.MAX_SSE_READERS:
-        raise Refused(refuse(503, f"{limits.MAX_SSE_READERS} streams are open already", ("Retry-After", "10")))
-    return Response(headers=_HEADERS, body=_stream(site, source, after))
+    return answer_stream(site, _stream(site, source, after))
 
 
 def _after(request: Request) -> int | None:
