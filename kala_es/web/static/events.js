@@ -1,4 +1,5 @@
 // The live log: new events are put on top as they become durable; while it is paused they are counted.
+import { element, jobPage, link, runPage } from "./elements.js";
 import { follow } from "./live.js";
 import { timeElement } from "./time.js";
 
@@ -12,19 +13,6 @@ const names = new Map();
 let waiting = [];
 let held = false;
 let drawing = 0;
-
-function make(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
-
-function link(address, text) {
-  const made = make("a", "", text);
-  made.href = address;
-  return made;
-}
 
 function flat(value) {
   if (value === null) return "none";
@@ -47,19 +35,19 @@ function nameOf(event) {
 }
 
 function row(event) {
-  const fields = make("td", "fields");
-  if (event.run) fields.append(link(`/webui/runs/${encodeURIComponent(event.run)}/`, `run ${event.run.slice(0, 8)}`), " ");
+  const fields = element("td", "fields");
+  if (event.run) fields.append(link(runPage(event.run), `run ${event.run.slice(0, 8)}`), " ");
   for (const [key, value] of Object.entries(event)) {
-    if (!ELSEWHERE.has(key)) fields.append(make("span", "pair", make("span", "muted", key), ` ${text(value)}`), " ");
+    if (!ELSEWHERE.has(key)) fields.append(element("span", "pair", element("span", "muted", key), ` ${text(value)}`), " ");
   }
-  const job = make("td", "");
-  if (event.job) job.append(link(`/webui/jobs/${encodeURIComponent(event.job)}/`, nameOf(event)));
-  return make(
+  const job = element("td", "");
+  if (event.job) job.append(link(jobPage(event.job), nameOf(event)));
+  return element(
     "tr",
     "is-new",
-    make("td", "number muted", String(event.position)),
-    make("td", "nowrap", timeElement(event.at, "hour-second")),
-    make("td", "nowrap", make("span", `kind ${event.type}`, event.type)),
+    element("td", "number muted", String(event.position)),
+    element("td", "nowrap", timeElement(event.at, "hour-second")),
+    element("td", "nowrap", element("span", `kind ${event.type}`, event.type)),
     job,
     fields,
   );

@@ -1,6 +1,7 @@
 // A job's page: its buttons, its runs as they go on, its coming ticks, and why a tick became what it did.
 import { ask, call, say, whyNot } from "./ask.js";
 import { drawBars } from "./bars.js";
+import { element, runPage } from "./elements.js";
 import { follow } from "./live.js";
 import { full, lasting, writeTime, zone } from "./time.js";
 import { explainRun, explainTick, listUnstarted } from "./why.js";
@@ -75,7 +76,7 @@ function writeMoment(element, iso) {
 function addRow(event) {
   const row = document.getElementById("run-row").content.firstElementChild.cloneNode(true);
   Object.assign(row.dataset, { run: event.run, began: event.at, ended: "", outcome: "" });
-  row.querySelector("a").href = `/webui/runs/${encodeURIComponent(event.run)}/`;
+  row.querySelector("a").href = runPage(event.run);
   writeMoment(row.querySelector("time"), event.at);
   row.querySelector(".word").textContent = event.covers ? `${event.cause} for ${event.covers.count} ticks` : event.cause;
   Object.assign(row.querySelector("button").dataset, { why: event.tick ?? "", whyRun: event.run });
@@ -153,21 +154,11 @@ async function renewTicks() {
 }
 
 function tickLine(iso, because) {
-  const line = document.createElement("li");
   const here = document.createElement("time");
   here.dataset.zone = job.zone;
   writeMoment(here, iso);
-  const there = document.createElement("span");
-  there.className = "tick-there";
-  there.textContent = full(new Date(iso), job.zone);
-  line.append(here, " ", there);
-  if (because) {
-    const moved = document.createElement("span");
-    moved.className = "moved";
-    moved.textContent = because;
-    line.append(moved);
-  }
-  return line;
+  const there = element("span", "tick-there", full(new Date(iso), job.zone));
+  return element("li", "", here, " ", there, because ? element("span", "moved", because) : null);
 }
 
 // What goes on

@@ -1,6 +1,7 @@
 // The form for a job. The job is one object: a field writes its own key of it, the JSON beside the form all of it, and
 // each shows what the other did. It is saved by the API; what that refuses is said at the field it names.
 import { call, Refusal, ask, say, whyNot } from "./ask.js";
+import { jobPage } from "./elements.js";
 import { addRow, get, read, set, write } from "./job_fields.js";
 import { explainSchedule } from "./schedule.js";
 
@@ -207,7 +208,7 @@ form.addEventListener("submit", async (event) => {
     const id = await save();
     if (id === null) return;
     saved = true;
-    location.assign(`/webui/jobs/${encodeURIComponent(id)}/`);
+    location.assign(jobPage(id));
   } catch (error) {
     showRefusal(error);
   } finally {

@@ -2,15 +2,9 @@
 
 import { BOLD, ITALIC, parse, STRIKE, UNDERLINE } from "./ansi.js";
 import { GROUND, look, STDERR_GROUND } from "./colours.js";
+import { element } from "./elements.js";
 
 const MOST_CHARS = 4_000;
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
 
 /** A new, empty row. */
 export function newRow(number) {

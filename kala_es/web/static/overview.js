@@ -1,5 +1,6 @@
 // The overview, kept up to date by the pulse: rows are patched where they stand, charts drawn anew.
 import { ask, call, say, whyNot } from "./ask.js";
+import { element, jobPage, link, runPage } from "./elements.js";
 import { follow } from "./live.js";
 import { shape } from "./spark.js";
 import { clock, full, lasting, timeElement, writeTimes } from "./time.js";
@@ -10,25 +11,10 @@ const HOUR = 3600_000;
 const WIDTH = 960;
 const KINDS = ["succeeded", "failed", "skipped"];
 const at = (id) => document.getElementById(id);
-const jobAddress = (id) => `/webui/jobs/${encodeURIComponent(id)}/`;
-const runAddress = (id) => `/webui/runs/${encodeURIComponent(id)}/`;
 const runApi = (job, run) => `/api/v1/job/${encodeURIComponent(job)}/executions/${encodeURIComponent(run)}/`;
 const number = (count) => count.toLocaleString("en").replaceAll(",", "\u202f");
 
 let skew = 0; // the server's clock is so many milliseconds ahead of this one
-
-function make(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
-
-function link(address, text) {
-  const made = make("a", "", text);
-  made.href = address;
-  return made;
-}
 
 // What runs
 
@@ -38,7 +24,7 @@ function flightRow(flight) {
   row.dataset.started = flight.started;
   row.dataset.cancel = runApi(flight.job, flight.id);
   const address = row.querySelector("a");
-  address.href = runAddress(flight.id);
+  address.href = runPage(flight.id);
   address.textContent = flight.name;
   return row;
 }
@@ -100,10 +86,10 @@ async function cancel(row) {
 // What failed
 
 function failureItem(failure) {
-  const badge = make("span", `badge ${failure.outcome}`, failure.outcome.replaceAll("-", " "));
-  const sub = make("span", "sub", timeElement(failure.ended, "since"));
+  const badge = element("span", `badge ${failure.outcome}`, failure.outcome.replaceAll("-", " "));
+  const sub = element("span", "sub", timeElement(failure.ended, "since"));
   if (failure.reason) sub.append(` · ${failure.reason}`);
-  const item = make("li", "", link(runAddress(failure.id), failure.name), badge, sub);
+  const item = element("li", "", link(runPage(failure.id), failure.name), badge, sub);
   item.dataset.ended = failure.ended;
   item.dataset.run = failure.id;
   return item;
@@ -163,7 +149,7 @@ function drawHours(hours) {
     parts.push(group);
   }
   svg.replaceChildren(...parts);
-  const labels = hours.filter((_, index) => index % 4 === 0 || index === hours.length - 1).map(([hour]) => make("span", "", clock(new Date(hour * HOUR)).slice(0, 5)));
+  const labels = hours.filter((_, index) => index % 4 === 0 || index === hours.length - 1).map(([hour]) => element("span", "", clock(new Date(hour * HOUR)).slice(0, 5)));
   at("hours-axis").replaceChildren(...labels);
   at("hours-most").textContent = `at most ${number(most)}`;
 }
@@ -171,9 +157,9 @@ function drawHours(hours) {
 function takeHours(hours) {
   const rows = hours.map(([hour, ...counts]) => {
     const iso = new Date(hour * HOUR).toISOString();
-    const head = make("th", "", timeElement(iso, "hour"));
+    const head = element("th", "", timeElement(iso, "hour"));
     head.scope = "row";
-    const row = make("tr", "", head, ...counts.map((count) => make("td", "number", String(count))));
+    const row = element("tr", "", head, ...counts.map((count) => element("td", "number", String(count))));
     row.dataset.hour = iso;
     return row;
   });
@@ -223,7 +209,7 @@ function drawComing() {
   }
   at("coming-line").replaceChildren(...parts);
   at("coming-span").textContent = marks.length ? `the next ${span < HOUR ? `${span / MINUTE} minutes` : span === HOUR ? "hour" : `${span / HOUR} hours`}` : "";
-  const labels = [0, 1, 2, 3, 4].map((part) => make("span", "", part ? clock(new Date(now + (span * part) / 4)).slice(0, 5) : "now"));
+  const labels = [0, 1, 2, 3, 4].map((part) => element("span", "", part ? clock(new Date(now + (span * part) / 4)).slice(0, 5) : "now"));
   at("coming-axis").replaceChildren(...labels);
 }
 
@@ -231,9 +217,9 @@ function takeComing(ticks) {
   marks = ticks.map((tick) => [tick.due, tick.name, tick.paused ? "skipped" : ""]);
   isCut = marks.length >= MOST_MARKS;
   const items = ticks.slice(0, LISTED).map((tick) => {
-    const sub = make("span", "sub", timeElement(tick.due, "since", tick.zone), " · ", timeElement(tick.due, "both", tick.zone));
-    const badge = tick.paused ? [make("span", "badge paused", "will be skipped")] : [];
-    return make("li", "", link(jobAddress(tick.job), tick.name), ...badge, sub);
+    const sub = element("span", "sub", timeElement(tick.due, "since", tick.zone), " · ", timeElement(tick.due, "both", tick.zone));
+    const badge = tick.paused ? [element("span", "badge paused", "will be skipped")] : [];
+    return element("li", "", link(jobPage(tick.job), tick.name), ...badge, sub);
   });
   at("coming").replaceChildren(...items);
   at("no-coming").hidden = ticks.length > 0;

@@ -1,6 +1,7 @@
 // The page of a run: its state as it changes, what can be done with it, and its output.
 
 import { ask, Refusal, say, whyNot } from "./ask.js";
+import { element, runPage } from "./elements.js";
 import { show } from "./live.js";
 import { OutputViewer } from "./output.js";
 import { RunStream } from "./run_stream.js";
@@ -14,13 +15,6 @@ const NAMES = {
   started: "RunStarted", "attempt-failed": "AttemptFailed", "attempt-started": "AttemptStarted",
   "cancel-requested": "CancelRequested", "status-reported": "StatusReported", finished: "RunFinished",
 };
-
-function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children.filter((child) => child !== null && child !== ""));
-  return made;
-}
 
 function cell(className, label, ...children) {
   const made = element("td", className, ...children);
@@ -166,7 +160,7 @@ async function runAgain() {
   try {
     const answer = await send("POST", startApi, { Prefer: "respond-async" });
     const run = decodeURIComponent(answer.headers.get("Location").split("/").at(-2));
-    location.assign(`/webui/runs/${encodeURIComponent(run)}/`);
+    location.assign(runPage(run));
   } catch (error) {
     say(whyNot(error), { bad: true });
   }

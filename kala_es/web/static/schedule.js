@@ -1,5 +1,6 @@
 // What a schedule means, said while it is written: in words, and by its next ticks in the reader's zone and the job's.
 import { call, Refusal } from "./ask.js";
+import { element } from "./elements.js";
 import { full, timeElement, zone as here } from "./time.js";
 
 const COUNT = 5;
@@ -14,18 +15,9 @@ function show(words, ticks = []) {
 }
 
 function line(iso, zone, because) {
-  const made = document.createElement("li");
-  const there = document.createElement("span");
-  there.className = "tick-there";
-  there.textContent = full(new Date(iso), zone || "UTC");
-  made.append(timeElement(iso), ...((zone || "UTC") === here() ? [] : [" ", there]));
-  if (because) {
-    const moved = document.createElement("span");
-    moved.className = "moved";
-    moved.textContent = because;
-    made.append(moved);
-  }
-  return made;
+  const there = element("span", "tick-there", full(new Date(iso), zone || "UTC"));
+  const elsewhere = (zone || "UTC") === here() ? [] : [" ", there];
+  return element("li", "", timeElement(iso), ...elsewhere, because ? element("span", "moved", because) : null);
 }
 
 function address(job, id) {

@@ -1,5 +1,6 @@
 // Pause and resume all jobs; import an archive, its plan first.
 import { ask, call, Refusal, say, whyNot } from "./ask.js";
+import { element } from "./elements.js";
 import { follow } from "./live.js";
 import { zone } from "./time.js";
 
@@ -7,10 +8,7 @@ const SHOWN = 500;
 const at = (id) => document.getElementById(id);
 
 function cell(text, className = "") {
-  const made = document.createElement("td");
-  made.textContent = text;
-  made.className = className;
-  return made;
+  return element("td", className, text);
 }
 
 // The pause
@@ -66,9 +64,8 @@ function brief(value) {
 
 function showPlan(plan) {
   const rows = plan.plan.slice(0, SHOWN).map((step) => {
-    const row = document.createElement("tr");
-    row.append(cell(step.id), cell(step.action, step.action === "refused" ? "bad" : ""), cell(fieldsOf(step), "soft"));
-    return row;
+    const action = cell(step.action, step.action === "refused" ? "bad" : "");
+    return element("tr", "", cell(step.id), action, cell(fieldsOf(step), "soft"));
   });
   at("plan").querySelector("tbody").replaceChildren(...rows);
   const more = plan.plan.length > SHOWN ? `, the first ${SHOWN} are shown` : "";

@@ -1,5 +1,6 @@
 // Why a tick became what it did, and why a run began: the API's answer in words.
 import { call } from "./ask.js";
+import { element, jobPage, link, runPage } from "./elements.js";
 import { timeElement } from "./time.js";
 
 const CHANGES = { JobCreated: "created", JobUpdated: "edited", JobEnabled: "enabled", JobDisabled: "disabled", JobPaused: "paused", JobResumed: "resumed", JobDeleted: "deleted" };
@@ -16,28 +17,16 @@ const SAID = {
   unanswered: "It never got an answer.",
 };
 
-function line(...children) {
-  const made = document.createElement("p");
-  made.append(...children);
-  return made;
-}
-
-function link(address, text) {
-  const made = document.createElement("a");
-  made.href = address;
-  made.textContent = text;
-  return made;
-}
+const line = (...children) => element("p", "", ...children);
 
 function heading(...children) {
-  const made = document.createElement("h3");
+  const made = element("h3", "", ...children);
   made.tabIndex = -1;
-  made.append(...children);
   return made;
 }
 
-const runLink = (run) => link(`/webui/runs/${encodeURIComponent(run)}/`, `run ${run.slice(0, 8)}`);
-const jobLink = (job) => link(`/webui/jobs/${encodeURIComponent(job)}/`, job);
+const runLink = (run) => link(runPage(run), `run ${run.slice(0, 8)}`);
+const jobLink = (job) => link(jobPage(job), job);
 
 function begun(each) {
   if (each.cause === "manual") return `was started by hand${each.principal ? ` by ${each.principal}` : ""}`;
@@ -62,10 +51,7 @@ function chainItem(each) {
 
 function chain(links) {
   if (!links.length) return [];
-  const list = document.createElement("ol");
-  list.className = "chain";
-  list.append(...links.map(chainItem));
-  return [list];
+  return [element("ol", "chain", ...links.map(chainItem))];
 }
 
 function changeLine(change) {
@@ -104,9 +90,7 @@ export async function listUnstarted(api, place) {
 
 function unstarted(each) {
   const item = document.createElement("li");
-  const badge = document.createElement("span");
-  badge.className = `badge ${each.outcome}`;
-  badge.textContent = each.outcome;
+  const badge = element("span", `badge ${each.outcome}`, each.outcome);
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "button plain small", textContent: "Why?" });
   button.dataset.why = each.tick;
