@@ -189,11 +189,7 @@ class Janitor:
                 break
             if past.is_cleared(run):
                 left -= 1
-                if run.root in self._folds.trees.open:
-                    self._blocked.add(job)
-                else:
-                    taken += 1
-                    await self._take(run, current)
+                taken += await self._take(run, current)
             await self._pace.pause()
         return taken
 
@@ -219,20 +215,21 @@ class Janitor:
                 return
             left -= 1
             runs, size = runs - 1, size - run.stdout_bytes - run.stderr_bytes
-            if run.root in self._folds.trees.open:
-                self._blocked.add(job)
-            else:
-                taken += 1
-                await self._take(run, current)
+            taken += await self._take(run, current)
             await self._pace.pause()
 
-    async def _take(self, run: RunSummary, current: _Round) -> None:
+    async def _take(self, run: RunSummary, current: _Round) -> bool:
+        """Put a run into it. False: its tree is open, and what follows there may still ask for it."""
+        if run.root in self._folds.trees.open:
+            self._blocked.add(run.job)
+            return False
         current.runs.append(run)
         if run.stdout_bytes or run.stderr_bytes:
             for number, piece in enumerate(self._folds.output.pieces(run.id)):
                 current.chunks[piece.position] = run.id
                 if number % _LOOK_EVERY == _LOOK_EVERY - 1:
                     await self._pace.pause()
+        return True
 
     async def _trim(self, current: _Round) -> None:
         """Say that the runs are trimmed, with what their output was; then erase it."""
