@@ -361,6 +361,27 @@ def unfold(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
 
 
+def add_target(page: Page) -> None:
+    """Whom a job tells of what, with a header."""
+    page.get_by_role("button", name="Add a target").click()
+    target = page.get_by_role("group", name="Target")
+    target.get_by_label("To", exact=True).fill("https://example.com/hook")
+    target.get_by_label("overdue", exact=True).check()
+    target.get_by_role("button", name="Add to Headers of a target").click()
+    target.get_by_label("Headers of a target: name").fill("X-Key")
+    target.get_by_label("Headers of a target: value").fill("secret")
+
+
+def add_processor(page: Page) -> None:
+    """What gets a job's output, with its config."""
+    page.get_by_role("button", name="Add a processor").click()
+    processor = page.get_by_role("group", name="Processor", exact=True)
+    processor.get_by_label("Name", exact=True).fill("log")
+    processor.get_by_role("button", name="Add to Config").click()
+    processor.get_by_label("Config of a processor: name").fill("forward")
+    processor.get_by_label("Config of a processor: value").fill("false")
+
+
 def test_every_kind_of_field_is_saved_and_read_again(page: Page, lives: Lives) -> None:
     for job in "p", "q", "d":
         lives.make(id=job)
@@ -379,19 +400,8 @@ def test_every_kind_of_field_is_saved_and_read_again(page: Page, lives: Lives) -
     page.get_by_label("Delay", exact=True).fill("PT1S")
     page.get_by_label("While a run is in flight, a tick").select_option("queue")
     page.get_by_label("Expected duration", exact=True).fill("PT1H")
-    page.get_by_role("button", name="Add a target").click()
-    target = page.get_by_role("group", name="Target")
-    target.get_by_label("To", exact=True).fill("https://example.com/hook")
-    target.get_by_label("overdue", exact=True).check()
-    target.get_by_role("button", name="Add to Headers of a target").click()
-    target.get_by_label("Headers of a target: name").fill("X-Key")
-    target.get_by_label("Headers of a target: value").fill("secret")
-    page.get_by_role("button", name="Add a processor").click()
-    processor = page.get_by_role("group", name="Processor", exact=True)
-    processor.get_by_label("Name", exact=True).fill("log")
-    processor.get_by_role("button", name="Add to Config").click()
-    processor.get_by_label("Config of a processor: name").fill("forward")
-    processor.get_by_label("Config of a processor: value").fill("false")
+    add_target(page)
+    add_processor(page)
     expect(page.locator("#changes")).to_contain_text("parent_jobs")
     no_serious_violations(page)
     save(page)
