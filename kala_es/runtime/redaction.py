@@ -60,6 +60,7 @@ class Redactor:
         self._writer = writer
         self._compact = disk.compact
         self._mark = disk.redacting
+        self._was_marked = self._mark is not None and self._mark.exists()  # before anyone can ask this one for more
         self._going = 0
 
     async def redact(self, run: RunId, reason: str, by: str) -> None:
@@ -77,8 +78,7 @@ class Redactor:
     async def finish(self) -> None:
         """Do what a redaction has left that was cut off. A full disk is waited for."""
         left = [each for each in await self._redacted() if await self._has_left(*each)]
-        is_marked = self._mark is not None and await trio.to_thread.run_sync(self._mark.exists)
-        while left or is_marked:
+        while left or self._was_marked:
             try:
                 return await self._get_rid(left)
             except (LogFull, Unavailable):
