@@ -73,6 +73,17 @@ SHOP: dict[str, Sketch] = {
         fails=0.04,
         line="100000 rows",
     ),
+    "orders-match": Sketch(
+        spec=_job(
+            "Match payments",
+            "true",
+            "",
+            parents=(JobId("orders-import"),),
+            on_failure_job=JobId("page-oncall"),
+            labels=_TEAM,
+        ),
+        seconds=12,
+    ),
     "stock-sync": Sketch(
         spec=_job("Sync stock levels", "true", "*/5 * * * *", labels=_TEAM), seconds=11, fails=0.02, bad_hours=(7, 8)
     ),

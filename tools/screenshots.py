@@ -5,12 +5,14 @@ The server is a real one, on a log with a believable past, and some of its jobs 
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from tests.system.browser import DESKTOP, PHONE, chromium, looking
 
 WHERE: Final = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
 SIZES: Final = {"desktop": DESKTOP, "phone": PHONE}
-Look = Callable[[Page], None]
+MOST_HEIGHT: Final = 1700
 
 
 def nothing(page: Page) -> None:
@@ -45,16 +47,27 @@ def yesterday(page: Page) -> None:
     page.wait_for_timeout(800)
 
 
-PAGES: Final[dict[str, tuple[str, Look]]] = {
-    "overview": ("/webui/", nothing),
-    "jobs": ("/webui/jobs/", nothing),
-    "run": ("/webui/", into_a_run),
-    "job": ("/webui/jobs/pg-backup/", nothing),
-    "job-form": ("/webui/jobs/pg-backup/edit", nothing),
-    "calendar": ("/webui/calendar/", nothing),
-    "events": ("/webui/events/", nothing),
-    "at": ("/webui/at/", yesterday),
-    "settings": ("/webui/settings/", nothing),
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page at an address, and what is done there first. For a `whole` page the window is as high as the page."""
+
+    path: str
+    look: Callable[[Page], None] = nothing
+    whole: bool = False
+
+
+PAGES: Final = {
+    "overview": View(path="/webui/", whole=True),
+    "jobs": View(path="/webui/jobs/"),
+    "run": View(path="/webui/", look=into_a_run),
+    "job": View(path="/webui/jobs/orders-import/", whole=True),
+    "job-form": View(path="/webui/jobs/pg-backup/edit", whole=True),
+    "changes": View(path="/webui/jobs/orders-import/changes/"),
+    "calendar": View(path="/webui/calendar/", whole=True),
+    "calendar-day": View(path="/webui/calendar/?view=day"),
+    "events": View(path="/webui/events/"),
+    "at": View(path="/webui/at/", look=yesterday),
+    "settings": View(path="/webui/settings/", whole=True),
 }
 
 
@@ -70,8 +83,17 @@ def shop() -> Iterator[Server]:
             for job in ("pg-backup", "orders-import"):
                 asked = server.request("POST", f"/api/v1/job/start/{job}/", headers={"Prefer": "respond-async"})
                 assert asked.status == 202, asked.body
+            change(server, "orders-import", retries=2, retry_delay="PT30S", timeout="PT15M")
             time.sleep(12)
             yield server
+
+
+def change(server: Server, job: str, **fields: object) -> None:
+    """Edit a job, as its form does."""
+    address = f"/api/v1/job/{job}/"
+    edited = server.get(address).json["job"] | {"dependent_jobs": [], **fields}  # its children name it themselves
+    answer = server.request("PUT", address, json.dumps(edited).encode())
+    assert answer.status in (200, 204), answer.body
 
 
 def take(server: Server, wanted: list[str]) -> None:
@@ -81,20 +103,28 @@ def take(server: Server, wanted: list[str]) -> None:
             for size, viewport in SIZES.items():
                 with looking(browser, viewport=viewport, color_scheme=colours, device_scale_factor=1) as eyes:
                     for name in wanted:
-                        path, look = PAGES[name]
-                        eyes.page.goto(server.url.rstrip("/") + path)
+                        view = PAGES[name]
+                        eyes.page.set_viewport_size(viewport)
+                        eyes.page.goto(server.url.rstrip("/") + view.path)
                         eyes.page.wait_for_timeout(1500)
-                        look(eyes.page)
-                        shoot(eyes.page, WHERE / f"{name}-{size}-{colours}.png", full=size == "phone")
+                        view.look(eyes.page)
+                        if view.whole:
+                            eyes.page.set_viewport_size({**viewport, "height": height_of(eyes.page)})
+                            eyes.page.wait_for_timeout(300)
+                        shoot(eyes.page, WHERE / f"{name}-{size}-{colours}.png", beyond=size == "phone")
 
 
-def shoot(page: Page, file: Path, *, full: bool) -> None:
-    """One picture, of a phone the whole page, though not without end."""
-    clip: Any = None
-    if full:
-        height = min(page.evaluate("document.documentElement.scrollHeight"), 1700)
-        clip = {"x": 0, "y": 0, "width": PHONE["width"], "height": height}
-    page.screenshot(path=file, full_page=full, clip=clip, animations="disabled")
+def height_of(page: Page) -> int:
+    """How high a page is, within reason."""
+    return min(int(page.evaluate("document.documentElement.scrollHeight")), MOST_HEIGHT)
+
+
+def shoot(page: Page, file: Path, *, beyond: bool) -> None:
+    """One picture, of the window or of what is `beyond` it, too."""
+    if beyond:
+        page.evaluate("scrollTo(0, 0)")
+    clip: Any = {"x": 0, "y": 0, "width": PHONE["width"], "height": height_of(page)} if beyond else None
+    page.screenshot(path=file, full_page=beyond, clip=clip, animations="disabled")
     squeeze = shutil.which("pngquant")
     if squeeze is not None:
         subprocess.run([squeeze, "--force", "--ext", ".png", "--strip", "96", str(file)], check=True)

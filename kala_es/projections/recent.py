@@ -14,7 +14,7 @@ from kala_es.domain.ids import SECOND, Instant, RunId
 from kala_es.domain.values import Value
 from kala_es.projections.tally import Tally
 
-_HOUR: Final = 3600 * SECOND
+HOUR: Final = 3600 * SECOND
 _NO_FAILURE: Final = ("succeeded", "cancelled")
 
 
@@ -35,7 +35,7 @@ class Recent:
     and those that neither succeeded nor were cancelled."""
 
     def __init__(self) -> None:
-        self._hours = Tally(Hour, micros=_HOUR, most=limits.HOURS_COUNTED)
+        self._hours = Tally(Hour, micros=HOUR, most=limits.HOURS_COUNTED)
         self.ended: deque[RunId] = deque(maxlen=limits.RECENT_RUNS)
         self.failed: deque[RunId] = deque(maxlen=limits.RECENT_FAILURES)
 
@@ -73,7 +73,7 @@ class Recent:
 
 def hour_of(instant: Instant) -> int:
     """The number of a moment's hour."""
-    return instant // _HOUR
+    return instant // HOUR
 
 
 def _runs(plain: Any) -> list[RunId]:

@@ -19,18 +19,16 @@ from kala_es.runtime.scheduler import Answer, Origin
 from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
 from kala_es.web.listing import Listing, answer_list
-from kala_es.web.parameters import whole
+from kala_es.web.parameters import LAST_POSITION, whole
 from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
 from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
-
-_LAST_POSITION: Final = (1 << 63) - 1
 
 
 async def list_changes(request: Request, site: Site) -> Response:
     """GET /job/{id}/history/."""
     job, history = _job(request), site.scheduler.history
-    after = whole(request, "after", (0, _LAST_POSITION)) or 0
+    after = whole(request, "after", (0, LAST_POSITION)) or 0
     await history.check(job)
 
     async def write(changes: list[Change]) -> bytes:

@@ -1,7 +1,12 @@
 """What a query says, checked; a wrong value is refused (400) by its parameter's name."""
 
+from typing import Final
+
 from kala_es.domain.errors import Invalid
 from kala_es.web.exchange import Request
+
+LAST_POSITION: Final = (1 << 63) - 1
+"""No log has a position after it."""
 
 
 def whole(request: Request, name: str, within: tuple[int, int]) -> int | None:

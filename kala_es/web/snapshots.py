@@ -17,19 +17,18 @@ from kala_es.domain.declared import Declaration, OnConflict
 from kala_es.domain.errors import Conflict
 from kala_es.web.edge import TakeOver
 from kala_es.web.exchange import Parts, Request, Response, answer_json
-from kala_es.web.parameters import checked, choice, flag
+from kala_es.web.parameters import LAST_POSITION, checked, choice, flag
 from kala_es.web.replies import BUSY, FULL
 from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
 
 MEDIA: Final = "application/cbor-seq"
 _PIECE_BYTES: Final = 256 * 1024
-_LAST_POSITION: Final = (1 << 63) - 1
 
 
 async def get_snapshot(request: Request, site: Site) -> Response:
     """GET /snapshot/: made whole first, then sent; so what fails has a status, and what is sent a length."""
-    since = checked(request.query.get("since") or "0", "since", (0, _LAST_POSITION))
+    since = checked(request.query.get("since") or "0", "since", (0, LAST_POSITION))
     output = choice(request, "output", ("all", "none")) != "none"
     headers = (("Content-Type", MEDIA), ("Content-Disposition", 'attachment; filename="kala-es.archive"'))
     if request.method == "HEAD":

@@ -23,7 +23,7 @@ from kala_es.runtime.broadcaster import ALL, Entry, Topic
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web.exchange import NO_CONTENT, Parts, Request, Response
 from kala_es.web.frames import event_frame, output_frame, state_frame
-from kala_es.web.parameters import checked, choice, choices
+from kala_es.web.parameters import LAST_POSITION, checked, choice, choices
 from kala_es.web.runs import run_of
 from kala_es.web.site import Site
 from kala_es.web.sse import OPENING, PING, answer_stream
@@ -32,7 +32,6 @@ _RUN_PAGE: Final = 16
 """Events of one run in a page of the log: with full chunks a quarter of a megabyte."""
 _PAGE: Final = 64
 """The same of all jobs together, most of which are small."""
-_LAST_POSITION: Final = (1 << 63) - 1
 EVENT_TYPES: Final = tuple(
     kind.__name__
     for kind in get_args(
@@ -251,7 +250,7 @@ def _after(request: Request) -> int | None:
     """The position to resume from: the last event that the client has seen, or the one that it names."""
     for text, name in ((request.headers.get("last-event-id"), "Last-Event-ID"), (request.query.get("after"), "after")):
         if text:
-            return checked(text, name, (0, _LAST_POSITION))
+            return checked(text, name, (0, LAST_POSITION))
     return None
 
 

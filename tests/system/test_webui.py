@@ -1,5 +1,6 @@
 """The web UI in a browser, against a real server with real runs: the overview and the list of jobs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.servers import eventually
 from tests.system.browser import PHONE, Eyes, looking, no_serious_violations
-from tests.system.lives import Lives
+from tests.system.lives import FAR, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 NASTY = "<img src=x onerror=alert(1)>"
@@ -65,6 +66,44 @@ def test_the_overview_follows_a_run_from_its_start_to_its_end(page: Page, lives:
     page.get_by_role("button", name="As a table").click()
     expect(page.locator("#hours-table tbody tr")).to_have_count(24)
     no_serious_violations(page)
+
+
+def test_the_overview_tells_what_is_usual_and_what_each_hour_had(page: Page, lives: Lives) -> None:
+    ends = lives.directory / "end"
+    ends.touch()
+    job = lives.make(name="as usual", command=f"until [ -e {ends} ]; do sleep 0.05; done", shell=True)
+    lives.run_now(job)
+    ends.unlink()
+    lives.run_now(lives.make(command="exit 3", shell=True))
+    paused = lives.make(name="paused", schedule="* * * * * *")
+    lives.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
+    go(page, lives)
+    for word in ("succeeded", "failed", "skipped"):
+        expect(page.locator(f"#hours .bar.{word}")).not_to_have_count(0)
+    expect(page.locator("#hours-scale span")).to_have_text([re.compile(r"^[1-9]")] * 2 + ["0"])
+    before = page.locator("#count-position").inner_text()
+    lives.server.request("POST", f"/api/v1/job/start/{job}/", headers={"Prefer": "respond-async"})
+    row = page.locator("#flights tbody tr", has_text="as usual")
+    expect(row.locator(".elapsed")).to_have_text(re.compile(r" of \d.*, longer than usual$"))
+    expect(row.locator("progress")).to_have_js_property("value", 100)
+    expect(page.locator("#count-position")).not_to_have_text(before)
+    expect(page.locator("#health")).to_have_text("Ready")
+    ends.touch()
+
+
+def test_the_overview_has_the_coming_ticks_on_a_time_line(page: Page, lives: Lives) -> None:
+    lives.make(name="soon", schedule="*/5 * * * *", timezone="America/New_York")
+    paused = lives.make(name="paused", schedule="*/5 * * * *")
+    lives.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
+    go(page, lives)
+    expect(page.locator("#coming-line .mark.skipped")).not_to_have_count(0)
+    expect(page.locator("#coming-line .mark").first.locator("title")).to_have_text(
+        re.compile("^(soon|paused), .*CES?T$")
+    )
+    expect(page.locator("#coming-span")).to_have_text(re.compile(r"^the next (\d+ )?\w+, CES?T$"))
+    soon = page.locator("#coming li", has_text="soon").first
+    expect(soon).to_contain_text(re.compile(r"in \d+ \w+ · \d\d:\d\d CES?T · .*\d\d:\d\d E[SD]T"))
+    expect(page.locator("#coming li", has_text="paused").first).to_contain_text("will be skipped")
 
 
 def test_a_run_is_cancelled_from_the_overview_after_a_question(page: Page, lives: Lives) -> None:
@@ -125,6 +164,43 @@ def test_jobs_are_searched_filtered_sorted_and_paged(page: Page, lives: Lives) -
     page.get_by_role("link", name="Name").click()
     expect(rows.first).to_contain_text("job 55")
     no_serious_violations(page)
+
+
+def test_jobs_are_filtered_by_state_and_kind_and_sorted_by_their_ticks(page: Page, lives: Lives) -> None:
+    ends = lives.directory / "end"
+    lives.start(f"until [ -e {ends} ]; do sleep 0.05; done", name="runs")
+    failing = lives.make(name="fails", command="exit 3", shell=True, schedule="30 4 * * *", timezone="America/New_York")
+    lives.run_now(failing)
+    lives.call("POST", f"/api/v1/job/disable/{lives.make(name='off')}/")
+    remote = {"name": "asks", "type": 1, "schedule": FAR, "remote_properties": {"url": "http://127.0.0.1:9/"}}
+    asked = {"jobs": {"asks": remote}, "managed_by": "a test", "begun": True}
+    assert lives.call("POST", "/api/v1/job/apply/", asked)[0] == 200
+    go(page, lives, "/webui/jobs/")
+    names, row = page.locator("#jobs tbody .name a"), page.locator("#jobs tbody tr", has_text="fails")
+    expect(row.locator(".words")).to_have_text("at 04:30 every day, America/New_York")
+    expect(row.locator(".next .sub")).to_have_text(re.compile(r"CES?T · .*04:30 E[SD]T$"))
+    expect(row.locator(".bar.failed")).to_have_count(1)
+    wanted = {
+        "Running 1": ["runs"],
+        "Failing 1": ["fails"],
+        "Enabled 3": ["asks", "fails", "runs"],
+        "Disabled 1": ["off"],
+    }
+    for tab, shown in wanted.items():
+        page.get_by_role("link", name=tab).click()
+        expect(names).to_have_text(shown)
+    page.get_by_role("link", name="All").click()
+    page.get_by_label("Type").select_option("Remote")
+    page.get_by_role("button", name="Filter").click()
+    expect(names).to_have_text(["asks"])
+    page.get_by_role("link", name="Clear").click()
+    page.get_by_role("link", name="Next run").click()
+    expect(names.first).to_have_text("fails")
+    page.get_by_role("link", name="Last run").click()
+    expect(names.nth(0)).to_have_text("runs")
+    page.get_by_role("link", name="Last run").click()
+    expect(names.nth(1)).to_have_text("runs")
+    ends.touch()
 
 
 def test_a_list_is_patched_and_not_rendered_anew(page: Page, lives: Lives) -> None:
@@ -204,6 +280,8 @@ def test_pages_fit_a_phone_in_both_colours(browser: Browser, lives: Lives, schem
         for path in ("/webui/", "/webui/jobs/"):
             go(eyes.page, lives, path)
             assert eyes.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+            for part in eyes.page.locator("nav").all():
+                assert part.evaluate("part => part.scrollWidth <= part.clientWidth"), "no navigation is scrolled"
             no_serious_violations(eyes.page)
 
 

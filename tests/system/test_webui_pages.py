@@ -1,5 +1,6 @@
 """The web UI in a browser, against a real server: the calendar, the live log, time travel, the settings."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,9 @@ def test_a_day_of_one_job(page: Page, lives: Lives) -> None:
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("mine")
     expect(page.locator(".entries")).not_to_contain_text("other")
+    go(page, lives, "/webui/calendar/?view=day&zone=Asia/Tokyo")
+    hour = page.locator("li.is-now .day-hour").inner_text()[:2]
+    expect(page.locator("li.is-now .entries time").first).to_have_text(re.compile(f"^{hour}:"))
 
 
 def test_events_come_by_themselves_wait_while_paused_and_are_filtered(page: Page, lives: Lives) -> None:
@@ -82,6 +86,23 @@ def test_events_come_by_themselves_wait_while_paused_and_are_filtered(page: Page
     assert positions == sorted(set(positions), reverse=True)
 
 
+def test_events_of_one_job_are_turned_to_older_ones_and_back(page: Page, lives: Lives) -> None:
+    job, _ = lives.make(name="mine"), lives.make(name="other")
+    for _ in range(60):
+        for kind in ("disable", "enable"):
+            lives.call("POST", f"/api/v1/job/{kind}/{job}/")
+    go(page, lives, "/webui/events/")
+    page.get_by_label("A job's id").fill(job)
+    page.get_by_role("button", name="Filter").click()
+    names = page.locator("#events tbody td:nth-child(4)")
+    expect(names).to_have_text(["mine"] * 100)
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator("#events tbody tr").last).to_contain_text("JobCreated")
+    expect(names).to_have_text(["mine"] * 21)
+    page.get_by_role("link", name="Newest").click()
+    expect(names).to_have_text(["mine"] * 100)
+
+
 def test_events_go_on_after_kill_9_and_none_is_lost(eyes: Eyes, lives: Lives) -> None:
     page, port = eyes.page, lives.server.port
     eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
@@ -100,19 +121,27 @@ def test_events_go_on_after_kill_9_and_none_is_lost(eyes: Eyes, lives: Lives) ->
 
 def test_jobs_are_shown_as_they_were_at_a_position_and_at_a_time(page: Page, lives: Lives) -> None:
     job = lives.make(name="as it was")
-    then = page.evaluate("new Date().toISOString()")
+    page.wait_for_timeout(1100)
+    then = page.evaluate("new Date().toLocaleString('sv-SE').replace(' ', 'T')")
     page.wait_for_timeout(1100)
     assert lives.call("PUT", f"/api/v1/job/{job}/", {"name": "as it is", "command": "true", "schedule": FAR})[0] in (
         200,
         204,
     )
     go(page, lives, "/webui/at/")
-    page.locator("#at").fill(then)
+    page.get_by_label("Date and time").fill(then)
     page.get_by_role("button", name="Show").click()
     table = page.get_by_role("table")
     expect(table).to_contain_text("as it was")
-    expect(page.locator("#when")).not_to_have_value("")
+    expect(table.locator(".next")).to_have_text("01 Jan 2099, 01:00 CET")
+    expect(page.get_by_label("Date and time")).to_have_value(then)
     no_serious_violations(page)
+    definition = page.get_by_role("link", name="Definition of as it was as it was").get_attribute("href")
+    assert lives.call("GET", str(definition))[1]["job"]["name"] == "as it was"
+    go(page, lives, "/webui/at/")
+    page.locator("#at").fill("1")
+    page.get_by_role("button", name="Show").click()
+    expect(table).to_contain_text("as it was")
     page.get_by_role("button", name="Yesterday").click()
     page.wait_for_url("**/at/?at=*")
     expect(table).to_have_count(0)
@@ -203,4 +232,6 @@ def test_pages_fit_and_can_be_used_by_all(
         for path in (*PAGES, "/webui/at/?at=2"):
             go(eyes.page, lives, path)
             assert eyes.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+            for part in eyes.page.locator(".scroll:visible").all():
+                assert part.evaluate("part => part.scrollWidth <= part.clientWidth"), "all of it is in sight"
             no_serious_violations(eyes.page)

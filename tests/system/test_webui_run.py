@@ -112,6 +112,8 @@ def test_a_run_is_run_again(page: Page, lives: Lives) -> None:
     second = lives.ended(job, 2)[1]
     assert page.url.endswith(f"/webui/runs/{second['id']}/")
     expect(row(page, 1)).to_have_text("done")
+    expect(page.get_by_text("usually")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Of the usual duration")).to_be_visible()
     page.get_by_role("link", name="the run before").click()
     page.wait_for_url(lambda url: run in url)
 

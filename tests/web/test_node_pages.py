@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 
 from kala_es.runtime.scheduler import Rules
+from kala_es.web.pages.calendar import MOST_TICKS
 from kala_es.web.pages.events import PAGE
 from tests.nodes import FAILS
 from tests.web.edges import API, Site, draft, serving, writes
@@ -69,6 +70,13 @@ async def test_a_week_counts_by_the_hours_of_a_zone() -> None:
         assert "1 due" not in read(other)
 
 
+async def test_a_zone_half_an_hour_off_has_whole_hours_too() -> None:
+    async with serving() as site:
+        await site.create("j", name="each minute", schedule="* * * * *")
+        day = await words(site, "/webui/calendar/?date=2030-07-03&view=day&zone=Asia/Kolkata")
+        assert (day.count("60 due"), day.count(":30 60 due")) == (24, 24)
+
+
 async def test_the_calendar_of_one_job_has_its_runs_alone() -> None:
     async with serving({"fails": FAILS}) as site:
         await site.create("a", "fails", name="first")
@@ -81,12 +89,17 @@ async def test_the_calendar_of_one_job_has_its_runs_alone() -> None:
         await page_of(site, "/webui/calendar/?job=nobody", 404)
 
 
-async def test_ticks_beyond_those_that_are_walked_are_said_to_be_unknown() -> None:
+async def test_ticks_are_counted_however_many_and_beyond_what_is_looked_at_said_to_be_unknown() -> None:
     async with serving() as site:
         await site.create("j", name="often", schedule="* * * * * *")
-        text = await words(site, "/webui/calendar/?date=2030-07-03&view=day")
-        assert "3 600 due" in text.replace("\u202f", " ")
-        assert "not counted" in text
+        often = (await words(site, "/webui/calendar/?date=2030-07-03")).replace("\u202f", " ")
+        assert often.count("3 600 due") == 7 * 24
+        assert "not counted" not in often
+        for i in range(MOST_TICKS // (7 * 24)):
+            await site.create(f"j{i}", name="each minute", schedule="* * * * *")
+        many = (await words(site, "/webui/calendar/?date=2030-07-03")).replace("\u202f", " ")
+        assert many.count("not counted") == 7 * 24 - 1
+        assert "3 600 due" not in many
 
 
 async def test_clocks_that_change_leave_a_day_whole() -> None:

@@ -1,10 +1,12 @@
 """Ticks and runs by day and week, in a zone: what ended in each hour, and what is due in those to come.
 
 1. What ended is counted by the hours of UTC; each is shown where it begins by the zone's clock, so nothing is split.
-2. What comes is walked tick by tick, and at most so many; beyond that an hour is not known, and says so.
+2. What comes is counted by each job's schedule. Where there are too many of them it is walked tick by tick, and at most
+   so many; beyond that an hour is not known, and says so.
 3. A day lists the runs that ended last of all, as far back as they are remembered; of one job all of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,20 +18,20 @@ from kala_es.domain.ids import SECOND, Instant, JobId
 from kala_es.domain.iso8601 import zone_named
 from kala_es.domain.tick_list import TickOutcome
 from kala_es.projections.folds import Folds
-from kala_es.projections.recent import Hour, hour_of
+from kala_es.projections.recent import HOUR, Hour, hour_of
 from kala_es.projections.runs import RunSummary
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages.coming import ComingTick, coming_ticks
+from kala_es.web.pages.coming import Range, coming_ticks, due_by_hour
 from kala_es.web.pages.now import name_of
 from kala_es.web.pages.pulse import columns
 from kala_es.web.parameters import choice
 from kala_es.web.site import Site
 
 MOST_TICKS: Final = 4_000
+"""So many are walked; and schedules are looked at so many times before."""
 MOST_RUNS: Final = 1_000
 AN_HOUR: Final = 12
 """So many entries of an hour are listed; the others are counted."""
-_HOUR: Final = 3600 * SECOND
 _LEVELS: Final = (1, 10, 60, 300)
 VIEWS: Final = ("week", "day")
 
@@ -141,7 +143,8 @@ def _asked(request: Request, now: Instant) -> Asked:
 async def _cells(site: Site, asked: Asked, now: Instant) -> dict[int, Cell]:
     """All hours of the days, by their number."""
     folds, (first, last) = site.scheduler.folds, asked.within
-    numbers = range(hour_of(Instant(first + _HOUR - 1)), hour_of(Instant(last - 1)) + 1)
+    numbers = range(hour_of(Instant(first + HOUR - 1)), hour_of(Instant(last - 1)) + 1)
+    first, last = Instant(numbers.start * HOUR), Instant(numbers.stop * HOUR)
     cells = {number: _cell(number, asked.zone, now) for number in numbers}
     if asked.job is None:
         for number, hour in folds.recent.hours(numbers.start, len(numbers)):
@@ -152,14 +155,14 @@ async def _cells(site: Site, asked: Asked, now: Instant) -> dict[int, Cell]:
         _list(cells, [_of_run(folds, run) for run in runs], counted=True)
         ticks = await site.scheduler.ticks(asked.job, within=(first, min(last, now)), most=MOST_TICKS)
         _list(cells, _without_run(folds, asked.job, ticks), counted=True)
-    _come(cells, coming_ticks(folds, (max(first, now), last), most=MOST_TICKS, job=asked.job))
+    _come(cells, folds, asked=asked, within=(max(first, now), last))
     for cell in cells.values():
         cell.entries.sort(key=lambda entry: entry.at)
     return cells
 
 
 def _cell(number: int, zone: ZoneInfo, now: Instant) -> Cell:
-    at = Instant(number * _HOUR)
+    at = Instant(number * HOUR)
     return Cell(at=at, label=f"{_local(at, zone):%H:%M}", is_now=number == hour_of(now))
 
 
@@ -203,16 +206,19 @@ def _list(cells: dict[int, Cell], entries: Iterable[Entry], *, counted: bool = F
             cell.failed += entry.how in ("failed", "timed-out", "lost")
 
 
-def _come(cells: dict[int, Cell], ticks: list[ComingTick]) -> None:
+def _come(cells: dict[int, Cell], folds: Folds, *, asked: Asked, within: Range) -> None:
+    """Count what comes, and list it where the view lists anything."""
+    counts = due_by_hour(folds, within, most=MOST_TICKS, job=asked.job)
+    ticks = coming_ticks(folds, within, most=MOST_TICKS, job=asked.job) if counts is None or asked.view == "day" else []
     for tick in ticks:
-        cell = cells.get(hour_of(tick.due))
-        if cell is not None:
-            cell.due += 1
-            how = "paused" if tick.paused else "due"
-            cell.add(Entry(at=tick.due, job=tick.job.id, name=tick.job.spec.name, how=how))
-    if len(ticks) == MOST_TICKS:
+        how = "paused" if tick.paused else "due"
+        cells[hour_of(tick.due)].add(Entry(at=tick.due, job=tick.job.id, name=tick.job.spec.name, how=how))
+    if counts is None:
+        counts = Counter(hour_of(tick.due) for tick in ticks)
         for number, cell in cells.items():
-            cell.known = number <= hour_of(ticks[-1].due)
+            cell.known = len(ticks) < MOST_TICKS or number <= hour_of(ticks[-1].due)
+    for number, count in counts.items():
+        cells[number].due = count
 
 
 def _rows(cells: dict[int, Cell], asked: Asked) -> list[tuple[str, list[list[Cell]]]]:

@@ -2,8 +2,11 @@
 
 Jobs stand in a heap by their next tick; who is taken from it goes back with the tick after. So the work is that of the
 ticks that are shown, and one look at each job. What comes before a range is leapt over, however far away the range is.
+
+Ticks that are only counted are not walked one by one: a schedule says how many it has between two moments.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
@@ -11,12 +14,13 @@ from itertools import islice
 from typing import Any
 
 from kala_es.domain.errors import Invalid
-from kala_es.domain.ids import Instant, JobId
+from kala_es.domain.ids import Instant, JobId, Micros
 from kala_es.domain.model import Job
 from kala_es.domain.plan import schedule_of
 from kala_es.domain.schedule import Schedule
 from kala_es.domain.tick_policy import Pause, offset_of
 from kala_es.projections.folds import Folds
+from kala_es.projections.recent import HOUR, hour_of
 from kala_es.web.pages.words import iso
 
 Range = tuple[Instant, Instant]
@@ -46,15 +50,50 @@ class ComingTick:
 
 def coming_ticks(folds: Folds, within: Range, *, most: int, job: JobId | None = None) -> list[ComingTick]:
     """The first ticks of a range, at most `most`, in the order in which they are due; of one job if named."""
-    only = folds.jobs.get(job) if job is not None else None
-    jobs = folds.jobs.by_id.values() if job is None else filter(None, (only,))
-    heap = [
-        (Instant(one.next_tick + offset_of(one.spec.ticks, one.id)), one.id, one.next_tick)
-        for one in jobs
-        if one.next_tick is not None and not one.disabled and not one.deleted and one.next_tick < within[1]
-    ]
+    heap = list(_waiting(folds, within, job))
     heapify(heap)
     return list(islice(_walk(folds, heap, within), most))
+
+
+def due_by_hour(folds: Folds, within: Range, *, most: int, job: JobId | None = None) -> Counter[int] | None:
+    """How many ticks are due in each hour of a range, by the hour's number; of one job if named.
+
+    None when that takes more than `most` looks at schedules: one for each job, and one for each hour that it has ticks in.
+    """
+    counts: Counter[int] = Counter()
+    looks = 0
+    for due, job_id, tick in _waiting(folds, within, job):
+        schedule = _schedule(folds.jobs.by_id[job_id])
+        looks += 1
+        for number, count in _hours(schedule, (Instant(max(due, within[0])), within[1]), later=Micros(due - tick)):
+            counts[number] += count
+            looks += 1
+            if looks > most:
+                return None
+    return counts if looks <= most else None
+
+
+def _hours(schedule: Schedule | None, within: Range, *, later: Micros) -> Iterator[tuple[int, int]]:
+    """The hours of a range with ticks that are due in them, so much later than they are named, and how many."""
+    first, end = within
+    while schedule is not None and first < end:
+        tick = schedule.next_after(Instant(first - later - 1))
+        if tick is None or tick + later >= end:
+            break
+        number = hour_of(Instant(tick + later))
+        first = Instant(min((number + 1) * HOUR, end))
+        ticks = schedule.between(Instant(tick - 1), Instant(first - later - 1))
+        assert ticks is not None
+        yield number, ticks.count
+
+
+def _waiting(folds: Folds, within: Range, job: JobId | None) -> Iterator[tuple[Instant, JobId, Instant]]:
+    """The jobs that have a tick before the end of a range: when it is due, whose it is, and the tick."""
+    only = folds.jobs.get(job) if job is not None else None
+    jobs = folds.jobs.by_id.values() if job is None else filter(None, (only,))
+    for one in jobs:
+        if one.next_tick is not None and not one.disabled and not one.deleted and one.next_tick < within[1]:
+            yield Instant(one.next_tick + offset_of(one.spec.ticks, one.id)), one.id, one.next_tick
 
 
 def _walk(folds: Folds, heap: list[tuple[Instant, JobId, Instant]], within: Range) -> Iterator[ComingTick]:

@@ -13,7 +13,7 @@ from kala_es.projections.recorded import Recorded
 from kala_es.web.exchange import Request, Response
 from kala_es.web.frames import event_fields
 from kala_es.web.pages.now import name_of
-from kala_es.web.parameters import whole
+from kala_es.web.parameters import LAST_POSITION, whole
 from kala_es.web.site import Site
 from kala_es.web.stream import EVENT_TYPES, AllSource
 
@@ -21,14 +21,13 @@ PAGE: Final = 100
 MOST_CHARS: Final = 160
 _STRETCH: Final = 250
 _STRETCHES: Final = 12
-_LAST_POSITION: Final = (1 << 63) - 1
 _ELSEWHERE: Final = ("position", "type", "job", "run", "at", "base64")
 ALL: Final = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An event of the page. `fields` are its further ones, as text."""
+    """An event of the page. `fields` are its further ones, as text; a run that is its own root says so by silence."""
 
     recorded: Recorded
     kind: str
@@ -45,7 +44,7 @@ async def show_events(request: Request, site: Site) -> Response:
         raise Invalid("type", f"there is no event {kind[:40]!r}")
     job = request.query.get("job", "").strip()
     head = site.scheduler.folds.position
-    before = whole(request, "before", (1, _LAST_POSITION)) or head + 1
+    before = whole(request, "before", (1, LAST_POSITION)) or head + 1
     found, reached = await _find(site, _source(site, job, kind), min(before, head + 1))
     values = {
         "here": "events",
@@ -86,13 +85,15 @@ async def _find(site: Site, source: AllSource, before: int) -> tuple[list[Record
 def shown(site: Site, recorded: Recorded) -> Shown:
     """An event as the page has it."""
     fields = event_fields(recorded)
-    job = str(fields.get("job", ""))
+    job, run = str(fields.get("job", "")), str(fields.get("run", ""))
+    if fields.get("root") == run:
+        del fields["root"]
     return Shown(
         recorded=recorded,
         kind=fields["type"],
         job=job,
         name=name_of(site.scheduler.folds, JobId(job)) if job else "",
-        run=str(fields.get("run", "")),
+        run=run,
         fields=tuple((key, _text(value)) for key, value in fields.items() if key not in _ELSEWHERE),
     )
 

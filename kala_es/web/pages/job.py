@@ -24,11 +24,10 @@ from kala_es.projections.runs import RunSummary
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import changes, kin
 from kala_es.web.pages.job_fields import said, shown
-from kala_es.web.parameters import whole
+from kala_es.web.parameters import LAST_POSITION, whole
 from kala_es.web.runs import is_shown
 from kala_es.web.site import Site
 
-_LAST_POSITION: Final = (1 << 63) - 1
 TICKS: Final = 8
 """Coming ticks on the page."""
 
@@ -48,7 +47,7 @@ async def show_job(request: Request, site: Site) -> Response:
 async def show_changes(request: Request, site: Site) -> Response:
     """GET /webui/jobs/{id}/changes/: also of a job that is deleted."""
     job = _job_id(request)
-    page = await changes.newest(site, job, whole(request, "before", (1, _LAST_POSITION)))
+    page = await changes.newest(site, job, whole(request, "before", (1, LAST_POSITION)))
     state = site.scheduler.folds.jobs.get(job)
     return site.pages.render("job_changes.html", {"here": "jobs", "id": job, "job": state, "page": page})
 

@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlencode
 
 import trio
 
 from kala_es.domain.errors import Invalid
-from kala_es.domain.model import Job
+from kala_es.domain.model import Job, JobKind
 from kala_es.projections.folds import Folds
 from kala_es.web.pages.job_rows import is_failing
 
 PAGE: Final = 50
 STATES: Final = ("running", "failing", "enabled", "disabled", "paused")
-KINDS: Final = ("local", "remote")
+KINDS: Final = get_args(JobKind)
 SORTS: Final = ("name", "id", "next", "last")
 _SLICE: Final = 2_000
 _NEVER: Final = 1 << 62

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kala_es.domain.ids import SECOND, Instant
-from kala_es.projections.recent import Hour
+from kala_es.domain.ids import Instant
+from kala_es.projections.recent import HOUR, Hour
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import now as present
 from kala_es.web.pages.coming import ComingTick, coming_ticks
@@ -12,7 +12,6 @@ from kala_es.web.pages.pulse import COMING_TICKS, COMING_WITHIN, columns
 from kala_es.web.pages.words import iso
 from kala_es.web.site import Site
 
-_HOUR: Final = 3600 * SECOND
 LIST_TICKS: Final = 10
 
 
@@ -31,7 +30,7 @@ def chart(hours: list[tuple[int, Hour]]) -> list[Column]:
     made: list[Column] = []
     for number, hour in hours:
         succeeded, failed, skipped = columns(hour)
-        made.append(Column(begins=Instant(number * _HOUR), succeeded=succeeded, failed=failed, skipped=skipped))
+        made.append(Column(begins=Instant(number * HOUR), succeeded=succeeded, failed=failed, skipped=skipped))
     return made
 
 

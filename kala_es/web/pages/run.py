@@ -5,10 +5,10 @@ Everything is of one position of the log; the page's stream goes on after it.
 
 from typing import Any, Final
 
-from kala_es.domain.ids import JobId, RunId
+from kala_es.domain.ids import RunId
 from kala_es.projections.runs import RunSummary
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages.now import elapsed, usual
+from kala_es.web.pages.now import elapsed, name_of, usual
 from kala_es.web.pages.run_story import Story, ending, story_of
 from kala_es.web.runs import as_now
 from kala_es.web.site import Site
@@ -34,7 +34,7 @@ async def show_run(request: Request, site: Site) -> Response:
         "run": run,
         "position": position,
         "now": now,
-        "name": _name(site, run.job),
+        "name": name_of(scheduler.folds, run.job),
         "job": scheduler.folds.jobs.get(run.job),
         "state": _state(run, story),
         "why": ending(run) if run.outcome not in (None, "succeeded") else "",
@@ -60,17 +60,12 @@ def _state(run: RunSummary, story: Story) -> str:
 
 def _around(site: Site, run: RunSummary) -> dict[str, Any]:
     """The runs that led to this one, its own link left out, and the job's runs right before and after it."""
-    runs = site.scheduler.folds.runs
+    folds = site.scheduler.folds
+    runs = folds.runs
     chain = site.scheduler.history.chain(run.after)[:_CAUSES_SHOWN] if run.after else []
     return {
-        "causes": [(link, _name(site, link.job)) for link in chain],
+        "causes": [(link, name_of(folds, link.job)) for link in chain],
         "root_is_shown": any(link.run == run.root for link in chain),
         "earlier": next(runs.of_job(run.job, after=run, limit=1, newest_first=True), None),
         "later": next(runs.of_job(run.job, after=run, limit=1), None),
     }
-
-
-def _name(site: Site, job: JobId) -> str:
-    """A job's name; of one that is deleted, its id."""
-    found = site.scheduler.folds.jobs.get(job)
-    return found.spec.name if found is not None else job

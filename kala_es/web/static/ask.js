@@ -1,26 +1,19 @@
 // Ask before something is lost, call the API, and say how it went.
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+import { button, element } from "./elements.js";
 
 /**
  * Ask in a dialog; a promise of true when the reader agrees. `loses` is a list of sentences: what will be lost, what
  * stays, whether it can be taken back.
  */
 export function ask({ title, loses = [], action, danger = true }) {
-  const dialog = element("dialog", { class: "dialog", "aria-labelledby": "ask-title" });
-  const no = element("button", { type: "button", class: "button", value: "no" }, "Keep it as it is");
-  const yes = element("button", { type: "button", class: danger ? "button danger" : "button primary" }, action);
-  const list = element("ul", { class: "loses" }, ...loses.map((text) => element("li", {}, text)));
-  dialog.append(
-    element("h2", { id: "ask-title" }, title),
-    ...(loses.length ? [list] : []),
-    element("div", { class: "dialog-end" }, no, yes),
-  );
+  const no = button("button", "Keep it as it is");
+  const yes = button(danger ? "button danger" : "button primary", action);
+  const heading = element("h2", "", title);
+  const list = element("ul", "loses", ...loses.map((text) => element("li", "", text)));
+  const dialog = element("dialog", "dialog", heading, loses.length ? list : null, element("div", "dialog-end", no, yes));
+  heading.id = "ask-title";
+  dialog.setAttribute("aria-labelledby", heading.id);
   document.body.append(dialog);
   return new Promise((answer) => {
     let agreed = false;
@@ -41,16 +34,17 @@ export function ask({ title, loses = [], action, danger = true }) {
 /** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. */
 export function say(text, { bad = false, action = null } = {}) {
   const place = document.getElementById("said");
-  const note = element("div", { class: bad ? "note bad" : "note" }, element("span", {}, text));
-  const away = element("button", { type: "button", class: "button plain small", "aria-label": "Close" }, "✕");
+  const note = element("div", bad ? "note bad" : "note", element("span", "", text));
+  const away = button("button plain small", "✕");
+  away.setAttribute("aria-label", "Close");
   away.addEventListener("click", () => note.remove());
   if (action) {
-    const button = element("button", { type: "button", class: "button small" }, action.label);
-    button.addEventListener("click", () => {
+    const act = button("button small", action.label);
+    act.addEventListener("click", () => {
       note.remove();
       action.run();
     });
-    note.append(button);
+    note.append(act);
   }
   note.append(away);
   place.replaceChildren(note);

@@ -1,4 +1,5 @@
 // Time travel: a date is picked in the reader's zone, and asked for in UTC.
+import { element } from "./elements.js";
 import { follow } from "./live.js";
 import { writeTimes, zone } from "./time.js";
 
@@ -36,10 +37,8 @@ async function readOn(place) {
 }
 
 function fail(place, text) {
-  const said = document.createElement("p");
-  said.className = "banner bad";
+  const said = element("p", "banner bad", text);
   said.setAttribute("role", "alert");
-  said.textContent = text;
   place.replaceWith(said);
 }
 

@@ -1,5 +1,6 @@
 // How long runs took, as bars: drawn from the rows of the table beside it, so that both say the same.
 // What is over has its outcome's mark above its bar; colour alone tells nothing.
+import { element } from "./elements.js";
 import { shape } from "./spark.js";
 import { full, lasting } from "./time.js";
 
@@ -47,11 +48,9 @@ function bar(row, place, most) {
 }
 
 function legend(word) {
-  const item = document.createElement("li");
   const mark = shape("svg", { class: `took-bar ${word}`, viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" });
   mark.append(shape("path", { class: "mark", d: MARKS[word] }));
-  item.append(mark, word.replace("-", " "));
-  return item;
+  return element("li", "", mark, word.replace("-", " "));
 }
 
 /** Draw the rows, oldest first, into a figure; with none it is hidden. */
@@ -68,14 +67,8 @@ export function drawBars(figure, rows) {
     drawing.append(shape("path", { class: "grid-line", d: `M0 ${y}H${width}` }));
   }
   drawing.append(...rows.map((row, place) => bar(row, place, most)));
-  const labels = document.createElement("p");
-  labels.className = "scale";
-  labels.append(...[most, most / 2, 0].map((each) => {
-    const label = document.createElement("span");
-    label.textContent = each ? lasting(each) : "0";
-    return label;
-  }));
-  figure.querySelector(".durations-place").replaceChildren(labels, drawing);
+  const labels = [most, most / 2, 0].map((each) => element("span", "", each ? lasting(each) : "0"));
+  figure.querySelector(".durations-place").replaceChildren(element("p", "scale", ...labels), drawing);
   const words = [...new Set(rows.map((row) => row.dataset.outcome || "running"))];
   figure.querySelector(".marks").replaceChildren(...Object.keys(MARKS).filter((word) => words.includes(word)).map(legend));
 }

@@ -8,6 +8,13 @@ export function element(name, className, ...children) {
   return made;
 }
 
+/** A button with a text, or what else it shows. */
+export function button(className, ...children) {
+  const made = element("button", className, ...children);
+  made.type = "button";
+  return made;
+}
+
 /** A link with a text. */
 export function link(address, text) {
   const made = element("a", "", text);

@@ -2,6 +2,7 @@
 import { element, jobPage, link, runPage } from "./elements.js";
 import { follow } from "./live.js";
 import { timeElement } from "./time.js";
+import { number } from "./words.js";
 
 const MOST_ROWS = 400;
 const ELSEWHERE = new Set(["position", "type", "job", "run", "at", "base64"]);
@@ -38,7 +39,7 @@ function row(event) {
   const fields = element("td", "fields");
   if (event.run) fields.append(link(runPage(event.run), `run ${event.run.slice(0, 8)}`), " ");
   for (const [key, value] of Object.entries(event)) {
-    if (!ELSEWHERE.has(key)) fields.append(element("span", "pair", element("span", "muted", key), ` ${text(value)}`), " ");
+    if (!ELSEWHERE.has(key) && !(key === "root" && value === event.run)) fields.append(element("span", "pair", element("span", "muted", key), ` ${text(value)}`), " ");
   }
   const job = element("td", "");
   if (event.job) job.append(link(jobPage(event.job), nameOf(event)));
@@ -65,7 +66,7 @@ function draw() {
 
 function take(event) {
   if (table.dataset.kind === "" && event.type === "OutputChunk") return;
-  document.getElementById("head-position").textContent = event.position.toLocaleString("en").replaceAll(",", "\u202f");
+  document.getElementById("head-position").textContent = number(event.position);
   waiting.push(event);
   if (waiting.length > MOST_ROWS) waiting.shift();
   if (held) showHeld();

@@ -1,5 +1,6 @@
 // The list of jobs: rows are patched where they stand; what is chosen can be enabled, disabled, run or deleted together.
 import { ask, call, say, whyNot } from "./ask.js";
+import { element } from "./elements.js";
 import { follow } from "./live.js";
 import { writeTimes, timeElement } from "./time.js";
 import { drawSpark } from "./spark.js";
@@ -117,22 +118,12 @@ function patch(row, job) {
   const zone = next.querySelector("[data-zone]")?.dataset.zone ?? row.dataset.zone ?? "";
   row.dataset.zone = zone;
   if (job.disabled || !job.next) {
-    next.replaceChildren(muted(job.disabled ? "not while disabled" : "none"));
+    next.replaceChildren(element("span", "muted", job.disabled ? "not while disabled" : "none"));
   } else {
-    const sub = document.createElement("span");
-    sub.className = "sub";
-    sub.append(timeElement(job.next, "both", zone));
-    next.replaceChildren(timeElement(job.next, "since", zone), sub);
+    next.replaceChildren(timeElement(job.next, "since", zone), element("span", "sub", timeElement(job.next, "both", zone)));
   }
   if (job.last) row.querySelector(".last").replaceChildren(timeElement(job.last, "since"));
   drawSpark(row.querySelector(".spark"), job.bars, job.summary);
-}
-
-function muted(text) {
-  const made = document.createElement("span");
-  made.className = "muted";
-  made.textContent = text;
-  return made;
 }
 
 function takeBeat(beat) {

@@ -10,6 +10,7 @@ import { LineStore } from "./output_lines.js";
 import { nearest, OutputSearch } from "./output_search.js";
 import { OutputSource } from "./output_source.js";
 import { OutputView } from "./output_view.js";
+import { counted, number, size } from "./words.js";
 
 const NEWEST = 500;
 const AHEAD = 250;
@@ -18,17 +19,6 @@ const KEPT_CHARS = 24 * 1024 * 1024;
 const HELD_CHARS = 4 * 1024 * 1024;
 const AGAIN_MS = 1_000;
 const TYPING_MS = 300;
-const UNITS = ["KiB", "MiB", "GiB", "TiB"];
-
-function sizeText(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
-  const power = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length);
-  return `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power - 1]}`;
-}
-
-function counted(count, one) {
-  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
-}
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -132,6 +122,7 @@ export class OutputViewer {
     this.#heldChars = 0;
     this.#changed();
     this.#goToHash();
+    if (!this.#search) this.#begin(); // what was typed before this module was here, or comes from going back
   }
 
   /** The newest lines, once they can be had; null when they cannot be. */
@@ -165,7 +156,7 @@ export class OutputViewer {
   }
 
   #changed() {
-    this.#part("size").textContent = `${counted(this.#store.lines, "line")}, ${sizeText(this.#bytes)}`;
+    this.#part("size").textContent = `${counted(this.#store.lines, "line")}, ${size(this.#bytes)}`;
     this.#part("none").hidden = this.#store.lines > 0;
     this.#part("pane").hidden = !this.#store.lines;
     this.#search?.grow(this.#bytes);
@@ -309,10 +300,10 @@ export class OutputViewer {
 
   #hitsText(search) {
     const count = search.hits.length;
-    const at = this.#hit ? `${(nearest(search.hits, this.#hit, true) + 1).toLocaleString("en")} of ` : "";
+    const at = this.#hit ? `${number(nearest(search.hits, this.#hit, true) + 1)} of ` : "";
     const found = count ? at + counted(count, "line") : "No line";
     if (search.failed) return `${found}; the search was interrupted`;
-    if (search.stopped) return `${found} in the first ${sizeText(search.read)}; no further`;
+    if (search.stopped) return `${found} in the first ${size(search.read)}; no further`;
     return search.done ? found : `${found}; ${Math.floor((search.read / search.size) * 100)} % searched`;
   }
 }

@@ -3,6 +3,7 @@
 import { BOLD, ITALIC, parse, STRIKE, UNDERLINE } from "./ansi.js";
 import { GROUND, look, STDERR_GROUND } from "./colours.js";
 import { element } from "./elements.js";
+import { number } from "./words.js";
 
 const MOST_CHARS = 4_000;
 
@@ -27,9 +28,9 @@ export function writeRow(row, line, { query, attempt }) {
   const parts = (query ? marked(shown, query) : shown).map(spanElement);
   if (row.classList.contains("stderr")) parts.unshift(element("span", "hidden", "stderr: "));
   if (attempt) parts.unshift(element("span", "line-note", `attempt ${attempt}`));
-  if (line.skipped) parts.unshift(element("span", "line-note", `${line.skipped.toLocaleString("en")} bytes before this`));
+  if (line.skipped) parts.unshift(element("span", "line-note", `${number(line.skipped)} bytes before this`));
   if (left || line.cut) {
-    const much = line.cut ? "and more" : `${left.toLocaleString("en")} more characters`;
+    const much = line.cut ? "and more" : `${number(left)} more characters`;
     parts.push(element("span", "line-note", `… ${much}; the download has them`));
   }
   text.replaceChildren(...parts);

@@ -3,7 +3,8 @@ import { ask, call, say, whyNot } from "./ask.js";
 import { element, jobPage, link, runPage } from "./elements.js";
 import { follow } from "./live.js";
 import { shape } from "./spark.js";
-import { clock, full, lasting, timeElement, writeTimes } from "./time.js";
+import { clock, lasting, short, timeElement, writeTimes, zoneName } from "./time.js";
+import { number } from "./words.js";
 
 const LOOKED = "kala.looked";
 const LISTED = 10;
@@ -12,7 +13,6 @@ const WIDTH = 960;
 const KINDS = ["succeeded", "failed", "skipped"];
 const at = (id) => document.getElementById(id);
 const runApi = (job, run) => `/api/v1/job/${encodeURIComponent(job)}/executions/${encodeURIComponent(run)}/`;
-const number = (count) => count.toLocaleString("en").replaceAll(",", "\u202f");
 
 let skew = 0; // the server's clock is so many milliseconds ahead of this one
 
@@ -100,14 +100,13 @@ function showFresh() {
   const items = [...at("failures").children];
   const fresh = items.filter((item) => Date.parse(item.dataset.ended) > looked);
   for (const item of items) item.classList.toggle("is-old", !fresh.includes(item));
-  const since = looked ? `since you looked, ${shortTime(looked)}` : "not seen yet";
+  const since = looked ? `since you looked, ${precise(looked)}` : "not seen yet";
   at("fresh-failures").textContent = fresh.length ? `${fresh.length} ${since}` : items.length ? "none since you looked" : "";
   at("looked").hidden = fresh.length === 0;
 }
 
-function shortTime(moment) {
-  const date = new Date(moment);
-  return date.toDateString() === new Date().toDateString() ? clock(date) : full(date);
+function precise(moment) {
+  return short(new Date(moment), { seconds: true });
 }
 
 function takeFailures(failures) {
@@ -128,10 +127,10 @@ function readHours() {
 function drawHours(hours) {
   const svg = at("hours");
   const height = 150;
-  const most = Math.max(1, ...hours.map((hour) => hour[1] + hour[2] + hour[3]));
+  const most = roundedUp(Math.max(...hours.map((hour) => hour[1] + hour[2] + hour[3])));
   const step = WIDTH / hours.length;
   const parts = [];
-  for (const level of [0.25, 0.5, 0.75, 1]) {
+  for (const level of [0.5, 1]) {
     parts.push(shape("line", { class: "rule", x1: 0, x2: WIDTH, y1: height - level * (height - 8), y2: height - level * (height - 8) }));
   }
   for (const [index, [hour, ...counts]] of hours.entries()) {
@@ -139,7 +138,7 @@ function drawHours(hours) {
     const group = shape("g", {});
     const title = shape("title", {});
     const said = KINDS.map((kind, which) => `${counts[which]} ${kind}`).join(", ");
-    title.textContent = `${shortTime(hour * HOUR)}: ${said}`;
+    title.textContent = `${short(new Date(hour * HOUR))}: ${said}`;
     group.append(title, shape("rect", { class: "column", x: index * step, y: 0, width: step, height }));
     for (const [which, count] of counts.entries()) {
       const tall = count ? Math.max((count / most) * (height - 8), 2) : 0;
@@ -151,7 +150,14 @@ function drawHours(hours) {
   svg.replaceChildren(...parts);
   const labels = hours.filter((_, index) => index % 4 === 0 || index === hours.length - 1).map(([hour]) => element("span", "", clock(new Date(hour * HOUR)).slice(0, 5)));
   at("hours-axis").replaceChildren(...labels);
-  at("hours-most").textContent = `at most ${number(most)}`;
+  at("hours-scale").replaceChildren(...[most, most / 2, 0].map((count) => element("span", "", number(count))));
+  at("hours-zone").textContent = zoneName(new Date());
+}
+
+/** The least even number of those that people like that is not less. */
+function roundedUp(count) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(count, 10) / 10));
+  return [2, 4, 6, 8, 10, 12, 16, 20, 30, 40, 50, 60, 80, 100].map((step) => step * power).find((step) => step >= count);
 }
 
 function takeHours(hours) {
@@ -203,12 +209,13 @@ function drawComing() {
     if (above > 6) continue;
     const mark = shape("rect", { class: `mark ${skipped}`, x: place * 6 + 0.5, y: height - 8 - above * 7.5, width: 4, height: 6, rx: 1 });
     const title = shape("title", {});
-    title.textContent = `${name}, ${shortTime(due)}`;
+    title.textContent = `${name}, ${precise(due)}`;
     mark.append(title);
     parts.push(mark);
   }
   at("coming-line").replaceChildren(...parts);
-  at("coming-span").textContent = marks.length ? `the next ${span < HOUR ? `${span / MINUTE} minutes` : span === HOUR ? "hour" : `${span / HOUR} hours`}` : "";
+  const length = span < HOUR ? `${span / MINUTE} minutes` : span === HOUR ? "hour" : `${span / HOUR} hours`;
+  at("coming-span").textContent = marks.length ? `the next ${length}, ${zoneName(new Date())}` : "";
   const labels = [0, 1, 2, 3, 4].map((part) => element("span", "", part ? clock(new Date(now + (span * part) / 4)).slice(0, 5) : "now"));
   at("coming-axis").replaceChildren(...labels);
 }

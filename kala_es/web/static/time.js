@@ -1,26 +1,43 @@
 // Moments and lengths of time as people read them. A <time datetime> is written in the reader's zone; its title has UTC
-// and, with `data-zone`, the job's zone. `data-form`: "moment" (date and time), "clock" (time of day), "since" (in 5 min,
-// 3 h ago; kept up to date), "both" (short, in the reader's zone and in the
-// job's), "hour" (short, in the reader's zone), "hour-second" (the same, to the second).
+// and, with `data-zone`, that zone, too. `data-form` says how it is written (FORMS).
 
 const ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-
-function formatter(zone, options) {
-  return new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...options });
-}
-
 const DATE = { year: "numeric", month: "short", day: "2-digit" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
 const DAY = { day: "2-digit", month: "short" };
 const MINUTE = { hour: "2-digit", minute: "2-digit" };
-const NAMED = { timeZoneName: "short" };
-const cache = new Map();
+const YEAR = { year: "numeric" };
+const NAME = { timeZoneName: "short" };
+const LANGUAGES = ["en-GB", "en-US", "en-AU", "en-NZ", "en-IN", "en-ZA"]; // each has words for the zones of its own people
+const OFFSET = /^GMT[-+]/;
+const formatters = new Map();
+const languages = new Map();
+
+function formatter(language, zone, options) {
+  const key = [language, zone, ...Object.keys(options)].join();
+  if (!formatters.has(key)) formatters.set(key, new Intl.DateTimeFormat(language, { timeZone: zone, hourCycle: "h23", ...options }));
+  return formatters.get(key);
+}
 
 function written(moment, zone, options) {
-  const key = zone + Object.keys(options).join();
-  if (!cache.has(key)) cache.set(key, formatter(zone, options));
-  return cache.get(key).format(moment);
+  return formatter("en-GB", zone, options).format(moment);
+}
+
+function nameIn(language, moment, zone) {
+  return formatter(language, zone, NAME).formatToParts(moment).find((part) => part.type === "timeZoneName").value;
+}
+
+/** What a zone is called at a moment: `CET`, `EST`; `GMT+9` where none of the languages has a word for it. */
+export function zoneName(moment, inZone = ZONE) {
+  if (!languages.has(inZone)) {
+    languages.set(inZone, LANGUAGES.find((language) => !OFFSET.test(nameIn(language, moment, inZone))) ?? LANGUAGES[0]);
+  }
+  return nameIn(languages.get(inZone), moment, inZone);
+}
+
+function named(moment, inZone, options) {
+  return `${written(moment, inZone, options)} ${zoneName(moment, inZone)}`;
 }
 
 /** The reader's zone, by its IANA name. */
@@ -30,12 +47,19 @@ export function zone() {
 
 /** A moment with date, time and zone, in a zone (the reader's if not given). */
 export function full(moment, inZone = ZONE) {
-  return written(moment, inZone, { ...DATE, ...CLOCK, ...NAMED });
+  return named(moment, inZone, { ...DATE, ...CLOCK });
 }
 
 /** Time of day. */
 export function clock(moment, inZone = ZONE) {
   return written(moment, inZone, CLOCK);
+}
+
+/** A moment in the reader's zone, and no more of its date than is needed: none of today's unless it is `dated`. */
+export function short(moment, { seconds = false, dated = false } = {}) {
+  const isNow = (options) => written(moment, ZONE, options) === written(new Date(), ZONE, options);
+  const date = isNow(DATE) && !dated ? {} : isNow(YEAR) ? DAY : DATE;
+  return named(moment, ZONE, { ...date, ...(seconds ? CLOCK : MINUTE) });
 }
 
 /** A moment relative to now: "in 5 min", "3 h ago". */
@@ -58,32 +82,31 @@ export function lasting(milliseconds) {
   return `${Math.floor(whole / 86400)} d ${two(Math.floor((whole % 86400) / 3600))} h`;
 }
 
-function inZone(moment, name) {
+/** The same, and what another zone's clocks show then; their date, too, where it is another one. */
+function both(moment, other, options) {
+  const own = short(moment, options);
+  if (!other) return own;
+  const isSameDay = written(moment, ZONE, DATE) === written(moment, other, DATE);
+  return `${own} · ${named(moment, other, isSameDay ? MINUTE : { ...DAY, ...MINUTE })}`;
+}
+
+/** How a moment is written; `other` is a zone that is not the reader's, "" for none. */
+const FORMS = {
+  moment: (moment) => full(moment),
+  clock: (moment, other) => clock(moment, other || ZONE), // where the page says by whose clocks
+  since: (moment) => since(moment), // in 5 min, 3 h ago; kept up to date
+  both: (moment, other) => both(moment, other), // in the reader's zone and in the other
+  dated: (moment, other) => both(moment, other, { dated: true }), // the same, always with the date
+  hour: (moment) => short(moment),
+  "hour-second": (moment) => short(moment, { seconds: true }),
+};
+
+/** A zone that is not the reader's; "" for none, and for one that this browser does not know. */
+function otherZone(name) {
   try {
-    return full(moment, name);
+    return name && name !== ZONE && formatter("en-GB", name, NAME) ? name : "";
   } catch {
-    return null; // a zone that this browser does not know
-  }
-}
-
-function short(moment, name) {
-  const sameDay = written(moment, name, DATE) === written(new Date(), name, DATE);
-  return written(moment, name, sameDay ? { ...MINUTE, ...NAMED } : { ...DAY, ...MINUTE, ...NAMED });
-}
-
-function precise(moment) {
-  const sameDay = written(moment, ZONE, DATE) === written(new Date(), ZONE, DATE);
-  return written(moment, ZONE, sameDay ? { ...CLOCK, ...NAMED } : { ...DAY, ...CLOCK, ...NAMED });
-}
-
-function both(moment, element) {
-  const name = element.dataset.zone;
-  const own = short(moment, ZONE);
-  if (!name || name === ZONE) return own;
-  try {
-    return `${own} · ${short(moment, name)}`;
-  } catch {
-    return own; // a zone that this browser does not know
+    return "";
   }
 }
 
@@ -91,12 +114,10 @@ function both(moment, element) {
 export function writeTime(element) {
   const moment = new Date(element.dateTime);
   if (Number.isNaN(moment.getTime())) return;
-  const form = element.dataset.form ?? "moment";
-  const text = { since: () => since(moment), clock: () => clock(moment), both: () => both(moment, element), hour: () => short(moment, ZONE), "hour-second": () => precise(moment) }[form];
-  const said = text ? text() : full(moment);
+  const other = otherZone(element.dataset.zone);
+  const said = FORMS[element.dataset.form ?? "moment"](moment, other);
   if (element.textContent !== said) element.textContent = said;
-  const job = element.dataset.zone && element.dataset.zone !== ZONE ? inZone(moment, element.dataset.zone) : null;
-  const lines = [full(moment), job && `${job} (the job's, ${element.dataset.zone})`, full(moment, "UTC")];
+  const lines = [full(moment), other && `${full(moment, other)} (${other})`, full(moment, "UTC")];
   element.title = [...new Set(lines.filter(Boolean))].join("\n");
 }
 

@@ -1,6 +1,6 @@
 // Why a tick became what it did, and why a run began: the API's answer in words.
 import { call } from "./ask.js";
-import { element, jobPage, link, runPage } from "./elements.js";
+import { button, element, jobPage, link, runPage } from "./elements.js";
 import { timeElement } from "./time.js";
 
 const CHANGES = { JobCreated: "created", JobUpdated: "edited", JobEnabled: "enabled", JobDisabled: "disabled", JobPaused: "paused", JobResumed: "resumed", JobDeleted: "deleted" };
@@ -38,7 +38,7 @@ function begun(each) {
 }
 
 function chainItem(each) {
-  const item = document.createElement("li");
+  const item = element("li", "");
   item.append(runLink(each.run), " of ", jobLink(each.job), ` ${begun(each)}, `, timeElement(each.started_at));
   if (each.tick) item.append(", for the tick ", timeElement(each.tick));
   const ended = each.outcome ? `; ${each.outcome.replace("-", " ")}` : "; it is in flight";
@@ -89,11 +89,8 @@ export async function listUnstarted(api, place) {
 }
 
 function unstarted(each) {
-  const item = document.createElement("li");
   const badge = element("span", `badge ${each.outcome}`, each.outcome);
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "button plain small", textContent: "Why?" });
-  button.dataset.why = each.tick;
-  item.append(timeElement(each.tick), " ", badge, ` ${each.reason} `, button);
-  return item;
+  const why = button("button plain small", "Why?");
+  why.dataset.why = each.tick;
+  return element("li", "", timeElement(each.tick), " ", badge, ` ${each.reason} `, why);
 }
