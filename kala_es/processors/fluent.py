@@ -12,6 +12,7 @@ from typing import Any
 
 from kala_es.processor import Option, Part, ProcessorError
 from kala_es.processors.lines import lines_of
+from kala_es.processors.ports import refuse_port
 from kala_es.processors.threads import Threads
 
 _SECONDS = 10.0
@@ -31,7 +32,7 @@ class FluentProcessor:
         """To whom, and under which tag."""
         return (
             Option(key="host", about="a name, an IPv4 address or `unix:///PATH`; `127.0.0.1` without", pattern=r"\S+"),
-            Option(key="port", about="`24224` without", pattern=r"\d{1,5}"),
+            Option(key="port", about="`24224` without", pattern=r"\d{1,5}", refuse=refuse_port),
             Option(key="tag", about="of the events; `kala_es` without", pattern=r"[A-Za-z0-9._-]{1,200}"),
         )
 
