@@ -25,7 +25,7 @@ from tests.servers import Server
 from tests.system.browser import DESKTOP, PHONE, chromium, looking
 
 WHERE: Final = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
-SIZES: Final = {"desktop": DESKTOP, "phone": PHONE}
+SIZES: Final[dict[str, Any]] = {"desktop": DESKTOP, "phone": PHONE}
 MOST_HEIGHT: Final = 1700
 
 

@@ -58,7 +58,7 @@ def coming_ticks(folds: Folds, within: Range, *, most: int, job: JobId | None = 
 def due_by_hour(folds: Folds, within: Range, *, most: int, job: JobId | None = None) -> Counter[int] | None:
     """How many ticks are due in each hour of a range, by the hour's number; of one job if named.
 
-    None when that takes more than `most` looks at schedules: one for each job, and one for each hour that it has ticks in.
+    None when that takes more than `most` looks at schedules: one for each job, and one for each hour with ticks of it.
     """
     counts: Counter[int] = Counter()
     looks = 0

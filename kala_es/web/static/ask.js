@@ -4,35 +4,43 @@ import { button, element } from "./elements.js";
 
 /**
  * Ask in a dialog; a promise of true when the reader agrees. `loses` is a list of sentences: what will be lost, what
- * stays, whether it can be taken back.
+ * stays, whether it can be taken back. With `reason`, the label of a field, the promise is of what is entered there
+ * (which must be something), or of false.
  */
-export function ask({ title, loses = [], action, danger = true }) {
+export function ask({ title, loses = [], action, danger = true, reason = "" }) {
   const no = button("button", "Keep it as it is");
   const yes = button(danger ? "button danger" : "button primary", action);
   const heading = element("h2", "", title);
   const list = element("ul", "loses", ...loses.map((text) => element("li", "", text)));
-  const dialog = element("dialog", "dialog", heading, loses.length ? list : null, element("div", "dialog-end", no, yes));
+  const input = element("input", "input wide");
+  const field = element("label", "field", element("span", "label", reason), input);
+  const end = element("div", "dialog-end", no, yes);
+  const dialog = element("dialog", "dialog", heading, loses.length ? list : null, reason ? field : null, end);
+  Object.assign(input, { id: "ask-reason", autocomplete: "off", maxLength: 1000 });
   heading.id = "ask-title";
   dialog.setAttribute("aria-labelledby", heading.id);
   document.body.append(dialog);
   return new Promise((answer) => {
     let agreed = false;
     yes.addEventListener("click", () => {
-      agreed = true;
-      dialog.close();
+      agreed = reason ? input.value.trim() : true;
+      input.setAttribute("aria-invalid", String(!agreed));
+      if (agreed) dialog.close();
+      else input.focus();
     });
+    input.addEventListener("keydown", (event) => event.key === "Enter" && yes.click());
     no.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => {
       dialog.remove();
       answer(agreed);
     });
     dialog.showModal();
-    no.focus();
+    (reason ? input : no).focus();
   });
 }
 
-/** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. */
-export function say(text, { bad = false, action = null } = {}) {
+/** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. It `stays` if it is bad, has an action, or shall. */
+export function say(text, { bad = false, action = null, stays = false } = {}) {
   const place = document.getElementById("said");
   const note = element("div", bad ? "note bad" : "note", element("span", "", text));
   const away = button("button plain small", "✕");
@@ -48,7 +56,7 @@ export function say(text, { bad = false, action = null } = {}) {
   }
   note.append(away);
   place.replaceChildren(note);
-  if (!bad && !action) setTimeout(() => note.remove(), 6000);
+  if (!bad && !action && !stays) setTimeout(() => note.remove(), 6000);
 }
 
 /** A refusal of the API's: its status, its sentence, and the field that is wrong, if any. */
