@@ -35,7 +35,7 @@ def nothing(page: Page) -> None:
 
 def into_a_run(page: Page) -> None:
     """From the overview to the page of a run that is under way, with something searched for."""
-    page.locator('#flights a[href^="/webui/runs/"]', has_text="Import orders").click()
+    page.locator('#flights a[href^="/webui/runs/"]', has_text="Import orders").first.click()
     page.get_by_role("searchbox", name="Search the output").fill("address")
     page.wait_for_timeout(1500)
 
@@ -109,7 +109,7 @@ def take(server: Server, wanted: list[str]) -> None:
                         eyes.page.wait_for_timeout(1500)
                         view.look(eyes.page)
                         if view.whole:
-                            eyes.page.set_viewport_size({**viewport, "height": height_of(eyes.page)})
+                            eyes.page.set_viewport_size(viewport | {"height": height_of(eyes.page)})
                             eyes.page.wait_for_timeout(300)
                         shoot(eyes.page, WHERE / f"{name}-{size}-{colours}.png", beyond=size == "phone")
 

@@ -58,25 +58,29 @@ def coming_ticks(folds: Folds, within: Range, *, most: int, job: JobId | None = 
 def due_by_hour(folds: Folds, within: Range, *, most: int, job: JobId | None = None) -> Counter[int] | None:
     """How many ticks are due in each hour of a range, by the hour's number; of one job if named.
 
-    None when that takes more than `most` looks at schedules: one for each job, and one for each hour with ticks of it.
+    None when that takes more than `most` looks at schedules: one for each hour that a job has ticks in, or for each of
+    these. That is found out first, by a look at each job.
     """
     counts: Counter[int] = Counter()
-    looks = 0
+    found: list[tuple[Schedule, Range, Micros]] = []
     for due, job_id, tick in _waiting(folds, within, job):
-        schedule = _schedule(folds.jobs.by_id[job_id])
-        looks += 1
-        for number, count in _hours(schedule, (Instant(max(due, within[0])), within[1]), later=Micros(due - tick)):
-            counts[number] += count
-            looks += 1
-            if looks > most:
-                return None
-    return counts if looks <= most else None
+        schedule, later = _schedule(folds.jobs.by_id[job_id]), Micros(due - tick)
+        first = Instant(max(due, within[0]))
+        ticks = schedule.between(Instant(first - later - 1), Instant(within[1] - later - 1)) if schedule else None
+        most -= 1 if ticks is None else 1 + min(ticks.count, (within[1] - first) // HOUR + 1)
+        if most < 0:
+            return None
+        if schedule is not None and ticks is not None:
+            found.append((schedule, (first, within[1]), later))
+    for schedule, rest, later in found:
+        counts.update(dict(_hours(schedule, rest, later)))
+    return counts
 
 
-def _hours(schedule: Schedule | None, within: Range, *, later: Micros) -> Iterator[tuple[int, int]]:
+def _hours(schedule: Schedule, within: Range, later: Micros) -> Iterator[tuple[int, int]]:
     """The hours of a range with ticks that are due in them, so much later than they are named, and how many."""
     first, end = within
-    while schedule is not None and first < end:
+    while first < end:
         tick = schedule.next_after(Instant(first - later - 1))
         if tick is None or tick + later >= end:
             break
