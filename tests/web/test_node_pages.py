@@ -96,7 +96,8 @@ async def test_ticks_are_counted_however_many_and_beyond_what_is_looked_at_said_
         assert often.count("3 600 due") == 7 * 24
         assert "not counted" not in often
         past = await words(site, "/webui/calendar/?date=2020-01-01&view=day")
-        assert (past.count("nothing"), past.count(" due")) == (24, 0)
+        assert "23:00 nothing" in past
+        assert "due" not in past
         for i in range(MOST_TICKS // (7 * 24)):
             await site.create(f"j{i}", name="each minute", schedule="* * * * *")
         many = (await words(site, "/webui/calendar/?date=2030-07-03")).replace("\u202f", " ")
