@@ -179,7 +179,9 @@ MAX_PAST_SNAPSHOTS: Final = 64
 PAST_SNAPSHOT_BYTES: Final = 256 * 1024 * 1024
 """The same, in bytes."""
 MAX_MOMENTS: Final = 2
-"""Moments of the past that are folded for requests at a time, until they are answered; a further one is refused."""
+"""Moments of the past that are folded for requests at a time, until they are answered; a further one is refused..."""
+MOMENT_PATIENCE_SECONDS: Final = 30.0
+"""...but a page of the web UI, which waits so long for its turn."""
 
 # Archives
 ARCHIVE_BLOCK_BYTES: Final = 256 * 1024

@@ -11,6 +11,7 @@ _STATUSES: Final = (
     (errors.Gone, 410),
     (errors.Forbidden, 403),
     (errors.Conflict, 409),
+    (errors.Overtaken, 412),
     (errors.Overloaded, 503),
     (errors.LogFull, 507),
     (errors.Unavailable, 503),

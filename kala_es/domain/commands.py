@@ -13,7 +13,8 @@ from kala_es.domain.values import Value, replace
 class CreateJob(Value, frozen=True):
     """Create the job, or replace the definition of the one that has this id. With `pause` it is paused from now on.
 
-    With `answered` its schedule may have begun: the ticks up to then had their answers elsewhere.
+    With `answered` its schedule may have begun: the ticks up to then had their answers elsewhere. If `unknown`, a job
+    that has this id is not replaced.
     """
 
     job: JobId
@@ -24,12 +25,13 @@ class CreateJob(Value, frozen=True):
     server_paused: bool = False
     answered: Instant | None = None
     pause: Pause | None = None
+    unknown: bool = False
 
 
 class UpdateJob(Value, frozen=True):
     """Replace the definition of a job that exists. If `begun`, a new schedule's start may have passed.
 
-    `counters` None leaves them as they are.
+    `counters` None leaves them as they are. `instead_of` has the tags of the definitions that it may replace, None any.
     """
 
     job: JobId
@@ -40,6 +42,7 @@ class UpdateJob(Value, frozen=True):
     begun: bool = False
     pause: Pause | None = None
     counters: Counters | None = None
+    instead_of: tuple[str, ...] | None = None
 
 
 class ReplaceBody(Value, frozen=True):

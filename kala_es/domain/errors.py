@@ -6,6 +6,7 @@ Refusal                     an expected no; a caller's or the world's, never a b
 ├── Gone                    it was there, and is kept no longer
 ├── Forbidden               allowed by no setting of this node
 ├── Conflict                right in itself, wrong now
+├── Overtaken               it was meant for what somebody else has changed meanwhile
 ├── Overloaded              a limit was reached; try again
 ├── LogFull                 the disk has no room for new work
 └── Unavailable             the node is stopping or its log has failed
@@ -45,6 +46,10 @@ class Forbidden(Refusal):
 
 class Conflict(Refusal):
     """The state of things forbids it now."""
+
+
+class Overtaken(Refusal):
+    """It was meant for a state that is no more: somebody else was faster."""
 
 
 class Overloaded(Refusal):

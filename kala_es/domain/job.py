@@ -14,7 +14,8 @@ from kala_es import limits
 from kala_es.domain import commands as c
 from kala_es.domain import events as e
 from kala_es.domain import imported_runs, starts, ticks
-from kala_es.domain.errors import Conflict, Invalid, NotFound
+from kala_es.domain.definition import check_id, check_unchanged
+from kala_es.domain.errors import Conflict, Invalid, NotFound, Overtaken
 from kala_es.domain.ids import Instant, RunId
 from kala_es.domain.model import NOTHING_DONE, Job, JobSpec, Run
 from kala_es.domain.plan import check, check_start, schedule_of
@@ -86,9 +87,12 @@ def _decide_present(job: Job, command: c.Command) -> tuple[e.JobEvent, ...]:
 
 def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
     if job is not None and not job.deleted:
+        if command.unknown:
+            raise Overtaken(f"there is a job {command.job!r} already")
         update = c.UpdateJob(job=command.job, at=command.at, spec=command.spec, disabled=command.disabled)
         update = replace(update, server_paused=command.server_paused, begun=command.answered is not None)
         return _update(job, replace(update, pause=command.pause))
+    check_id(command.job)
     check(command.spec, command.job)
     if command.answered is None:
         check_start(command.spec, command.at, command.job)
@@ -106,6 +110,8 @@ def _create(job: Job | None, command: c.CreateJob) -> tuple[e.JobEvent, ...]:
 
 
 def _update(job: Job, command: c.UpdateJob) -> tuple[e.JobEvent, ...]:
+    if command.instead_of is not None:
+        check_unchanged(job, command.instead_of)
     check(command.spec, command.job)
     paused = _paused_by(job, command)
     counters = command.counters or job.counters

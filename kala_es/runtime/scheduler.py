@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 from weakref import finalize
 
@@ -55,6 +56,8 @@ from kala_es.runtime.timetable import Timetable
 
 Validate = Callable[[JobId, JobSpec], Awaitable[str]]
 """Asks a remote job's other side whether it wants it; "" for yes, else why not."""
+_TURN_SECONDS: Final = 0.05
+"""Who waits for a turn to look at the past asks so often whether it has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +121,18 @@ class Scheduler:
         """A fresh id; with a key the same one each time, so that a repetition makes no second job."""
         return job_for_key(key.key, index) if key else JobId(str(uuid4()))
 
-    async def create(self, draft: JobDraft, origin: Origin, *, unasked: bool = False) -> Done:
-        """Create the job, or replace the one that has its id. If `unasked`, a remote job's other side is not asked."""
+    async def create(self, draft: JobDraft, origin: Origin, *, unasked: bool = False, unknown: bool = False) -> Done:
+        """Create the job, or replace the one that has its id; if `unknown`, there must be none. If `unasked`, a remote
+        job's other side is not asked."""
         assert draft.id is not None
         await (self._admit_edit(draft) if unasked else self._admit(draft.id, draft.spec))
         command = c.CreateJob(
-            job=draft.id, at=self.clock.now(), spec=draft.spec, disabled=draft.disabled, counters=draft.counters
+            job=draft.id,
+            at=self.clock.now(),
+            spec=draft.spec,
+            disabled=draft.disabled,
+            counters=draft.counters,
+            unknown=unknown,
         )
         return await self._ask(command, origin)
 
@@ -176,12 +185,13 @@ class Scheduler:
             if reason:
                 raise Forbidden(f"the remote side did not accept the job: {reason}")
 
-    async def update(self, draft: JobDraft, origin: Origin) -> Done:
-        """Replace the definition of the job `draft.id`."""
+    async def update(self, draft: JobDraft, origin: Origin, *, instead_of: tuple[str, ...] | None = None) -> Done:
+        """Replace the definition of the job `draft.id`; if given, one that has one of these tags."""
         assert draft.id is not None
         await self._admit_edit(draft)
-        at = self.clock.now()
-        return await self._ask(c.UpdateJob(job=draft.id, at=at, spec=draft.spec, disabled=draft.disabled), origin)
+        at, spec = self.clock.now(), draft.spec
+        command = c.UpdateJob(job=draft.id, at=at, spec=spec, disabled=draft.disabled, instead_of=instead_of)
+        return await self._ask(command, origin)
 
     async def _admit_edit(self, draft: JobDraft) -> None:
         """The other side of a remote job was asked when it was created."""
@@ -346,11 +356,15 @@ class Scheduler:
         wanted = TickList(since=within[0], until=within[1], most=most)
         return await read_ticks(self._parts.log, self.folds.jobs, job, wanted=wanted, now=self.clock.now())
 
-    async def past(self, moment: Moment) -> Folds:
-        """The folds of memory as they were, a step at a time. Raises NotKnown, Overloaded, Unavailable.
+    async def past(self, moment: Moment, *, patience: float = 0.0) -> Folds:
+        """The folds of memory as they were, a step at a time, after so many seconds of waiting for a turn at most.
 
-        They count as long as anybody has them: a list is written while its client reads it.
+        They count as long as anybody has them: a list is written while its client reads it. Raises NotKnown,
+        Overloaded, Unavailable.
         """
+        with trio.move_on_after(patience):
+            while self._looking_back >= limits.MAX_MOMENTS:  # noqa: ASYNC110 - the collector tells, in any thread
+                await trio.sleep(_TURN_SECONDS)
         if self._looking_back >= limits.MAX_MOMENTS:
             raise Overloaded(f"{limits.MAX_MOMENTS} moments of the past are looked at already")
         replay = self._parts.look_back(moment)

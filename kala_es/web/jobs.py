@@ -16,6 +16,7 @@ from kala_es.projections.folds import Folds
 from kala_es.web.body import parsed
 from kala_es.web.exchange import JSON, NO_CONTENT, Request, Response, answer_json
 from kala_es.web.past import folds_of
+from kala_es.web.preconditions import must_be_new, tag_header, wanted_definitions
 from kala_es.web.schedules import explained_if_asked
 from kala_es.web.site import Site
 
@@ -52,7 +53,7 @@ async def create_job(request: Request, site: Site) -> Response:
     job = draft.id or site.scheduler.new_job_id(request.key)
     draft = replace(draft, id=job)
     granted = answer_json(dumps({"id": job, **explained_if_asked(request, site, draft)}), 201)
-    await site.scheduler.create(draft, request.origin(granted))
+    await site.scheduler.create(draft, request.origin(granted), unknown=must_be_new(request))
     return granted
 
 
@@ -77,7 +78,8 @@ async def get_job(request: Request, site: Site) -> Response:
     """GET /job/{id}/."""
     folds = await folds_of(request, site)
     if folds is site.scheduler.folds:
-        return answer_json(_wrapped(site, site.scheduler.job(_job(request))))
+        job = site.scheduler.job(_job(request))
+        return answer_json(_wrapped(site, job), headers=(tag_header(job),))
     found = folds.jobs.get(_job(request))
     if found is None:
         raise NotFound(f"there was no job {_job(request)!r} at that moment")
@@ -85,12 +87,16 @@ async def get_job(request: Request, site: Site) -> Response:
 
 
 async def replace_job(request: Request, site: Site) -> Response:
-    """PUT /job/{id}/. The path's id counts, and the job is looked for before the body is looked at."""
+    """PUT /job/{id}/. The path's id counts, and the job is looked for before the body is looked at.
+
+    With If-Match it is replaced only if it has that definition.
+    """
     job = site.scheduler.job(_job(request)).id
     draft = replace(kala.parse_job(request.body), id=job)
     explained = explained_if_asked(request, site, draft)
-    await site.scheduler.update(draft, request.origin())
-    return answer_json(_wrapped(site, site.scheduler.job(job), explained))
+    await site.scheduler.update(draft, request.origin(), instead_of=wanted_definitions(request))
+    after = site.scheduler.job(job)
+    return answer_json(_wrapped(site, after, explained), headers=(tag_header(after),))
 
 
 async def delete_job(request: Request, site: Site) -> Response:

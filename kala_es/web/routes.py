@@ -21,6 +21,7 @@ from kala_es.web import (
     stream,
     ticks,
 )
+from kala_es.web.preconditions import IF_MATCH, IF_NONE_MATCH, OVERTAKEN
 from kala_es.web.replies import BUSY, DONE, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, NO_JOB, NO_RUN, WRONG
 from kala_es.web.schedules import EXPLAIN, NEXT, SCHEDULE
 from kala_es.web.table import Parameter, Reply, Row
@@ -59,12 +60,13 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/",
         handler=jobs.create_job,
         summary="Create a job, or replace the one that has its id",
-        parameters=(KEY, EXPLAIN),
+        parameters=(KEY, EXPLAIN, IF_NONE_MATCH),
         takes="JobDraft",
         replies=(
             Reply(status=201, about="Created, and durable.", schema="Created"),
             WRONG,
             FORBIDDEN,
+            OVERTAKEN,
             LARGE,
             KEY_USED,
             *_CHANGE,
@@ -113,13 +115,14 @@ _OF_JOBS: Final = (
         pattern=f"{API}/job/{{id}}/",
         handler=jobs.replace_job,
         summary="Replace a job's definition; its counters and history stay",
-        parameters=(EXPLAIN,),
+        parameters=(EXPLAIN, IF_MATCH),
         takes="JobDraft",
         replies=(
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),
             WRONG,
             FORBIDDEN,
             NO_JOB,
+            OVERTAKEN,
             LARGE,
             *_CHANGE,
         ),

@@ -465,7 +465,9 @@ def test_a_job_of_an_executor_has_other_fields(page: Page, lives: Lives) -> None
     expect(page.locator("#wrong-executor")).to_contain_text("nobody-has-it")
 
 
-def test_what_others_changed_meanwhile_is_not_overwritten_unasked(page: Page, lives: Lives) -> None:
+def test_what_others_changed_meanwhile_is_not_overwritten_unasked(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 412")
+    page = eyes.page
     lives.make(id="j", retries=1)
     go(page, lives, "/webui/jobs/j/edit")
     page.get_by_label("Name", exact=True).fill("mine")
@@ -476,6 +478,10 @@ def test_what_others_changed_meanwhile_is_not_overwritten_unasked(page: Page, li
     expect(dialog).to_contain_text("retries would be what this form says.")
     no_serious_violations(page)
     dialog.get_by_role("button", name="Keep it as it is").click()
+    expect(page.get_by_role("alert").first).to_contain_text(
+        "the job was changed meanwhile; what you entered is still here"
+    )
+    expect(page.get_by_label("Name", exact=True)).to_have_value("mine")
     assert (lives.job("j")["name"], lives.job("j")["retries"]) == ("t", 5)
     save(page)
     dialog.get_by_role("button", name="Save mine").click()
@@ -483,14 +489,16 @@ def test_what_others_changed_meanwhile_is_not_overwritten_unasked(page: Page, li
     assert (lives.job("j")["name"], lives.job("j")["retries"]) == ("mine", 1)
 
 
-def test_a_duplicate_is_another_job_and_a_taken_id_is_refused(page: Page, lives: Lives) -> None:
+def test_a_duplicate_is_another_job_and_a_taken_id_is_refused(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 412")
+    page = eyes.page
     lives.make(id="j", name="first", labels={"team": "blue"})
     show(page, lives, "j")
     page.get_by_role("link", name="Duplicate").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("first (copy)")
     page.get_by_label("Id", exact=True).fill("j")
     save(page, "Create")
-    expect(page.locator("#wrong-id")).to_have_text("there is a job j already")
+    expect(page.locator("#wrong-id")).to_have_text("there is a job 'j' already")
     expect(page.get_by_label("Id", exact=True)).to_be_focused()
     page.get_by_label("Id", exact=True).fill("k")
     save(page, "Create")

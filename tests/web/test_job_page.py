@@ -8,6 +8,7 @@ import pytest
 from kala_es import limits
 from kala_es.domain.ids import JobId
 from kala_es.web.pages import kin
+from kala_es.web.pages.job import KIN
 from tests.nodes import FAILS, HANGS
 from tests.web.edges import API, FAR, draft, serving
 from tests.web.elements import Element, read
@@ -183,7 +184,7 @@ async def test_who_goes_with_a_job():
         assert kin.doomed(jobs, JobId("c")) == ("d",)  # f has another parent
         assert kin.doomed(jobs, JobId("a")) == ()
         told = json.loads((await page(site, "c/")).one("div", id="job")["data-doomed"])
-        assert told == [{"id": "d", "name": "a job"}]
+        assert (told["count"], told["jobs"]) == (1, [{"id": "d", "name": "a job"}])
         await site.http.delete(f"{API}/job/c/")
         assert {job for job in "abcdef" if jobs.get(JobId(job)) is None} == {"c", "d"}
 
@@ -281,3 +282,28 @@ async def test_a_schedule_that_is_far_away():
     async with serving() as site:
         await site.create("j", schedule=FAR)
         assert "2099-01-01 00:00:00 UTC" in (await page(site, "j/")).one("ol", id="coming").text
+
+
+async def test_a_job_whose_id_is_all_is_deleted_alone():
+    async with serving() as site:
+        await site.create("all")
+        await site.create("other")
+        address = (await page(site, "all/")).one("div", id="job")["data-delete"]
+        rows = (await page(site, "")).one("table", id="jobs").one("tbody").all("tr")
+        assert {row["data-job"]: row["data-delete"] for row in rows}["all"] == address
+        assert (await site.http.delete(address)).status_code == 200
+        assert (await site.http.get(f"{API}/job/all/")).status_code == 404
+        assert (await site.http.get(f"{API}/job/other/")).status_code == 200
+
+
+async def test_very_many_children_are_counted_and_some_named():
+    async with serving() as site:
+        await site.create("parent")
+        for i in range(KIN + 3):
+            await site.create(f"child{i:03}", schedule="", parent_jobs=["parent"])
+        root = await page(site, "parent/")
+        said = facts(root)["When it succeeds"]
+        assert said.endswith("and 3 more")
+        assert len(root.one("div", id="job").parent.all("a", href="/webui/jobs/child050/")) >= 1
+        doomed = json.loads(root.one("div", id="job")["data-doomed"])
+        assert (doomed["count"], len(doomed["jobs"])) == (KIN + 3, KIN)

@@ -9,7 +9,7 @@ import pytest
 from httpx import Response as Answer
 
 from kala_es.web.pages.assets import Assets
-from kala_es.web.pages.rendering import SAFETY
+from kala_es.web.pages.rendering import SAFETY, Pages
 from kala_es.web.pages.routes import PAGES
 from tests.nodes import FAILS, HANGS
 from tests.web.edges import Site, serving, writes
@@ -178,3 +178,8 @@ def test_no_template_marks_a_value_as_safe() -> None:
     for file in files("kala_es.web").joinpath("templates").iterdir():
         text = file.read_text()
         assert not re.search(r"\|\s*safe\b|autoescape|Markup|tojson", text), file.name
+
+
+def test_a_text_that_no_page_can_say_does_not_take_the_page_away() -> None:
+    made = Pages().render("refused.html", {"here": "", "status": 404, "reason": "no \udcff such file"})
+    assert b"no ? such file" in bytes(made.body)  # type: ignore[arg-type]

@@ -3,7 +3,12 @@
 import re
 from html import unescape
 
-from tests.web.edges import serving
+import pytest
+import trio
+
+from kala_es import limits
+from kala_es.replay.moments import moment_of
+from tests.web.edges import Site, serving
 
 
 async def test_a_past_that_is_read_at_once_is_on_the_page() -> None:
@@ -41,3 +46,24 @@ async def test_a_moment_that_cannot_be_shown_is_refused_also_when_it_is_waited_f
     async with serving(first_content_seconds=0) as site:
         for query in ("at=99999", "at=99999&wait=true", "at=tomorrow"):
             assert (await site.http.get(f"/webui/at/?{query}")).status_code == 400, query
+
+
+async def test_a_page_waits_for_its_turn_and_is_refused_when_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(first_content_seconds=20) as site:
+        await site.create("j", name="an old job")
+        held = [await site.node.scheduler.past(moment_of("1", "at")) for _ in range(limits.MAX_MOMENTS)]
+        assert (await site.http.get("/api/v1/job/?at=1")).status_code == 503
+        pages: list[str] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read, site, pages)
+            await trio.sleep(0.3)
+            assert pages == []
+            held.clear()
+        assert "an old job" in pages[0]
+        held += [await site.node.scheduler.past(moment_of("1", "at"), patience=5) for _ in range(limits.MAX_MOMENTS)]
+        monkeypatch.setattr(limits, "MOMENT_PATIENCE_SECONDS", 0.1)
+        assert (await site.http.get("/webui/at/?at=1")).status_code == 503
+
+
+async def _read(site: Site, pages: list[str]) -> None:
+    pages.append((await site.http.get("/webui/at/?at=1&wait=true")).text)

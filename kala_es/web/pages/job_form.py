@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import dumps
 from kala_es.dialects.kala_declared import declared
+from kala_es.domain.definition import tag_of
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import Job
 from kala_es.domain.notify import OCCASIONS
@@ -52,6 +53,7 @@ def _form(site: Site, wanted: tuple[Purpose, Job | None], said: dict[str, Any]) 
         "purpose": purpose,
         "job": job,
         "definition": dumps(said).decode(),
+        "tag": tag_of(job.spec, disabled=job.disabled) if job is not None else "",
         "groups": GROUPS,
         "occasions": OCCASIONS,
         "local_jobs": site.scheduler.rules.local_jobs,

@@ -10,6 +10,7 @@ from kala_es.web.site import Site
 async def show_jobs(request: Request, site: Site) -> Response:
     """GET /webui/jobs/."""
     query, folds = query_of(request.query), site.scheduler.folds
+    position, jobs = folds.position, folds.stats.jobs  # of before the jobs were looked at: what comes meanwhile is told
     found = await find(folds, query)
     values = {
         "here": "jobs",
@@ -19,7 +20,8 @@ async def show_jobs(request: Request, site: Site) -> Response:
         "states": job_query.STATES,
         "page_size": job_query.PAGE,
         "spark_runs": SPARK_RUNS,
-        "position": folds.position,
+        "position": position,
+        "jobs": jobs,
         "pause": folds.server_pause,
     }
     return site.pages.render("jobs.html", values)

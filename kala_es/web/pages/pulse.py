@@ -1,8 +1,8 @@
 """One heartbeat for all open pages: what has changed, made once a second at most and sent to each as the same bytes.
 
 1. Nothing is computed while nobody looks, nor for each who does: the first who asks in a second has the frame made.
-2. A frame says what changed in the last few beats, so one that is missed is no loss; a page that was away longer than
-   that (`beat` tells) reads itself anew.
+2. A frame says what changed in the last few beats, so one that is missed is no loss: all of what changed after the
+   position `since` is in it. A page that is of an earlier one was away for too long, and reads itself anew.
 3. Of jobs that changed the rows are in the frame, at most so many; `more` says that there are others.
 """
 
@@ -47,6 +47,9 @@ class Pulse:
         self._number = 0
         self._frame = b""
         self._changed: deque[set[JobId] | None] = deque(maxlen=_BEATS_TOLD)
+        self._looks = 0
+        self._frames: deque[tuple[int, int]] = deque()
+        """Of the last frames, at which look each was made, and up to which position."""
         self._stirred = False
         self._watching = present.Watching()
         self._running: list[present.InFlight] = []
@@ -59,6 +62,7 @@ class Pulse:
             self._topic = self._undo.enter_context(scheduler.broadcaster.follow(ALL))
             self._seen = scheduler.folds.position
             self._changed.clear()
+            self._frames = deque([(self._looks, self._seen)])
             self._coming_at = self.next_at = 0.0
         self.readers += 1
         try:
@@ -85,14 +89,22 @@ class Pulse:
             return
         self._stirred, self._running = False, running
         self._number += 1
-        content = self._content(scheduler, running, ready=ready)
+        content = self._content(scheduler, running, ready=ready) | {"since": self._since()}
+        self._frames.append((self._looks, self._seen))
         if coming_is_due:
             content["coming"] = self._coming(scheduler)
         self._frame = _encoded(content, self._number)
 
+    def _since(self) -> int:
+        """The position of the newest frame after which every look is told of: a look without a frame saw no change."""
+        while len(self._frames) > 1 and self._frames[1][0] <= self._looks - _BEATS_TOLD:
+            self._frames.popleft()
+        return self._frames[0][1]
+
     def _note_changes(self, position: int) -> None:
         """Which jobs changed since the last beat; None when it cannot be told."""
         assert self._topic is not None
+        self._looks += 1
         entries = self._topic.after(self._seen)
         if entries is None:
             self._changed.append(None)

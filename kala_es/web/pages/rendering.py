@@ -64,6 +64,7 @@ def _environment(assets: Assets) -> Environment:
         "job_api": words.job_api,
         "run_api": words.run_api,
         "start_api": words.start_api,
+        "delete_api": words.delete_api,
     }
     return made
 
@@ -82,7 +83,7 @@ class Pages:
     def render(self, template: str, values: dict[str, Any], *, status: int = 200) -> Response:
         """A page. `values` are the template's."""
         text = self._read()[1].get_template(template).render(values)
-        return Response(status=status, body=text.encode(), headers=_HTML)
+        return Response(status=status, body=text.encode("utf-8", "replace"), headers=_HTML)
 
     def _read(self) -> tuple[Assets, Environment]:
         if self._ready is None:

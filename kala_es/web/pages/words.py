@@ -33,6 +33,12 @@ def job_api(job: str) -> str:
     return f"{API}/job/{quote(job, safe='')}/"
 
 
+def delete_api(job: str) -> str:
+    """Where a job is deleted. `DELETE /job/all/` deletes every job, so one of that id is deleted in Dkron's API, which
+    refuses one that has children."""
+    return f"/v1/jobs/{job}" if job == "all" else job_api(job)
+
+
 def start_api(job: str) -> str:
     """Where a run of a job is asked for."""
     return f"{API}/job/start/{quote(job, safe='')}/"

@@ -9,37 +9,44 @@ function element(name, attributes = {}, ...children) {
 
 /**
  * Ask in a dialog; a promise of true when the reader agrees. `loses` is a list of sentences: what will be lost, what
- * stays, whether it can be taken back.
+ * stays, whether it can be taken back. With `reason`, the label of a field, the promise is of what is entered there
+ * (which must be something), or of false.
  */
-export function ask({ title, loses = [], action, danger = true }) {
+export function ask({ title, loses = [], action, danger = true, reason = "" }) {
   const dialog = element("dialog", { class: "dialog", "aria-labelledby": "ask-title" });
   const no = element("button", { type: "button", class: "button", value: "no" }, "Keep it as it is");
   const yes = element("button", { type: "button", class: danger ? "button danger" : "button primary" }, action);
   const list = element("ul", { class: "loses" }, ...loses.map((text) => element("li", {}, text)));
+  const input = element("input", { id: "ask-reason", class: "input wide", autocomplete: "off", maxlength: "1000" });
+  const field = element("div", { class: "field" }, element("label", { for: "ask-reason" }, reason), input);
   dialog.append(
     element("h2", { id: "ask-title" }, title),
     ...(loses.length ? [list] : []),
+    ...(reason ? [field] : []),
     element("div", { class: "dialog-end" }, no, yes),
   );
   document.body.append(dialog);
   return new Promise((answer) => {
     let agreed = false;
     yes.addEventListener("click", () => {
-      agreed = true;
-      dialog.close();
+      agreed = reason ? input.value.trim() : true;
+      input.setAttribute("aria-invalid", String(!agreed));
+      if (agreed) dialog.close();
+      else input.focus();
     });
+    input.addEventListener("keydown", (event) => event.key === "Enter" && yes.click());
     no.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => {
       dialog.remove();
       answer(agreed);
     });
     dialog.showModal();
-    no.focus();
+    (reason ? input : no).focus();
   });
 }
 
-/** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. */
-export function say(text, { bad = false, action = null } = {}) {
+/** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. It `stays` if it is bad, has an action, or shall. */
+export function say(text, { bad = false, action = null, stays = false } = {}) {
   const place = document.getElementById("said");
   const note = element("div", { class: bad ? "note bad" : "note" }, element("span", {}, text));
   const away = element("button", { type: "button", class: "button plain small", "aria-label": "Close" }, "✕");
@@ -54,7 +61,7 @@ export function say(text, { bad = false, action = null } = {}) {
   }
   note.append(away);
   place.replaceChildren(note);
-  if (!bad && !action) setTimeout(() => note.remove(), 6000);
+  if (!bad && !action && !stays) setTimeout(() => note.remove(), 6000);
 }
 
 /** A refusal of the API's: its status, its sentence, and the field that is wrong, if any. */

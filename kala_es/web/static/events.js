@@ -1,9 +1,10 @@
 // The live log: new events are put on top as they become durable; while it is paused they are counted.
 import { element, jobPage, link, runPage } from "./elements.js";
-import { follow } from "./live.js";
+import { checkLog, follow } from "./live.js";
 import { timeElement } from "./time.js";
 
 const MOST_ROWS = 400;
+const MOST_NAMES = 1_000;
 const ELSEWHERE = new Set(["position", "type", "job", "run", "at", "base64"]);
 const table = document.getElementById("events");
 const body = table.tBodies[0];
@@ -31,6 +32,7 @@ function text(value) {
 function nameOf(event) {
   const said = event.spec?.name;
   if (said) names.set(event.job, said);
+  if (names.size > MOST_NAMES) names.delete(names.keys().next().value);
   return names.get(event.job) ?? event.job;
 }
 
@@ -99,6 +101,7 @@ for (const known of body.querySelectorAll('a[href^="/webui/jobs/"]')) {
 }
 if (table.dataset.live) {
   const types = [...document.querySelectorAll("select[name=type] option")].map((option) => option.value).filter((type) => type && type !== "all");
-  follow(address, Object.fromEntries(types.map((type) => [type, take])));
+  const reconnected = (last) => checkLog(Number(last || table.dataset.head));
+  follow(address, Object.fromEntries(types.map((type) => [type, take])), { reconnected });
   hold.addEventListener("click", turn);
 }

@@ -2,7 +2,8 @@
 import { ask, call, say, whyNot } from "./ask.js";
 import { drawBars } from "./bars.js";
 import { element, runPage } from "./elements.js";
-import { follow } from "./live.js";
+import { checkLog, follow } from "./live.js";
+import { readAnew } from "./renew.js";
 import { full, lasting, writeTime, zone } from "./time.js";
 import { explainRun, explainTick, listUnstarted } from "./why.js";
 
@@ -41,18 +42,27 @@ async function change(kind) {
   location.assign(job.page);
 }
 
+/** Who would go with the job if it were deleted now: children may have come while the page was open. */
+async function doomedNow() {
+  const page = await readAnew();
+  return JSON.parse(page?.getElementById("job")?.dataset.doomed ?? job.doomed);
+}
+
 async function remove() {
-  const doomed = JSON.parse(job.doomed);
-  const names = doomed.map((each) => each.name);
+  const { count, jobs: doomed } = await doomedNow();
   const running = document.querySelectorAll('#runs tbody tr[data-outcome=""]').length;
   const loses = ["Its schedule and definition go: no tick starts a run of it any more."];
-  if (names.length) loses.push(`${names.length === 1 ? "Its child goes" : `Its ${names.length} children go`} with it: ${names.join(", ")}.`);
+  if (count) {
+    const names = doomed.map((each) => each.name).join(", ");
+    const more = count > doomed.length ? ` and ${count - doomed.length} more` : "";
+    loses.push(`${count === 1 ? "Its child goes" : `Its ${count} children go`} with it: ${names}${more}.`);
+  }
   if (running) loses.push("A run in flight goes on to its end; one that waits for its next attempt is given up.");
   loses.push("Its runs and their output stay readable, by their links.");
   loses.push("The log keeps its definition: it can be brought back from its page, with new counters.");
   if (!(await ask({ title: `Delete ${job.name}?`, loses, action: "Delete" }))) return;
   mine = true;
-  await call("DELETE", job.api);
+  await call("DELETE", job.delete);
   const took = doomed.map((each) => each.id).filter((each) => !each.includes(","));
   location.assign(job.page + (took.length ? `?took=${encodeURIComponent(took.join(","))}` : ""));
 }
@@ -175,7 +185,8 @@ function listen() {
   for (const type of RUNNING_TYPES) on[type] = take;
   for (const type of Object.keys(CHANGE_TYPES)) on[type] = changed;
   const filter = `job=${encodeURIComponent(job.job)}&type=${Object.keys(on).join(",")}`;
-  follow((last) => `/api/v1/events/?${filter}&after=${last || job.position}`, on);
+  const reconnected = (last) => checkLog(Number(last || job.position));
+  follow((last) => `/api/v1/events/?${filter}&after=${last || job.position}`, on, { reconnected });
 }
 
 // Why

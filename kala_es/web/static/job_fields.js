@@ -110,9 +110,9 @@ const map = {
 
 const headers = {
   read(field) {
-    const found = {};
-    for (const row of named(readRows(field))) (found[row.key ?? ""] ??= []).push(row.value ?? "");
-    return said(found);
+    const found = new Map();
+    for (const { key = "", value = "" } of named(readRows(field))) found.set(key, [...(found.get(key) ?? []), value]);
+    return said(Object.fromEntries(found));
   },
   write(field, value) {
     const rows = pairs(value).flatMap(([key, each]) => [].concat(each ?? []).map((one) => ({ key, value: one })));

@@ -13,6 +13,8 @@ const first = form.dataset.definition;
 let job = JSON.parse(first);
 let saved = false;
 let checking = 0;
+let tag = form.dataset.tag; // of the definition that this form is about to replace
+let sent = { body: "", key: "" };
 
 // The two sides
 
@@ -154,13 +156,19 @@ function randomKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Whether the job is still what this form began with, or the reader wants to replace what came meanwhile. */
-async function mayReplace() {
-  const answer = await fetch(location.href);
+/** The job as it is by now: its declaration and its tag; null when it is there no more. Throws what `call` throws. */
+async function asItIs() {
+  const answer = await fetch(location.href, { cache: "no-store" });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const now = page.getElementById("job-form")?.dataset.definition;
-  if (answer.ok && now === first) return true;
-  const loses = answer.ok ? [`${differing(JSON.parse(now)).join(", ")} would be what this form says.`] : ["It is not there any more; saving will be refused."];
+  const now = page.getElementById("job-form")?.dataset;
+  if (now) return { job: JSON.parse(now.definition), tag: now.tag };
+  if (answer.status === 404) return null;
+  throw new Refusal(answer.status, { error: page.querySelector("main h2")?.textContent });
+}
+
+/** Ask whether what came meanwhile is to be replaced, too. */
+function mayReplace(now) {
+  const loses = now ? [`${differing(now.job).join(", ")} would be what this form says.`] : ["It is not there any more; saving will be refused."];
   loses.push("What was changed meanwhile stays in the job's changes, and can be reverted to.");
   return ask({ title: "This job was changed since this form was opened.", loses, action: "Save mine" });
 }
@@ -170,20 +178,41 @@ function differing(now) {
   return [...new Set([...Object.keys(now), ...Object.keys(before)])].filter((key) => JSON.stringify(now[key]) !== JSON.stringify(before[key]));
 }
 
-async function isTaken() {
-  if (!job.id) return false;
-  const { plan: steps } = await call("POST", "/api/v1/job/apply/", plan(true));
-  return ["change", "unchanged"].includes(steps[0].action);
+/** Replace the job, unless it has another definition by now (the server tells) that the reader wants to keep. */
+async function replace() {
+  for (;;) {
+    try {
+      return await call("PUT", `/api/v1/job/${encodeURIComponent(form.dataset.job)}/`, job, { "If-Match": `"${tag}"` });
+    } catch (error) {
+      if (!(error instanceof Refusal && error.status === 412)) throw error;
+    }
+    const now = await asItIs();
+    if (!(await mayReplace(now))) throw new Refusal(412, { error: "the job was changed meanwhile; what you entered is still here" });
+    if (now) tag = now.tag;
+  }
 }
 
-async function save() {
-  if (purpose === "edit") {
-    if (!(await mayReplace())) return null;
-    await call("PUT", `/api/v1/job/${encodeURIComponent(form.dataset.job)}/`, job);
-    return form.dataset.job;
+/** The key of a request to create this job: asked again, it is the same request, and makes no second job. */
+function keyOf(body) {
+  if (sent.body !== body) sent = { body, key: randomKey() };
+  return sent.key;
+}
+
+async function create() {
+  const body = JSON.stringify(job);
+  try {
+    return await call("POST", "/api/v1/job/", body, { "Idempotency-Key": keyOf(body), "If-None-Match": "*" });
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 412) error.field = "id";
+    throw error;
   }
-  if (await isTaken()) throw new Refusal(409, { error: `there is a job ${job.id} already`, field: "id" });
-  return (await call("POST", "/api/v1/job/", job, { "Idempotency-Key": randomKey() })).id;
+}
+
+/** Save the job; its id. */
+async function save() {
+  if (purpose !== "edit") return (await create()).id;
+  await replace();
+  return form.dataset.job;
 }
 
 function showRefusal(error) {
@@ -206,7 +235,6 @@ form.addEventListener("submit", async (event) => {
   clearTimeout(checking);
   try {
     const id = await save();
-    if (id === null) return;
     saved = true;
     location.assign(jobPage(id));
   } catch (error) {
@@ -243,7 +271,8 @@ form.addEventListener("click", (event) => {
 });
 
 addEventListener("beforeunload", (event) => {
-  if (!saved && purpose === "edit" && JSON.stringify(job) !== JSON.stringify(JSON.parse(first))) event.preventDefault();
+  const isTouched = json.hasAttribute("aria-invalid") || JSON.stringify(job) !== JSON.stringify(JSON.parse(first));
+  if (!saved && isTouched) event.preventDefault();
 });
 
 function option(value) {

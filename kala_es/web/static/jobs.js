@@ -1,6 +1,7 @@
 // The list of jobs: rows are patched where they stand; what is chosen can be enabled, disabled, run or deleted together.
 import { ask, call, say, whyNot } from "./ask.js";
 import { follow } from "./live.js";
+import { Known, putById, Renewal } from "./renew.js";
 import { writeTimes, timeElement } from "./time.js";
 import { drawSpark } from "./spark.js";
 
@@ -27,11 +28,19 @@ const KINDS = {
   },
 };
 
-function request(kind, api) {
+function request(kind, { api, delete: gone }) {
   const start = api.indexOf("/job/") + "/job/".length;
   const named = (verb) => `${api.slice(0, start)}${verb}/${api.slice(start)}`;
-  if (kind === "delete") return call("DELETE", api);
+  if (kind === "delete") return call("DELETE", gone);
   return call("POST", named(kind), undefined, kind === "start" ? { Prefer: "respond-async" } : {});
+}
+
+let busy = false;
+
+/** What is asked for is asked for once: the buttons rest until all is answered. */
+function setBusy(is) {
+  busy = is;
+  for (const button of bulk.querySelectorAll("button")) button.disabled = is;
 }
 
 function rows() {
@@ -60,7 +69,7 @@ async function carryOut(kind, wanted) {
     Array.from({ length: AT_A_TIME }, async () => {
       for (let row = waiting.shift(); row; row = waiting.shift()) {
         try {
-          await request(kind, row.dataset.api);
+          await request(kind, row.dataset);
           done.push(row);
         } catch (error) {
           failed.push(`${row.dataset.name}: ${whyNot(error)}`);
@@ -71,11 +80,17 @@ async function carryOut(kind, wanted) {
   return { done, failed };
 }
 
-async function bringBack(gone, position) {
+/** The position right before a job was deleted: what it was then is what comes back, whatever this page knew of it. */
+async function lastPosition(api, after) {
+  const { history } = await call("GET", `${api}history/?after=${after}`);
+  return history.findLast((change) => change.type === "JobDeleted").position - 1;
+}
+
+async function bringBack(gone, after) {
   let back = 0;
   for (const row of gone) {
     try {
-      await call("POST", `${row.dataset.api}revert/`, { position });
+      await call("POST", `${row.dataset.api}revert/`, { position: await lastPosition(row.dataset.api, after) });
       back += 1;
     } catch (error) {
       say(`${row.dataset.name}: ${whyNot(error)}`, { bad: true });
@@ -97,8 +112,9 @@ async function act(kind) {
   const agreed =
     kind === "enable" || (await ask({ title: title(kind, wanted), loses, action: verb, danger: kind === "delete" }));
   if (!agreed) return;
-  const position = Number(table.dataset.position);
-  const { done, failed } = await carryOut(kind, wanted);
+  const { position } = known;
+  setBusy(true);
+  const { done, failed } = await carryOut(kind, wanted).finally(() => setBusy(false));
   for (const row of done) {
     row.querySelector(".choose").checked = false;
     if (kind === "delete") row.remove();
@@ -135,15 +151,52 @@ function muted(text) {
   return made;
 }
 
+// What is told
+
+const known = new Known(document.getElementById("above"));
+let newest = null;
+
 function takeBeat(beat) {
-  table.dataset.position = beat.position;
+  newest = beat;
+  if (!known.follows(beat)) renewal.want();
+  if (table) patchAll(beat);
+}
+
+function patchAll(beat) {
   for (const row of rows()) {
-    const job = beat.rows[row.dataset.job];
+    const job = Object.hasOwn(beat.rows, row.dataset.job) ? beat.rows[row.dataset.job] : undefined;
     if (job === null) row.classList.add("is-gone");
     else if (job) patch(row, job);
   }
 }
 
+/** The list as it is now, in the place of that which was: what was chosen stays so, and the focus where it was. */
+function putRows(page) {
+  const fresh = page.getElementById("jobs");
+  if (!fresh || !table) {
+    if ((fresh || table) && !document.activeElement?.closest("#filters")) location.reload();
+    return;
+  }
+  const marked = new Set(chosen().map((row) => row.dataset.job));
+  const focused = document.activeElement?.closest("#jobs tbody tr") ? document.activeElement : null;
+  const [job, isBox] = [focused?.closest("tr").dataset.job, focused?.matches(".choose")];
+  table.tBodies[0].replaceChildren(...fresh.tBodies[0].rows);
+  for (const row of rows()) {
+    row.querySelector(".choose").checked = marked.has(row.dataset.job);
+    if (row.dataset.job === job) row.querySelector(isBox ? ".choose" : "a").focus();
+  }
+  writeTimes(table);
+  showChosen();
+}
+
+function put(page) {
+  putById(page, ["above", "tabs", "pages"]);
+  known.take(document.getElementById("above"));
+  putRows(page);
+  if (newest && newest.position > known.position) takeBeat(newest);
+}
+
+const renewal = new Renewal(put, () => busy);
 const origin = document.querySelector("[data-origin]");
 if (origin) origin.textContent = location.origin;
 if (table) {
@@ -156,6 +209,5 @@ if (table) {
     if (button) act(button.dataset.bulk);
   });
   showChosen();
-  writeTimes(table);
 }
-follow("/webui/pulse", { beat: (beat) => table && takeBeat(beat) });
+follow("/webui/pulse", { beat: takeBeat });

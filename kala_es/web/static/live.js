@@ -2,6 +2,8 @@
 // The word beside the navigation says whether the page is live.
 
 const WAITS = [1000, 2000, 5000, 10000];
+const LOOK_MS = 10_000;
+const ASLEEP_MS = 90_000; // browsers let the timers of a hidden tab run once a minute
 
 export function show(state) {
   const place = document.getElementById("live");
@@ -12,8 +14,8 @@ export function show(state) {
 
 /**
  * Follow a stream. `on` has a function for each event's name, given (data, event); `url(last)` is the address, given the
- * last id that was seen ("" at first), so that a reconnect misses nothing. `over()` tells that nothing more comes.
- * Gives back a function that ends it.
+ * last id that was seen ("" at first), so that a reconnect misses nothing. `over()` tells that nothing more comes,
+ * `reconnected(last)` is told that the stream is open again. Gives back a function that ends it.
  */
 export function follow(url, on, { over = () => false, reconnected = () => {} } = {}) {
   let source = null;
@@ -25,11 +27,12 @@ export function follow(url, on, { over = () => false, reconnected = () => {} } =
 
   function open() {
     if (ended) return;
+    close();
     source = new EventSource(typeof url === "function" ? url(last) : url);
     source.onopen = () => {
       tries = 0;
       show("on");
-      if (began) reconnected();
+      if (began) reconnected(last);
       began = true;
     };
     source.onerror = () => {
@@ -47,15 +50,39 @@ export function follow(url, on, { over = () => false, reconnected = () => {} } =
     }
   }
 
-  function end() {
-    ended = true;
+  function close() {
     clearTimeout(timer);
     source?.close();
+  }
+
+  function end() {
+    ended = true;
+    close();
     show("off");
   }
 
-  addEventListener("pagehide", () => source?.close());
+  // A computer that was asleep may hold a connection that the other side has given up: it would be silent for ever.
+  let looked = Date.now();
+  setInterval(() => {
+    const slept = Date.now() - looked > ASLEEP_MS;
+    looked = Date.now();
+    if (slept) open();
+  }, LOOK_MS);
+  addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && !ended && open());
   open();
   return end;
+}
+
+/**
+ * Begin anew when the log is another one than that of the positions up to `seen`: a server in memory has restarted, or
+ * has taken an archive for its log. What a stream has of it would be waited for in vain.
+ */
+export function checkLog(seen) {
+  const source = new EventSource("/webui/pulse");
+  source.onerror = () => source.close();
+  source.addEventListener("beat", (event) => {
+    source.close();
+    if (JSON.parse(event.data).position < seen) location.reload();
+  });
 }

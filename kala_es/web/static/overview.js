@@ -1,7 +1,9 @@
 // The overview, kept up to date by the pulse: rows are patched where they stand, charts drawn anew.
 import { ask, call, say, whyNot } from "./ask.js";
 import { element, jobPage, link, runPage } from "./elements.js";
+import { keep, recall } from "./kept.js";
 import { follow } from "./live.js";
+import { Known, putById, Renewal } from "./renew.js";
 import { shape } from "./spark.js";
 import { clock, full, lasting, timeElement, writeTimes } from "./time.js";
 
@@ -96,7 +98,7 @@ function failureItem(failure) {
 }
 
 function showFresh() {
-  const looked = Number(localStorage.getItem(LOOKED) ?? 0);
+  const looked = Number(recall(LOOKED) ?? 0);
   const items = [...at("failures").children];
   const fresh = items.filter((item) => Date.parse(item.dataset.ended) > looked);
   for (const item of items) item.classList.toggle("is-old", !fresh.includes(item));
@@ -239,8 +241,18 @@ function takeFigures(beat) {
 }
 
 let hourKey = "";
+const known = new Known(at("above"));
+const renewal = new Renewal((page) => {
+  putById(page, ["above"]);
+  known.take(at("above"));
+  at("failures").replaceChildren(...page.getElementById("failures").children);
+  at("no-failures").hidden = at("failures").children.length > 0;
+  writeTimes(at("failures"));
+  showFresh();
+});
 
 function takeBeat(beat) {
+  if (!known.follows(beat)) renewal.want();
   skew = Date.parse(beat.now) - Date.now();
   takeFigures(beat);
   takeFlights(beat);
@@ -263,7 +275,7 @@ at("flights").addEventListener("click", (event) => {
   if (event.target.closest("[data-cancel-run]")) cancel(event.target.closest("tr"));
 });
 at("looked").addEventListener("click", () => {
-  localStorage.setItem(LOOKED, String(Date.now() + skew));
+  keep(LOOKED, String(Date.now() + skew));
   showFresh();
 });
 at("as-table").addEventListener("click", () => {

@@ -1,4 +1,5 @@
 // What every page has: the choice of colours, moments in the reader's zone, what `say` tells.
+import { keep } from "./kept.js";
 import { keepTimes } from "./time.js";
 
 const NEXT = { system: "light", light: "dark", dark: "system" };
@@ -18,10 +19,10 @@ function turnTheme(button) {
   const theme = NEXT[chosenTheme()];
   if (theme === "system") {
     delete document.documentElement.dataset.theme;
-    localStorage.removeItem("kala.theme");
+    keep("kala.theme", null);
   } else {
     document.documentElement.dataset.theme = theme;
-    localStorage.setItem("kala.theme", theme);
+    keep("kala.theme", theme);
   }
   showTheme(button);
 }

@@ -1,6 +1,6 @@
 // The page of a run: its state as it changes, what can be done with it, and its output.
 
-import { ask, Refusal, say, whyNot } from "./ask.js";
+import { ask, call, Refusal, say, whyNot } from "./ask.js";
 import { element, runPage } from "./elements.js";
 import { show } from "./live.js";
 import { OutputViewer } from "./output.js";
@@ -11,6 +11,7 @@ const page = document.getElementById("run");
 const { api, stream, after, startApi, started, now, usual, name } = page.dataset;
 const skew = Date.now() - new Date(now);
 const part = (what) => page.querySelector(`[data-run-part="${what}"]`);
+const MOST_ROWS = 400;
 const NAMES = {
   started: "RunStarted", "attempt-failed": "AttemptFailed", "attempt-started": "AttemptStarted",
   "cancel-requested": "CancelRequested", "status-reported": "StatusReported", finished: "RunFinished",
@@ -58,7 +59,14 @@ function addEvent({ id, data }) {
     element("td", "", sentence(data), ...(data.retry_at ? [" ", timeElement(data.retry_at)] : [])),
   );
   row.dataset.position = id;
-  part("events").append(row);
+  add("events", row);
+}
+
+/** Another row of a table. Of a run with very many attempts those that came first while one looked are let go. */
+function add(table, row) {
+  const { rows } = part(table);
+  part(table).append(row);
+  if (rows.length > MOST_ROWS) rows[1].remove();
 }
 
 function attemptRow(number, began) {
@@ -70,7 +78,7 @@ function attemptRow(number, began) {
   );
   row.firstChild.scope = "row";
   Object.assign(row.dataset, { attempt: number, began });
-  part("attempts").append(row);
+  add("attempts", row);
   part("attempt-count").textContent = number;
   return row;
 }
@@ -119,6 +127,7 @@ function end(data) {
   part("why").textContent = data.outcome === "succeeded" ? "" : ending(data);
   part("why").hidden = data.outcome === "succeeded";
   part("cancel").hidden = true;
+  part("redact")?.removeAttribute("hidden");
   part("took").textContent = "Took";
   part("ended").replaceChildren(timeElement(data.at));
   showElapsed(exact(data.at));
@@ -166,6 +175,32 @@ async function runAgain() {
   }
 }
 
+async function redact() {
+  const reason = await ask({
+    title: "Erase the output of this run?",
+    loses: [
+      "All that it printed is erased from the log, at once and for ever; nothing brings it back.",
+      "That it ran, how it ended, and how much it printed stay; so does who erased it, and for which reason.",
+      "Exports and backups that were made before have it still. A secret that was printed has to be changed in any case.",
+      "On a large log this takes a while: its file is written anew.",
+    ],
+    action: "Erase the output",
+    reason: "Reason",
+  });
+  if (!reason) return;
+  const button = part("redact");
+  button.disabled = true;
+  say("The output is being erased…", { stays: true });
+  try {
+    await call("POST", `${api}redact/`, { reason });
+    location.reload();
+  } catch (error) {
+    say(whyNot(error), { bad: true });
+  } finally {
+    button.disabled = false;
+  }
+}
+
 async function send(method, address, headers = {}) {
   const answer = await fetch(address, { method, headers });
   if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null));
@@ -174,6 +209,7 @@ async function send(method, address, headers = {}) {
 
 part("cancel").addEventListener("click", cancel);
 part("again")?.addEventListener("click", runAgain);
+part("redact")?.addEventListener("click", redact);
 
 // What it prints, and what becomes of it
 

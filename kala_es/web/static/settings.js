@@ -37,8 +37,10 @@ async function change(address, body) {
 
 // The import
 
-async function send(file, dryRun) {
-  const query = new URLSearchParams({ on_conflict: at("conflict").value, dry_run: String(dryRun) });
+let planned = null; // whose plan is shown: {file, conflict}
+
+async function send({ file, conflict }, dryRun) {
+  const query = new URLSearchParams({ on_conflict: conflict, dry_run: String(dryRun) });
   const headers = { "Content-Type": "application/octet-stream" };
   const answer = await fetch(`/api/v1/snapshot/?${query}`, { method: "POST", body: file, headers });
   const read = await answer.json().catch(() => ({}));
@@ -73,27 +75,40 @@ function showPlan(plan) {
   at("plan").hidden = false;
 }
 
-async function plan(form) {
+/** Show no plan, for what is to be taken in is another thing now. */
+function forget() {
+  planned = null;
   at("plan").hidden = true;
+}
+
+async function plan(form) {
+  forget();
   at("import-wrong").hidden = true;
+  const asked = (planned = { file: form.archive.files[0], conflict: at("conflict").value });
   try {
-    showPlan(await send(form.archive.files[0], true));
+    const told = await send(asked, true);
+    if (planned === asked) showPlan(told);
   } catch (error) {
+    if (planned !== asked) return;
     at("import-wrong").textContent = whyNot(error);
     at("import-wrong").hidden = false;
   }
 }
 
 async function apply() {
-  const replaces = at("conflict").value === "replace";
+  const asked = planned;
+  const replaces = asked.conflict === "replace";
   const loses = replaces ? ["Definitions that are there are replaced; each job's history has the earlier one."] : [];
   if (!(await ask({ title: "Take these jobs in?", loses, action: "Take them in", danger: replaces }))) return;
+  at("apply").disabled = true;
   try {
-    const done = await send(at("archive").files[0], false);
-    at("plan").hidden = true;
+    const done = await send(asked, false);
+    forget();
     say(`Taken in: ${counted(done.counts)}.`);
   } catch (error) {
     say(whyNot(error), { bad: true });
+  } finally {
+    at("apply").disabled = false;
   }
 }
 
@@ -109,5 +124,5 @@ onSubmit("pause", pauseAll);
 onSubmit("import", plan);
 at("resume")?.addEventListener("click", () => change("/api/v1/resume/"));
 at("apply").addEventListener("click", apply);
-for (const id of ["archive", "conflict"]) at(id).addEventListener("change", () => (at("plan").hidden = true));
+for (const id of ["archive", "conflict"]) at(id).addEventListener("change", forget);
 follow("/webui/pulse", {});

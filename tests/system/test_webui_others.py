@@ -1,0 +1,228 @@
+"""The web UI when others, or the network, do something at the same time; and with names that nobody expects."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Dialog, Page, Route, expect
+
+from tests.system.browser import Eyes, no_serious_violations
+from tests.system.lives import JOB, Lives
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Lives]:
+    with Lives(tmp_path, "--on-stop", "cancel") as lives:
+        yield lives
+
+
+def go(page: Page, lives: Lives, path: str) -> None:
+    page.goto(lives.server.url.rstrip("/") + path)
+
+
+def said(page: Page) -> Any:
+    """What the JSON beside the form says."""
+    return json.loads(page.get_by_label("The job as the API takes it").input_value())
+
+
+def save(page: Page, name: str = "Save") -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+# The form
+
+
+def test_a_change_that_comes_while_the_form_is_saved_is_not_overwritten(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 412")
+    page = eyes.page
+    lives.make(id="j", retries=1)
+    go(page, lives, "/webui/jobs/j/edit")
+    page.get_by_label("Name", exact=True).fill("mine")
+
+    def overtake(route: Route) -> None:
+        """Let another be faster by a hair."""
+        lives.call("PUT", f"{JOB}j/", lives.job("j") | {"retries": 5})
+        route.continue_()
+
+    page.route(f"**{JOB}j/", overtake, times=1)
+    save(page)
+    expect(page.get_by_role("dialog")).to_contain_text("retries would be what this form says.")
+    assert (lives.job("j")["name"], lives.job("j")["retries"]) == ("t", 5)
+
+
+def test_a_creation_whose_answer_is_lost_makes_one_job(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("ERR_CONNECTION_RESET|ERR_FAILED")
+    page = eyes.page
+    go(page, lives, "/webui/jobs/new")
+    page.get_by_label("Name", exact=True).fill("once")
+    page.get_by_label("Command line", exact=True).fill("true")
+    page.get_by_label("Schedule", exact=True).fill("0 0 1 1 *")
+
+    def lose(route: Route) -> None:
+        """Carry it out, and lose the answer."""
+        route.fetch()
+        route.abort("connectionreset")
+
+    page.route(f"**{JOB}", lose, times=1)
+    save(page, "Create")
+    expect(page.get_by_role("alert").first).to_contain_text("The server does not answer.")
+    save(page, "Create")
+    expect(page.get_by_role("heading", name="once")).to_be_visible()
+    assert [job["name"] for job in lives.call("GET", JOB)[1]["jobs"].values()] == ["once"]
+
+
+def test_what_was_entered_is_not_left_without_a_question(page: Page, lives: Lives) -> None:
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    go(page, lives, "/webui/jobs/new")
+    page.get_by_label("Name", exact=True).press_sequentially("much work")
+    page.evaluate("location.assign('/webui/')")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("much work")
+    page.wait_for_timeout(200)
+    assert asked == ["beforeunload"]
+
+
+def test_names_that_every_object_has_are_names_as_any(page: Page, lives: Lives) -> None:
+    go(page, lives, "/webui/jobs/new")
+    page.get_by_label("The job as the API takes it").fill(
+        json.dumps({"name": "n", "type": 1, "remote_properties": {"url": "http://127.0.0.1:1/"}})
+    )
+    for i, name in enumerate(("constructor", "__proto__")):
+        page.get_by_role("button", name="Add to Headers").click()
+        page.get_by_label("Headers: name").nth(i).fill(name)
+        page.get_by_label("Headers: value").nth(i).fill("v")
+    assert said(page)["remote_properties"]["headers"] == {"constructor": ["v"], "__proto__": ["v"]}
+
+
+# What is missed
+
+
+def test_a_list_that_was_away_reads_itself_anew(page: Page, lives: Lives) -> None:
+    for job in ("constructor", "plain"):
+        lives.make(id=job, name=job)
+    page.route("**/webui/pulse", lambda route: route.abort("aborted"))
+    go(page, lives, "/webui/jobs/")
+    rows = page.locator("#jobs tbody tr")
+    expect(rows).to_have_count(2)
+    page.get_by_label("Choose plain").check()
+    lives.call("POST", "/api/v1/job/disable/plain/")
+    lives.make(id="later", name="later")
+    page.unroute("**/webui/pulse")
+    expect(rows).to_have_count(3)
+    expect(page.locator('tr[data-job="plain"] .state')).to_have_text("disabled")
+    expect(page.get_by_label("Choose plain")).to_be_checked()
+    expect(page.locator("#chosen")).to_have_text("1 chosen")
+    expect(page.get_by_role("navigation", name="State")).to_contain_text("All 3")
+    lives.call("POST", "/api/v1/job/disable/later/")
+    expect(page.locator('tr[data-job="later"] .state')).to_have_text("disabled")
+    expect(page.locator('tr[data-job="constructor"] .state')).to_have_text("ready")
+
+
+def test_an_undone_deletion_brings_back_what_there_was_and_not_what_the_page_knew(page: Page, lives: Lives) -> None:
+    lives.make(id="j", name="j", retries=1)
+    page.route("**/webui/pulse", lambda route: route.abort("aborted"))
+    go(page, lives, "/webui/jobs/")
+    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"retries": 5})
+    page.get_by_label("Choose j").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Choose j")).to_have_count(1)
+    assert lives.job("j")["retries"] == 5
+
+
+def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: Page, lives: Lives) -> None:
+    job = lives.make(name="broken", command="exit 3", shell=True)
+    page.route("**/webui/pulse", lambda route: route.abort("aborted"))
+    go(page, lives, "/webui/")
+    lives.run_now(job)
+    lives.call("POST", "/api/v1/pause/", {"reason": "a move"})
+    page.unroute("**/webui/pulse")
+    expect(page.locator("#failures li")).to_have_count(1)
+    expect(page.locator("#above")).to_contain_text("a move")
+    expect(page.locator("#no-failures")).to_be_hidden()
+
+
+def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -> None:
+    eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    page = eyes.page
+    with Lives(tmp_path, "--no-persist") as lives:
+        for name in ("one", "two", "three"):
+            lives.make(name=name)
+        go(page, lives, "/webui/events/")
+        expect(page.locator("#events tbody")).to_contain_text("three")
+        lives.server.kill9()
+        lives.args = (*lives.args, "--port", str(lives.server.port))
+        lives.again()
+        expect(page.locator("#events tbody")).not_to_contain_text("three")
+        lives.make(name="after")
+        expect(page.locator("#events tbody")).to_contain_text("after")
+
+
+def test_after_a_sleep_the_stream_is_opened_anew(page: Page, lives: Lives) -> None:
+    page.clock.install()
+    go(page, lives, "/webui/")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    with page.expect_request("**/webui/pulse"):
+        page.clock.fast_forward("05:00")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
+def test_a_browser_that_keeps_nothing_has_a_live_page_all_the_same(page: Page, lives: Lives) -> None:
+    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })")
+    go(page, lives, "/webui/")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    page.get_by_role("button", name="Colours").click()
+    expect(page.get_by_role("button", name="Colours: Light")).to_be_visible()
+
+
+# What is agreed to
+
+
+def test_what_is_taken_in_is_what_the_plan_was_of(page: Page, lives: Lives) -> None:
+    lives.make(id="j", name="old")
+    archive = lives.directory / "jobs.archive"
+    archive.write_bytes(lives.server.get("/api/v1/snapshot/").body)
+    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"name": "new"})
+    go(page, lives, "/webui/settings/")
+    held: list[Route] = []
+    page.route("**/api/v1/snapshot/*", lambda route: held.append(route), times=1)
+    page.locator("#archive").set_input_files(archive)
+    page.locator("#conflict").select_option("skip")
+    with page.expect_response("**/api/v1/snapshot/*"):
+        with page.expect_request("**/api/v1/snapshot/*"):
+            page.get_by_role("button", name="Show the plan").click()
+        page.locator("#conflict").select_option("replace")
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator("#plan")).to_be_hidden()
+    page.get_by_role("button", name="Show the plan").click()
+    expect(page.locator("#plan")).to_contain_text("1 change")
+
+
+def test_the_output_of_a_run_is_erased_for_a_reason(page: Page, lives: Lives) -> None:
+    job = lives.make(command="echo a secret")
+    lives.run_now(job)
+    run = lives.runs(job)[0]["id"]
+    go(page, lives, f"/webui/runs/{run}/")
+    page.get_by_role("button", name="Erase").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("nothing brings it back")
+    dialog.get_by_role("button", name="Erase the output").click()
+    expect(dialog.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
+    no_serious_violations(page)
+    dialog.get_by_label("Reason").fill("a <b>password</b>")
+    dialog.get_by_role("button", name="Erase the output").click()
+    expect(page.get_by_role("heading", name="The output was erased")).to_be_visible()
+    expect(page.get_by_text("a <b>password</b>")).to_be_visible()
+    assert lives.server.get(f"{JOB}{job}/executions/{run}/output/").status == 410
+    expect(page.get_by_role("button", name="Erase")).to_have_count(0)
