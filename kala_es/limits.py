@@ -279,6 +279,8 @@ MAX_HANDOVERS: Final = 10_000
 """Runs' outputs that are on their way to a processor; a further one is given up at once, which is recorded."""
 PROCESSORS_AT_ONCE: Final = 64
 """Parts of output that are handed over at a time, one for each processor with the same config."""
+PROCESSOR_THREADS: Final = 256
+"""Threads of one processor, one for each place that it writes or sends to; a part that needs one more has failed."""
 PART_BYTES: Final = 64 * 1024
 """The most that a processor is handed at a time. A part ends with a line, unless the line is longer..."""
 PART_SECONDS: Final = 1.0

@@ -15,6 +15,7 @@ from kala_es.dialects import go_json
 from kala_es.dialects.dkron_work import executor_of, read_work
 from kala_es.dialects.go_json import Malformed, dumps, instant_text, struct
 from kala_es.dialects.refusals import reason_of
+from kala_es.domain.cron import ZONE_PREFIXES
 from kala_es.domain.errors import Invalid
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.labels import Labels
@@ -96,7 +97,7 @@ def draft_of(read: Mapping[str, Any], jobs: Mapping[JobId, Job], *, default_owne
         name=read.get("displayname") or name,
         owner=read.get("owner") or default_owner,
         schedule="" if parent else read.get("schedule", ""),
-        timezone=read.get("timezone", ""),
+        timezone=_zone_beside(read.get("schedule", ""), read.get("timezone", "")),
         retries=read.get("retries", 0),
         parents=(JobId(parent), *kept) if parent else None,
         labels=read.get("metadata", ()),
@@ -107,6 +108,11 @@ def draft_of(read: Mapping[str, Any], jobs: Mapping[JobId, Job], *, default_owne
         notify=_notify(spec.notify, read.get("owner_email", "")),
     )
     return JobDraft(id=name, spec=spec, disabled=read.get("disabled", False), counters=_counters(read))
+
+
+def _zone_beside(schedule: str, zone: str) -> str:
+    """There a zone within the schedule goes before the one beside it, which then says nothing."""
+    return "" if schedule.lstrip().startswith(ZONE_PREFIXES) else zone
 
 
 def check_name(name: str) -> None:

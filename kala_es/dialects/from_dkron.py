@@ -18,6 +18,7 @@ from kala_es.dialects.coming import Coming, text_of, texts_of
 from kala_es.dialects.dkron_work import EXECUTORS, keys_of
 from kala_es.dialects.go_json import Malformed, instant_text
 from kala_es.dialects.kala_declared import declaration_of
+from kala_es.domain.cron import ZONE_PREFIXES
 from kala_es.domain.errors import Invalid
 from kala_es.domain.go_duration import read_go_duration
 from kala_es.domain.ids import SECOND, Instant
@@ -119,7 +120,7 @@ def _schedule(coming: Coming, name: str, job: dict[str, Any]) -> dict[str, str]:
     every = _EVERY.fullmatch(text)
     if every is not None:
         return {"schedule": _with_phase(job, every[1].strip()), "timezone": ""}
-    if text.startswith(("@at", "@manually", "TZ=", "CRON_TZ=")):
+    if text.startswith(("@at", "@manually", *ZONE_PREFIXES)):
         return {"schedule": text, "timezone": ""}
     if text.startswith("@"):
         coming.note(name, "schedule", f"{text} is at UTC here; there it was at the server's own zone")

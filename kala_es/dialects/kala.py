@@ -198,11 +198,6 @@ class _StatsView(Protocol):
     last_attempted_run: Instant | None
 
 
-def id_json(job: JobId) -> bytes:
-    """The answer to a creation."""
-    return dumps({"id": job})
-
-
 def job_json(job: Job, dependents: Sequence[JobId]) -> bytes:
     """A job. `dependents` are those it names and its children."""
     fields = job_fields(job, dependents)

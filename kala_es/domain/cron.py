@@ -43,7 +43,7 @@ _WORDS: Final = {
     "@hourly": "0 0 * * * *",
     "@minutely": "0 * * * * *",
 }
-_ZONE_PREFIXES: Final = ("TZ=", "CRON_TZ=")
+ZONE_PREFIXES: Final = ("TZ=", "CRON_TZ=")
 _RFC3339: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9:]{5})")
 _LEAP_YEAR: Final = 2000
 _NANOS_A_SECOND: Final = 10**9
@@ -116,7 +116,7 @@ def is_cron(text: str) -> bool:
     if text.startswith("R"):
         return False
     words = text.split()
-    return text.lstrip().startswith(("@", *_ZONE_PREFIXES)) or (len(words) > 1 and not words[0].startswith("R"))
+    return text.lstrip().startswith(("@", *ZONE_PREFIXES)) or (len(words) > 1 and not words[0].startswith("R"))
 
 
 def parse_cron(text: str, timezone: str, planned: Instant, *, job: str = "", on_change: OnChange = USUAL) -> Schedule:
@@ -138,7 +138,7 @@ def _read(text: str, timezone: str, *, job: str, on_change: OnChange) -> Cron | 
         raise Invalid("schedule", f"the schedule has {len(text)} characters, more than {MAX_SCHEDULE_CHARS}")
     words = words_of(text)
     zone = zone_named(timezone) if timezone else None
-    if words and words[0].text.startswith(_ZONE_PREFIXES):
+    if words and words[0].text.startswith(ZONE_PREFIXES):
         zone = _zone_before(words.pop(0), timezone)
     match [word.text for word in words]:
         case ["@manually"]:

@@ -6,6 +6,7 @@
 3. With `file_bytes` an attempt's output goes on in another file when one is full. With `keep_files` and `max_bytes` the
    oldest files of the job are removed at an attempt's end, and when another file is begun; never the newest.
 4. The log needs its disk more: below DISK_RESERVE_BYTES nothing is written. Files are not synced; the log is.
+5. A directory whose disk hangs holds up no other: each `log_dir` has a thread of its own.
 """
 
 import os
@@ -13,15 +14,15 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import trio
-
 from kala_es import limits
 from kala_es.processor import Option, Part, ProcessorError
+from kala_es.processors.threads import Threads
 
 _NAME_CHARS: Final = 120
 _COUNT: Final = r"[1-9]\d{0,8}"
@@ -35,6 +36,7 @@ class FilesProcessor:
     def __init__(self, directory: Path, *, anywhere: bool = True) -> None:
         self._root = directory
         self._anywhere = anywhere
+        self._threads = Threads()
 
     @property
     def options(self) -> Sequence[Option]:
@@ -57,7 +59,7 @@ class FilesProcessor:
     async def process(self, part: Part, config: Mapping[str, str]) -> None:
         """Write it, on a thread."""
         try:
-            await trio.to_thread.run_sync(self._write, part, config, abandon_on_cancel=True)
+            await self._threads.run(config.get("log_dir", ""), partial(self._write, part, config))
         except OSError as error:
             raise ProcessorError(f"{error.filename or self._root}: {error.strerror or error}") from error
 

@@ -7,12 +7,13 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
-
-import trio
 
 from kala_es.processor import Option, Part, ProcessorError
 from kala_es.processors.lines import lines_of
+from kala_es.processors.ports import refuse_port
+from kala_es.processors.threads import Threads
 
 _SECONDS = 10.0
 
@@ -24,19 +25,21 @@ class FluentProcessor:
         self._host = environment.get("FLUENTBIT_HOST") or "127.0.0.1"
         self._port = environment.get("FLUENTBIT_PORT") or "24224"
         self._tag = environment.get("FLUENTBIT_TAG") or "kala_es"
+        self._threads = Threads()
 
     @property
     def options(self) -> Sequence[Option]:
         """To whom, and under which tag."""
         return (
             Option(key="host", about="a name, an IPv4 address or `unix:///PATH`; `127.0.0.1` without", pattern=r"\S+"),
-            Option(key="port", about="`24224` without", pattern=r"\d{1,5}"),
+            Option(key="port", about="`24224` without", pattern=r"\d{1,5}", refuse=refuse_port),
             Option(key="tag", about="of the events; `kala_es` without", pattern=r"[A-Za-z0-9._-]{1,200}"),
         )
 
     async def process(self, part: Part, config: Mapping[str, str]) -> None:
         """Send its events, on a thread."""
-        await trio.to_thread.run_sync(self._send, part, config, abandon_on_cancel=True)
+        receiver = (config.get("host"), config.get("port"), config.get("tag"))
+        await self._threads.run(receiver, partial(self._send, part, config))
 
     def stands_for(self, part: Part, config: Mapping[str, str]) -> str:
         """As Dkron says it."""

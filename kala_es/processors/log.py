@@ -1,14 +1,14 @@
 """`log`: prints output on the server's stdout, each part as a block that says whose it is. It has the lines of Dkron's.
 
-A block is written at once, so those of other runs never stand within it. A run that is short has one.
+Blocks are written one after another, so those of other runs never stand within one. A run that is short has one.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-
-import trio
+from functools import partial
 
 from kala_es.processor import Option, Part
+from kala_es.processors.threads import Threads
 
 
 def print_bytes(block: bytes) -> None:
@@ -22,6 +22,7 @@ class LogProcessor:
 
     def __init__(self, say: Callable[[bytes], None] = print_bytes) -> None:
         self._say = say
+        self._threads = Threads()
 
     @property
     def options(self) -> Sequence[Option]:
@@ -40,7 +41,7 @@ class LogProcessor:
             b"" if content.endswith(b"\n") or not content else b"\n",
             end.encode(),
         )
-        await trio.to_thread.run_sync(self._say, block, abandon_on_cancel=True)
+        await self._threads.run("stdout", partial(self._say, block))
 
     def stands_for(self, part: Part, config: Mapping[str, str]) -> str:
         """As Dkron says it, whose log this one is not."""

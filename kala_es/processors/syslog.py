@@ -16,12 +16,14 @@ import trio
 from kala_es import limits
 from kala_es.processor import Option, Part, ProcessorError
 from kala_es.processors.lines import Line, lines_of, said_of
+from kala_es.processors.ports import refuse_port
 
 _FACILITIES: Final = {
     **{name: number for number, name in enumerate(("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news"))},
     **{"uucp": 8, "cron": 9, "authpriv": 10, "ftp": 11},
     **{f"local{number}": 16 + number for number in range(8)},
 }
+_ADDRESS: Final = "HOST:PORT of a server (UDP); the system's own log without"
 _ERR, _NOTICE, _INFO = 3, 5, 6
 _MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
@@ -36,7 +38,7 @@ class SyslogProcessor:
     def options(self) -> Sequence[Option]:
         """To whom, and as whose."""
         return (
-            Option(key="address", about="HOST:PORT of a server (UDP); the system's own log without", pattern=r".+:\d+"),
+            Option(key="address", about=_ADDRESS, pattern=r".+:\d{1,5}", refuse=_refuse_address),
             Option(key="tag", about="the program's name in messages; `kala_es` without", pattern=r"[!-9;-Z^-~]{1,32}"),
             Option(key="facility", about="`cron` without", pattern="|".join(_FACILITIES)),
         )
@@ -54,6 +56,10 @@ class SyslogProcessor:
     def stands_for(self, part: Part, config: Mapping[str, str]) -> str:
         """As Dkron says it."""
         return "Output in syslog"
+
+
+def _refuse_address(text: str) -> str:
+    return refuse_port(text.rpartition(":")[2])
 
 
 async def _connected(address: str, path: str) -> trio.socket.SocketType:

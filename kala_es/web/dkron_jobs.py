@@ -8,7 +8,7 @@ import trio
 
 from kala_es.dialects import dkron
 from kala_es.dialects.dkron_runs import execution_id
-from kala_es.domain.errors import Invalid, NotFound, Unavailable
+from kala_es.domain.errors import Invalid, NotFound, Refusal, Unavailable
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId
 from kala_es.domain.labels import has_all
@@ -17,13 +17,15 @@ from kala_es.domain.values import replace
 from kala_es.web.dkron_replies import answer, answer_list, descending, window
 from kala_es.web.exchange import Request, Response
 from kala_es.web.parameters import flag
+from kala_es.web.schedules import explained_if_asked
 from kala_es.web.site import Site
 
 API: Final = "/v1"
 _SLICE: Final = 250
 _LABEL: Final = "metadata["
 _UNTRIGGERED: Final = "untriggered"
-_STATUSES: Final = ("success", "failed", "unplaced", _UNTRIGGERED)
+_STATUSES: Final = ("success", "failed", "partially_failed", "unplaced", _UNTRIGGERED)
+"""What a client may look for; a run on one node is never `partially_failed`."""
 
 
 def job_named(request: Request, site: Site) -> Job:
@@ -138,13 +140,22 @@ async def _put(request: Request, site: Site, read: dict[str, Any], *, status: in
         raise NotFound("specified parent job not found")
     draft = dkron.draft_of(read, jobs, default_owner=site.edge.default_owner)
     assert draft.id is not None
+    explained = explained_if_asked(request, site, draft)
     await site.scheduler.create(draft, request.origin(), unasked=True)  # Dkron's know no /validate
-    fields = fields_of(site, site.scheduler.job(draft.id))
+    fields = {**fields_of(site, site.scheduler.job(draft.id)), **explained}
     if "runoncreate" in request.query and not draft.disabled:
-        run = site.scheduler.new_run_id(draft.id)
-        await site.scheduler.start(draft.id, run, request.origin())
-        fields["execution_id"] = execution_id(run, 1)
+        fields |= await _begun(request, site, draft.id)
     return answer(request, fields, status, headers=(("Location", f"{API}/jobs/{quote(draft.id, safe='')}"),))
+
+
+async def _begun(request: Request, site: Site, job: JobId) -> dict[str, str]:
+    """A run of a job that is created already, whether it may run or not: which execution it is, or why it is none."""
+    run = site.scheduler.new_run_id(job)
+    try:
+        await site.scheduler.start(job, run, request.origin())
+    except Refusal as error:
+        return {"execution_refused": error.reason}
+    return {"execution_id": execution_id(run, 1)}
 
 
 async def get_v1_job(request: Request, site: Site) -> Response:

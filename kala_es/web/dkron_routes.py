@@ -7,6 +7,7 @@ from kala_es import limits
 from kala_es.web import dkron_jobs, dkron_node, dkron_runs
 from kala_es.web.dkron_replies import ORDER, PRETTY, refuse_as_dkron
 from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, NO_JOB, WRONG
+from kala_es.web.schedules import EXPLAIN
 from kala_es.web.table import Handler, Parameter, Reply, Row
 
 _API: Final = dkron_jobs.API
@@ -25,7 +26,7 @@ _CREATE: Final = Row(
     pattern=f"{_API}/jobs",
     handler=dkron_jobs.create_v1_job,
     summary="Create a job, or replace the one of this name; its counters and history stay",
-    parameters=(PRETTY, _RUN_ON_CREATE),
+    parameters=(PRETTY, _RUN_ON_CREATE, EXPLAIN),
     takes="V1JobDraft",
     replies=(
         Reply(status=201, about="Created or replaced, and durable.", schema="V1Job"),
@@ -57,7 +58,11 @@ _JOBS: Final = (
             PRETTY,
             *ORDER,
             Parameter(name="q", kind="string", about="Only jobs with this text in name or displayname."),
-            Parameter(name="status", kind="string", about="success, failed, unplaced or untriggered."),
+            Parameter(
+                name="status",
+                kind="string",
+                about="success, failed, partially_failed (none ever is), unplaced or untriggered.",
+            ),
             Parameter(name="disabled", kind="boolean", about="Only disabled jobs, or only enabled ones."),
         ),
         replies=(Reply(status=200, about="The jobs; X-Total-Count says how many.", schema="V1Jobs"), WRONG),

@@ -45,6 +45,12 @@ _JOB: Final[Schema] = {
     "expires_at": _SOME_TIME,
     "starts_at": _SOME_TIME,
 }
+_BESIDE: Final[Schema] = {
+    "execution_id": {**_TEXT, "description": "Of the run that the request has started."},
+    "execution_refused": {**_TEXT, "description": "Why `runoncreate` has started none."},
+    "schedule_explained": {"type": "object", "description": "As GET /api/v1/schedule/ says it, for ?explain=true."},
+}
+"""What the answer to a request has further."""
 _EXECUTION: Final[Schema] = {
     "id": _TEXT,
     "job_name": _TEXT,
@@ -68,7 +74,7 @@ _NOT_GIVEN: Final = ("status", "next", "id", "dependent_jobs")
 DKRON_SCHEMAS: Final[dict[str, Schema]] = {
     "V1Job": {
         "type": "object",
-        "properties": {**_JOB, "execution_id": {**_TEXT, "description": "Of the run that the request has started."}},
+        "properties": {**_JOB, **_BESIDE},
         "required": list(_JOB),
     },
     "V1JobDraft": {

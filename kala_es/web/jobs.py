@@ -37,7 +37,8 @@ def job_json(site: Site, job: Job) -> bytes:
     return site.jobs.keep(job.id, (job, after), kala.job_json(job, after))
 
 
-def _wrapped(site: Site, job: Job, more: bytes = b"") -> bytes:
+def _wrapped(site: Site, job: Job, beside: dict[str, object] | None = None) -> bytes:
+    more = b"," + dumps(beside)[1:-1] if beside else b""
     return b'{"job":' + job_json(site, job) + more + b"}"
 
 
@@ -51,7 +52,7 @@ async def create_job(request: Request, site: Site) -> Response:
     draft = kala.parse_job(request.body, default_owner=site.edge.default_owner)
     job = draft.id or site.scheduler.new_job_id(request.key)
     draft = replace(draft, id=job)
-    granted = answer_json(kala.id_json(job)[:-1] + explained_if_asked(request, site, draft) + b"}", 201)
+    granted = answer_json(dumps({"id": job, **explained_if_asked(request, site, draft)}), 201)
     await site.scheduler.create(draft, request.origin(granted), unknown=must_be_new(request))
     return granted
 

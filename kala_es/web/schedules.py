@@ -70,16 +70,14 @@ def _since(request: Request, site: Site) -> Instant:
     return _asked(request, "from") or site.scheduler.clock.now()
 
 
-def explained_if_asked(request: Request, site: Site, draft: JobDraft) -> bytes:
-    """What a job's schedule will mean, as a member that follows others in an object; nothing if it is not asked for.
-    Raises Invalid."""
+def explained_if_asked(request: Request, site: Site, draft: JobDraft) -> dict[str, object]:
+    """What a job's schedule will mean, as a member of the answer; none if it is not asked for. Raises Invalid."""
     if not flag(request, "explain"):
-        return b""
+        return {}
     assert draft.id is not None
     now, job = site.scheduler.clock.now(), site.scheduler.folds.jobs.get(draft.id)
     planned = now if job is None or replans(job.spec, draft.spec) else job.planned
-    explained = _explained(draft.spec, (planned, now, draft.id), 1)
-    return b"," + dumps({"schedule_explained": explained})[1:-1]
+    return {"schedule_explained": _explained(draft.spec, (planned, now, draft.id), 1)}
 
 
 def _explained(spec: JobSpec, when: tuple[Instant, Instant, JobId], count: int) -> dict[str, object]:

@@ -247,18 +247,19 @@ def _opened(site: Site, source: Source, after: int) -> Response:
     return answer_stream(site, _stream(site, source, after))
 
 
-def _after(request: Request) -> int | None:
-    """The position to resume from: the last event that the client has seen, or the one that it names."""
+def _after(request: Request, head: int) -> int | None:
+    """The position to resume from: the last event that the client has seen, or the one that it names. Raises Invalid,
+    also for one beyond the log's end: who saw that in another log would wait for it, and miss what comes before."""
     for text, name in ((request.headers.get("last-event-id"), "Last-Event-ID"), (request.query.get("after"), "after")):
         if text:
-            return checked(text, name, (0, _LAST_POSITION))
+            return checked(text, name, (0, head))
     return None
 
 
 async def stream_run(request: Request, site: Site) -> Response:
     """GET /job/{id}/executions/{run}/stream/: from its beginning, or resumed. Resumed after its end: 204, no more."""
     run = run_of(request, site)
-    after = _after(request)
+    after = _after(request, site.scheduler.folds.position if run.outcome is None else _LAST_POSITION)
     source = RunSource(site.scheduler, run)
     if after and run.outcome is not None and after >= run.end_position:
         return NO_CONTENT
@@ -268,7 +269,7 @@ async def stream_run(request: Request, site: Site) -> Response:
 async def stream_events(request: Request, site: Site) -> Response:
     """GET /events/: from now on, or after a position."""
     kinds = choices(request, "type", EVENT_TYPES)
-    after = _after(request)
+    after = _after(request, site.scheduler.folds.position)
     output = choice(request, "output", ("all", "none")) != "none"
     source = AllSource(site.scheduler, request.query.get("job"), kinds, output=output)
     return _opened(site, source, site.scheduler.folds.position if after is None else after)

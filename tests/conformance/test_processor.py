@@ -385,6 +385,16 @@ async def test_a_webhook_gets_what_is_needed_to_know_a_repeat() -> None:
             await WebhookProcessor(WebhookNotifier()).process(part("one\n"), config)
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    for processor, config in (
+        (FluentProcessor({}), {"port": port}),
+        (SyslogProcessor(), {"address": f"logs.example.com:{port}"}),
+    ):
+        with pytest.raises(Invalid, match="from 1 to 65535"):
+            check_config("it", processor, tuple(config.items()))
+
+
 @pytest.mark.parametrize(
     ("config", "key"),
     [

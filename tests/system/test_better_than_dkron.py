@@ -3,13 +3,17 @@
 On Dkron 2.2.1 each of these fails.
 """
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from http.client import HTTPConnection, HTTPResponse
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,6 +22,9 @@ from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
 
+Frame = tuple[int, str, dict[str, Any]]
+"""Of a stream: its id, its event, its data."""
+EMPTY: Final = {"text": ""}
 TICKING = 'i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo "line $i"; sleep 0.1; done'
 
 
@@ -53,6 +60,34 @@ class Dkron(Lives):
 
         return eventually(enough)
 
+    def frames(self, execution: str, *, after: int = 0, until: str = "") -> list[Frame]:
+        """What the stream of an execution of `j` tells after a position, until its end or so much output."""
+        connection = HTTPConnection(self.server.host, self.server.port, timeout=30)
+        headers = {"Last-Event-ID": str(after)}
+        connection.request("GET", f"/v1/jobs/j/executions/{execution}/stream", headers=headers)
+        found: list[Frame] = []
+        told = ""
+        with closing(connection), connection.getresponse() as stream:
+            for frame in stream_frames(stream):
+                found.append(frame)
+                told += str(frame[2].get("text", ""))
+                if until and len(told) >= len(until):
+                    break
+        return found
+
+
+def stream_frames(stream: HTTPResponse) -> Iterator[Frame]:
+    """The frames as they come, until the stream is over."""
+    said: dict[str, str] = {}
+    for line in stream:
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if name:
+            said[name] = value
+        else:
+            if "id" in said:
+                yield int(said["id"]), said["event"], json.loads(said["data"])
+            said = {}
+
 
 @pytest.fixture
 def dkron(tmp_path: Path) -> Iterator[Dkron]:
@@ -69,38 +104,60 @@ def test_1_output_is_durable_while_it_runs_and_busy_shows_all_of_it(dkron: Dkron
 
     before = eventually(lambda: text if (text := shown()).count("\n") > 5 else None)
     assert before.startswith("line 1\nline 2\n")
+    seen = dkron.frames(execution, until=before)
     dkron.kill_and_restart()
     assert shown().startswith(before)
     (end,) = dkron.ends("j")
     assert end["output"] == "".join(f"line {i}\n" for i in range(1, 101))
-    stream = dkron.server.request("GET", f"/v1/jobs/j/executions/{execution}/stream")
-    assert stream.body.count(b"event: output") >= 2
+    resumed = dkron.frames(execution, after=seen[-1][0])
+    assert [*seen, *resumed] == dkron.frames(execution)
+    pieces = [said for _, kind, said in (*seen, *resumed) if kind == "output"]
+    assert "".join(piece["text"] for piece in pieces) == end["output"]
+    assert [piece["offset"] for piece in pieces] == [*accumulate(len(piece["text"]) for piece in (EMPTY, *pieces[:-1]))]
     cut = dkron.get(f"jobs/j/executions/{execution}?output_size_limit=9")
     assert (cut["output"], cut["output_truncated"], cut["output_bytes"]) == ("line 100\n", True, len(end["output"]))
 
 
-def test_2_a_run_whose_agent_died_is_lost_at_once_and_forbids_nothing(dkron: Dkron) -> None:
-    dkron.put("j", "sleep 60", concurrency="forbid")
+@pytest.mark.parametrize("dies", ["the agent", "both"])
+def test_2_a_run_that_nobody_holds_is_lost_at_once_its_process_ended_and_forbids_nothing(
+    dkron: Dkron, dies: str
+) -> None:
+    dkron.put("j", "echo $$; exec sleep 60", concurrency="forbid")
     dkron.run("j")
-    eventually(lambda: dkron.get("busy"))
+    orphan = int(eventually(lambda: "".join(each.get("output", "") for each in dkron.get("busy")) or None))
     os.kill(dkron.agent, signal.SIGKILL)
+    if dies == "both":
+        dkron.kill_and_restart()
     began = time.monotonic()
     (end,) = dkron.ends("j")
     assert time.monotonic() - began < 5  # there: never, or after four hours
     assert (end["outcome"], bool(end["reason"])) == ("lost", True)
+    eventually(lambda: not Path(f"/proc/{orphan}").exists())
     eventually(lambda: dkron.call("POST", "/v1/jobs/j")[0] == 200)
 
 
-def test_3_a_graceful_stop_records_how_the_run_ended(tmp_path: Path) -> None:
-    with Dkron(tmp_path) as dkron:
+def test_3_a_graceful_stop_is_seen_and_records_how_the_run_ended_and_a_second_signal_forces(tmp_path: Path) -> None:
+    with Dkron(tmp_path, "--grace", "1h") as dkron:
         dkron.put("j", "sleep 1; echo done")
         dkron.run("j")
         eventually(lambda: dkron.get("busy"))
-        assert dkron.server.stop() == 0
+        dkron.server.terminate()
+        eventually(lambda: dkron.call("GET", "/health")[0] == 503)
+        assert len(dkron.get("busy")) == 1
+        assert dkron.server.wait() == 0
         dkron.again()
         (end,) = dkron.ends("j")
         assert (end["outcome"], end["output"]) == ("succeeded", "done\n")
         assert dkron.get("jobs/j")["success_count"] == 1
+        dkron.put("long", "exec sleep 60")
+        dkron.run("long")
+        eventually(lambda: dkron.get("busy"))
+        dkron.server.terminate()
+        eventually(lambda: dkron.call("GET", "/health")[0] == 503)
+        dkron.server.terminate()
+        assert dkron.server.wait(15) == 0
+        dkron.again()
+        assert dkron.ends("long")[0]["outcome"] == "cancelled"
 
 
 def test_4_what_was_due_while_it_was_down_is_made_up_and_every_keeps_its_phase(dkron: Dkron) -> None:
@@ -115,13 +172,21 @@ def test_4_what_was_due_while_it_was_down_is_made_up_and_every_keeps_its_phase(d
 
 
 def test_5_a_success_after_a_retry_is_one_and_dependents_run_though_nobody_can_be_told(dkron: Dkron) -> None:
-    flag = dkron.directory / "tried"
-    dkron.put("j", f"test -e {flag} || {{ touch {flag}; exit 1; }}", retries=1, owner_email="nobody@nowhere.invalid")
+    tries = dkron.directory / "tries"
+    command = f"echo >> {tries}; test $(wc -l < {tries}) -ge 4"
+    told = [{"to": "http://127.0.0.1:9/", "when": ["failure", "recovery"]}]  # where nobody is
+    dkron.make(id="j", command=command, shell=True, retries=1, notify=told)
     dkron.put("kid", schedule="", parent_job="j")
     dkron.run("j")
+    dkron.ends("j", 2)
+    dkron.run("j")
     assert len(dkron.ends("kid")) == 1
+    assert [each["success"] for each in dkron.ends("j", 4)] == [True, False, False, False]
     job = dkron.get("jobs/j")
-    assert (job["status"], job["success_count"], job["error_count"]) == ("success", 1, 1)
+    assert (job["status"], job["success_count"], job["error_count"]) == ("success", 1, 3)
+    notices = dkron.call("GET", "/api/v1/notices/?state=waiting")[1]["notices"]
+    assert [each["when"] for each in notices] == ["failure", "recovery"]
+    assert dkron.get("jobs/j") == job
 
 
 def test_6_deleting_a_job_leaves_those_whose_names_begin_alike(dkron: Dkron) -> None:
@@ -157,16 +222,19 @@ def test_8_errors_say_why_ids_are_text_and_next_is_in_the_jobs_zone(dkron: Dkron
     assert end["group"] > 2**53  # JavaScript loses its last digits
     dkron.put("gap", schedule="0 30 2 * * *", timezone="Europe/Berlin")
     ticks = dkron.call("GET", "/api/v1/job/gap/next/?count=400")[1]["next"]
-    days = [tick[:10] for tick in ticks]
-    assert len(set(days)) == 400  # once each day, also when 02:30 is jumped over or comes twice
+    days = [date.fromisoformat(tick[:10]) for tick in ticks]
+    assert days == [days[0] + timedelta(days=i) for i in range(400)]  # also when 02:30 is jumped over or comes twice
 
 
 def test_9_more_than_it_can_take_is_refused_and_the_server_lives(dkron: Dkron) -> None:
     dkron.put("j", "sleep 60")
-    statuses = {dkron.call("POST", "/v1/jobs/j")[0] for _ in range(1_010)}
-    assert statuses == {200, 503}
+    statuses = [dkron.call("POST", "/v1/jobs/j")[0] for _ in range(1_010)]
+    assert statuses == [200] * 1_000 + [503] * 10
     assert dkron.call("GET", "/health")[0] == 200
     assert len(dkron.get("busy")) == 1_000
+    due = datetime.now(UTC) + timedelta(seconds=1)
+    dkron.put("late", schedule=f"@at {due:%Y-%m-%dT%H:%M:%SZ}")
+    eventually(lambda: b"kala_es_start_delay_seconds_count 1.0" in dkron.server.get("/metrics").body)
 
 
 def test_10_no_answer_lacks_a_job_while_the_log_is_still_read(tmp_path: Path) -> None:

@@ -153,7 +153,9 @@ def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: P
 
 
 def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -> None:
-    eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    eyes.forgive(
+        "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|status of 400"
+    )
     page = eyes.page
     with Lives(tmp_path, "--no-persist") as lives:
         for name in ("one", "two", "three"):

@@ -150,6 +150,7 @@ async def test_the_list_is_filtered_sorted_and_cut():
         assert await names("status=success") == ["b"]
         assert await names("status=failed") == ["a"]
         assert await names("status=untriggered") == ["c"]
+        assert await names("status=partially_failed") == []
         assert await names("_sort=retries&_order=DESC") == ["b", "c", "a"]
         assert await names("_order=DESC") == ["c", "b", "a"]
         assert await names("_start=1&_end=2") == ["b"]
@@ -224,6 +225,40 @@ async def test_run_on_create_names_the_execution():
         assert (
             "execution_id" not in (await site.http.post("/v1/jobs?runoncreate", json=shell("k", disabled=True))).json()
         )
+
+
+async def test_a_job_that_is_created_and_may_not_run_is_created():
+    async with serving({"hangs": HANGS}) as site:
+        await make(site, "j", "hangs", concurrency="forbid")
+        await run(site, "j")
+        fields = shell("j", "hangs", concurrency="forbid", displayname="changed")
+        answer = await site.http.post("/v1/jobs?runoncreate", json=fields)
+        assert (answer.status_code, answer.json()["displayname"]) == (201, "changed")
+        assert "in flight" in answer.json()["execution_refused"]
+        assert "execution_id" not in answer.json()
+        answer = await site.http.put("/v1/jobs/k?runoncreate", json=shell("k", tags={"x": "y"}))
+        assert (answer.status_code, "x=y" in answer.json()["execution_refused"]) == (200, True)
+        assert len(site.node.events(RunStarted)) == 1
+
+
+async def test_the_answer_to_a_job_explains_its_schedule_on_request():
+    async with serving() as site:
+        body = shell("j", schedule="0 0 9 * * 1-5", timezone="Asia/Tokyo")
+        answer = await site.http.post("/v1/jobs?explain=true", json=body)
+        explained = answer.json()["schedule_explained"]
+        assert (answer.status_code, explained["words"]) == (201, "at 09:00 on weekdays, Asia/Tokyo")
+        assert explained["next"] == [answer.json()["next"]]
+        edited = await site.http.put("/v1/jobs/j?explain=true", json={**body, "schedule": "@every 90s"})
+        assert edited.json()["schedule_explained"]["kind"] == "every"
+        assert "schedule_explained" not in (await site.http.post("/v1/jobs", json=body)).json()
+        wrong = await site.http.post("/v1/jobs?explain=true", json=shell("j", schedule="0 25 * * *"))
+        assert (wrong.status_code, wrong.json()["field"]) == (400, "schedule")
+
+
+async def test_a_zone_in_the_schedule_goes_before_the_one_beside_it():
+    async with serving() as site:
+        job = await make(site, "j", schedule="TZ=UTC 0 0 9 * * *", timezone="Asia/Tokyo")
+        assert (job["next"][10:], job["timezone"]) == ("T09:00:00Z", "")
 
 
 async def test_busy_shows_all_that_a_run_has_printed_so_far():

@@ -197,6 +197,7 @@ async def test_heads_and_errors():
         for path, field in (
             (f"{path_of(run)}?after=x", "after"),
             (f"{API}/events/?type=Nothing", "type"),
+            (f"{API}/events/?after={site.node.log.records.head + 1}", "after"),
             (f"{API}/events/?type=RunStarted,Nothing", "type"),
         ):
             refused = await site.http.get(path)
@@ -205,6 +206,17 @@ async def test_heads_and_errors():
         assert (refused.status_code, refused.json()["field"]) == (400, "Last-Event-ID")
         assert (await site.http.get(path_of("none"))).status_code == 404
         assert site.node.node.broadcaster.readers == 0
+
+
+async def test_a_position_that_the_log_has_not_is_refused():
+    """Of a log that was restored to before it: who waited there would miss what comes until then."""
+    async with serving({"w": writes(*OUTPUT, hangs=True)}) as site:
+        await site.create("j", "w")
+        run = await site.start("j")
+        for path in (path_of(run), f"{API}/events/"):
+            refused = await site.http.get(path, headers={"Last-Event-ID": "1000"})
+            assert (refused.status_code, refused.json()["field"]) == (400, "Last-Event-ID")
+            assert f"to {site.node.log.records.head}, not '1000'" in refused.json()["error"]
 
 
 # All events
