@@ -1,5 +1,7 @@
-// Ask before something is lost, call the API, and say how it went.
+// Ask before something is lost, call the API, and say how it went. What is asked names things as they are: a character
+// that would turn the direction of the text, or hide, is shown by its number.
 
+import { harmless } from "./ansi.js";
 import { button, element } from "./elements.js";
 
 /**
@@ -10,8 +12,8 @@ import { button, element } from "./elements.js";
 export function ask({ title, loses = [], action, danger = true, reason = "" }) {
   const no = button("button", "Keep it as it is");
   const yes = button(danger ? "button danger" : "button primary", action);
-  const heading = element("h2", "", title);
-  const list = element("ul", "loses", ...loses.map((text) => element("li", "", text)));
+  const heading = element("h2", "", harmless(title));
+  const list = element("ul", "loses", ...loses.map((text) => element("li", "", harmless(text))));
   const input = element("input", "input wide");
   const field = element("label", "field", element("span", "label", reason), input);
   const end = element("div", "dialog-end", no, yes);
@@ -42,7 +44,7 @@ export function ask({ title, loses = [], action, danger = true, reason = "" }) {
 /** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. It `stays` if it is bad, has an action, or shall. */
 export function say(text, { bad = false, action = null, stays = false } = {}) {
   const place = document.getElementById("said");
-  const note = element("div", bad ? "note bad" : "note", element("span", "", text));
+  const note = element("div", bad ? "note bad" : "note", element("span", "", harmless(text)));
   const away = button("button plain small", "✕");
   away.setAttribute("aria-label", "Close");
   away.addEventListener("click", () => note.remove());
