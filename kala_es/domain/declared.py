@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Literal
 
 from kala_es.domain import commands as c
-from kala_es.domain.errors import Invalid
+from kala_es.domain.errors import Invalid, Overtaken
 from kala_es.domain.graph import Graph, edges
 from kala_es.domain.ids import Instant, JobId
 from kala_es.domain.model import Counters, Job, JobDraft, JobSpec
@@ -86,6 +86,15 @@ def command_for(draft: JobDraft, job: Job | None, asked: tuple[Declaration, Inst
         answered=at if declaration.begun else Instant(at - 1),
         pause=draft.pause,
     )
+
+
+def meant_for(command: c.CreateJob | c.UpdateJob, tags: tuple[str, ...] | None) -> c.CreateJob | c.UpdateJob:
+    """The command, if the job still has a definition of one of these tags (None: any)."""
+    if tags is None:
+        return command
+    if isinstance(command, c.CreateJob):
+        raise Overtaken("the job was deleted meanwhile")
+    return replace(command, instead_of=tags)
 
 
 def raised(counters: Counters, others: Counters) -> Counters:

@@ -16,7 +16,7 @@ import trio
 from kala_es import limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
-from kala_es.domain.declared import Declaration, Refused, Step, command_for
+from kala_es.domain.declared import Declaration, Refused, Step, command_for, meant_for
 from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded, Unavailable
 from kala_es.domain.events import RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
@@ -199,8 +199,16 @@ class Scheduler:
             raise Forbidden("local jobs are disabled")
         await self._parts.admission.check(draft.spec)
 
-    async def revert(self, draft: JobDraft, origin: Origin, granted: Callable[[Job], Answer]) -> Done:
-        """Bring an earlier definition back; `granted` makes the answer that is recorded for the request's key."""
+    async def revert(
+        self,
+        draft: JobDraft,
+        origin: Origin,
+        granted: Callable[[Job], Answer],
+        *,
+        instead_of: tuple[str, ...] | None = None,
+    ) -> Done:
+        """Bring an earlier definition back; `granted` makes the answer that is recorded for the request's key. If
+        `instead_of` is given, there must be a job that has one of these tags."""
         assert draft.id is not None
 
         def receipt(after: Job | None) -> RequestAnswered | None:
@@ -208,7 +216,7 @@ class Scheduler:
 
         await (self._admit_edit(draft) if self.folds.jobs.get(draft.id) else self._admit(draft.id, draft.spec))
         asked = Declaration(jobs=(draft,), begun=True), self.clock.now()
-        command = command_for(draft, self.folds.jobs.get(draft.id), asked)
+        command = meant_for(command_for(draft, self.folds.jobs.get(draft.id), asked), instead_of)
         return await self._parts.registry.ask(command, origin.principal, receipt)
 
     async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:

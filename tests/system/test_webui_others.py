@@ -153,7 +153,9 @@ def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: P
 
 
 def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -> None:
-    eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    eyes.forgive(
+        "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|status of 400"
+    )
     page = eyes.page
     with Lives(tmp_path, "--no-persist") as lives:
         for name in ("one", "two", "three"):
@@ -226,3 +228,28 @@ def test_the_output_of_a_run_is_erased_for_a_reason(page: Page, lives: Lives) ->
     expect(page.get_by_text("a <b>password</b>")).to_be_visible()
     assert lives.server.get(f"{JOB}{job}/executions/{run}/output/").status == 410
     expect(page.get_by_role("button", name="Erase")).to_have_count(0)
+
+
+def test_a_revert_changes_what_it_showed_or_nothing(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 412")
+    page = eyes.page
+    lives.make(id="j", command="echo one")
+    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"command": "echo two"})
+    go(page, lives, "/webui/jobs/j/changes/")
+    page.get_by_role("button", name="Revert to this").click()
+    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"retries": 5})
+    page.get_by_role("dialog").get_by_role("button", name="Revert to this").click()
+    expect(page.locator("#said")).to_contain_text("the job was changed meanwhile")
+    assert (lives.job("j")["command"], lives.job("j")["retries"]) == ("echo two", 5)
+    page.reload()
+    page.get_by_role("button", name="Revert to this").last.click()
+    page.get_by_role("dialog").get_by_role("button", name="Revert to this").click()
+    expect(page.get_by_role("button", name="Run now")).to_be_visible()
+    assert lives.job("j")["command"] == "echo one"
+
+
+def test_a_name_that_turns_text_around_is_asked_about_as_it_is(page: Page, lives: Lives) -> None:
+    lives.make(id="j", name="\u202egnp.exe")
+    go(page, lives, "/webui/jobs/j/")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("Delete U+202Egnp.exe?")

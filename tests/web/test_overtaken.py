@@ -71,3 +71,19 @@ async def test_an_id_that_no_address_can_mean_is_refused(job: str) -> None:
     async with serving() as site:
         answer = await site.http.post(f"{API}/job/", json=draft(id=job))
         assert (answer.status_code, answer.json()["field"]) == (400, "id")
+
+
+async def test_a_job_is_reverted_only_if_it_has_the_definition_that_was_read() -> None:
+    async with serving() as site:
+        await site.create("j", name="first")
+        position = site.node.scheduler.folds.position
+        await site.http.put(JOB, json=draft(name="second"))
+        read = {"If-Match": (await site.http.get(JOB)).headers["Job-Definition"]}
+        await site.http.put(JOB, json=draft(name="third"))
+        late = await site.http.post(f"{JOB}revert/", json={"position": position}, headers=read)
+        assert (late.status_code, (await site.http.get(JOB)).json()["job"]["name"]) == (412, "third")
+        read = {"If-Match": (await site.http.get(JOB)).headers["Job-Definition"]}
+        assert (await site.http.post(f"{JOB}revert/", json={"position": position}, headers=read)).status_code == 200
+        await site.http.delete(JOB)
+        gone = await site.http.post(f"{JOB}revert/", json={"position": position}, headers=read)
+        assert (gone.status_code, gone.json()["error"]) == (412, "the job was deleted meanwhile")

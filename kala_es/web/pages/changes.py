@@ -10,6 +10,7 @@ from kala_es import limits
 from kala_es.dialects.kala_declared import fields_json
 from kala_es.domain import events as e
 from kala_es.domain.changes import Change
+from kala_es.domain.definition import tag_of
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import JobDraft
 from kala_es.web.pages.job_fields import label_of, written
@@ -57,10 +58,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some changes; `earlier` is the position before which there are more, None when these are the first."""
+    """Some changes; `earlier` is the position before which there are more, None when these are the first. `tag` is that
+    of the present definition, "" when the job is deleted."""
 
     changes: tuple[Told, ...]
     earlier: int | None
+    tag: str
 
 
 async def newest(site: Site, job: JobId, before: int | None) -> Page:
@@ -75,7 +78,11 @@ async def newest(site: Site, job: JobId, before: int | None) -> Page:
     has_more = len(last) > limits.CHANGES_ON_A_PAGE
     shown = list(reversed(last))[: limits.CHANGES_ON_A_PAGE]
     present = draft_of(site, job)
-    return Page(changes=tuple(_told(each, present) for each in shown), earlier=shown[-1].position if has_more else None)
+    return Page(
+        changes=tuple(_told(each, present) for each in shown),
+        earlier=shown[-1].position if has_more else None,
+        tag="" if present is None else tag_of(present.spec, disabled=present.disabled),
+    )
 
 
 def draft_of(site: Site, job: JobId) -> JobDraft | None:

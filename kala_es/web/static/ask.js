@@ -1,4 +1,7 @@
-// Ask before something is lost, call the API, and say how it went.
+// Ask before something is lost, call the API, and say how it went. What is asked names things as they are: a character
+// that would turn the direction of the text, or hide, is shown by its number.
+
+import { harmless } from "./ansi.js";
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -16,11 +19,11 @@ export function ask({ title, loses = [], action, danger = true, reason = "" }) {
   const dialog = element("dialog", { class: "dialog", "aria-labelledby": "ask-title" });
   const no = element("button", { type: "button", class: "button", value: "no" }, "Keep it as it is");
   const yes = element("button", { type: "button", class: danger ? "button danger" : "button primary" }, action);
-  const list = element("ul", { class: "loses" }, ...loses.map((text) => element("li", {}, text)));
+  const list = element("ul", { class: "loses" }, ...loses.map((text) => element("li", {}, harmless(text))));
   const input = element("input", { id: "ask-reason", class: "input wide", autocomplete: "off", maxlength: "1000" });
   const field = element("div", { class: "field" }, element("label", { for: "ask-reason" }, reason), input);
   dialog.append(
-    element("h2", { id: "ask-title" }, title),
+    element("h2", { id: "ask-title" }, harmless(title)),
     ...(loses.length ? [list] : []),
     ...(reason ? [field] : []),
     element("div", { class: "dialog-end" }, no, yes),
@@ -48,7 +51,7 @@ export function ask({ title, loses = [], action, danger = true, reason = "" }) {
 /** Tell what happened, where a screen reader hears it. `action` is {label, run}: an undo, say. It `stays` if it is bad, has an action, or shall. */
 export function say(text, { bad = false, action = null, stays = false } = {}) {
   const place = document.getElementById("said");
-  const note = element("div", { class: bad ? "note bad" : "note" }, element("span", {}, text));
+  const note = element("div", { class: bad ? "note bad" : "note" }, element("span", {}, harmless(text)));
   const away = element("button", { type: "button", class: "button plain small", "aria-label": "Close" }, "✕");
   away.addEventListener("click", () => note.remove());
   if (action) {

@@ -101,7 +101,7 @@ for (const known of body.querySelectorAll('a[href^="/webui/jobs/"]')) {
 }
 if (table.dataset.live) {
   const types = [...document.querySelectorAll("select[name=type] option")].map((option) => option.value).filter((type) => type && type !== "all");
-  const reconnected = (last) => checkLog(Number(last || table.dataset.head));
-  follow(address, Object.fromEntries(types.map((type) => [type, take])), { reconnected });
+  const returned = (last) => checkLog(Number(last || table.dataset.head));
+  follow(address, Object.fromEntries(types.map((type) => [type, take])), { returned });
   hold.addEventListener("click", turn);
 }

@@ -185,8 +185,8 @@ function listen() {
   for (const type of RUNNING_TYPES) on[type] = take;
   for (const type of Object.keys(CHANGE_TYPES)) on[type] = changed;
   const filter = `job=${encodeURIComponent(job.job)}&type=${Object.keys(on).join(",")}`;
-  const reconnected = (last) => checkLog(Number(last || job.position));
-  follow((last) => `/api/v1/events/?${filter}&after=${last || job.position}`, on, { reconnected });
+  const returned = (last) => checkLog(Number(last || job.position));
+  follow((last) => `/api/v1/events/?${filter}&after=${last || job.position}`, on, { returned });
 }
 
 // Why

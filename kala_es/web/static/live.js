@@ -14,10 +14,11 @@ export function show(state) {
 
 /**
  * Follow a stream. `on` has a function for each event's name, given (data, event); `url(last)` is the address, given the
- * last id that was seen ("" at first), so that a reconnect misses nothing. `over()` tells that nothing more comes,
- * `reconnected(last)` is told that the stream is open again. Gives back a function that ends it.
+ * last id that was seen ("" at first), so that a reconnect misses nothing. `over()` tells that nothing more comes.
+ * `returned(last)` is called when the server is back, or may be, and refuses the stream: its log may be another one.
+ * Gives back a function that ends it.
  */
-export function follow(url, on, { over = () => false, reconnected = () => {} } = {}) {
+export function follow(url, on, { over = () => false, returned = () => {} } = {}) {
   let source = null;
   let timer = 0;
   let tries = 0;
@@ -32,13 +33,14 @@ export function follow(url, on, { over = () => false, reconnected = () => {} } =
     source.onopen = () => {
       tries = 0;
       show("on");
-      if (began) reconnected(last);
+      if (began) returned(last);
       began = true;
     };
     source.onerror = () => {
       source.close();
       if (ended || over()) return end();
       show("lost");
+      if (began && tries) returned(last);
       timer = setTimeout(open, WAITS[Math.min(tries++, WAITS.length - 1)]);
     };
     for (const [name, take] of Object.entries(on)) {

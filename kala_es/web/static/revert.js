@@ -9,7 +9,8 @@ for (const button of document.querySelectorAll("[data-revert]")) {
   go.addEventListener("click", async () => {
     go.disabled = true;
     try {
-      await call("POST", `${button.dataset.api}revert/`, { position: Number(button.dataset.revert) });
+      const { api, revert, tag } = button.dataset; // what is shown is what changes, or nothing does
+      await call("POST", `${api}revert/`, { position: Number(revert) }, tag ? { "If-Match": `"${tag}"` } : {});
       location.assign(button.dataset.page);
     } catch (error) {
       dialog.close();
