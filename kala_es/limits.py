@@ -344,6 +344,8 @@ SEARCH_CPU_SECONDS: Final = 5
 """A search that takes more CPU time is ended: the attempt fails..."""
 SEARCH_MEMORY_BYTES: Final = 512 * 1024 * 1024
 """...and so does one that takes more memory."""
+TLS_FILES_AT_ONCE: Final = 16
+"""Requests whose certificates are being read, each on a thread; the others wait their turn, within their timeouts."""
 SEARCHES_AT_ONCE: Final = 4
 """Each is a process; the others wait their turn."""
 NEWEST_OUTPUT_BYTES: Final = 256 * 1024

@@ -11,6 +11,7 @@
 """
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -40,6 +41,8 @@ class HttpExecutor:
         self._client: httpx.AsyncClient | None = None
         self._opening = trio.Lock()
         self._search = BodySearch(processes)
+        self._threads = trio.CapacityLimiter(limits.TLS_FILES_AT_ONCE)
+        """For files that may hang, as on a lost disk: the usual threads are everybody's."""
 
     async def execute(self, order: Order, emit: Emit) -> AttemptEnd:
         """Carry out the attempt, as the port says. The shorter of the order's and the work's timeout counts."""
@@ -89,7 +92,8 @@ class HttpExecutor:
         if remote.tls == USUAL_TLS:
             return await _exchange(await self._opened(), remote, answer)
         try:
-            client = await trio.to_thread.run_sync(_new_client, remote.tls, abandon_on_cancel=True)
+            make = partial(_new_client, remote.tls)
+            client = await trio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=self._threads)
         except TlsUnusable as error:
             answer.fault = str(error)
             return

@@ -372,3 +372,21 @@ async def test_nothing_stays_open_of_a_request_with_its_own_tls(papers: Papers) 
         assert (end.outcome, sink.of("stdout")) == ("timed-out", b"x")
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert descriptors() == before
+
+
+async def test_certificates_on_a_disk_that_hangs_hold_up_no_other_request(server: Requests, tmp_path: Path) -> None:
+    pipe = tmp_path / "ca.pem"
+    os.mkfifo(pipe)  # who opens it waits for a writer
+    hanging = replace(remote(server.url + "/", tls=Tls(ca_file=str(pipe))), timeout=0.01)
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(carried_out, server, hanging)
+    assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+    end, _ = await carried_out(server, remote(server.url + "/"))
+    assert end.http_status is not None
+    while True:  # let each go on that waits
+        try:
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            break
+        await trio.sleep(0.01)
