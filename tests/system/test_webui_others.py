@@ -253,3 +253,17 @@ def test_a_name_that_turns_text_around_is_asked_about_as_it_is(page: Page, lives
     go(page, lives, "/webui/jobs/j/")
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("Delete U+202Egnp.exe?")
+
+
+def test_one_job_with_very_long_texts_leaves_room_for_others(page: Page, lives: Lives) -> None:
+    lives.make(id="w", name="W" * 1000, owner="o" * 500, labels={"k" * 900: "v" * 900}, command="x" * 3000)
+    lives.make(id="z", name="zebra")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("jobs/", "jobs/w/", "jobs/w/edit", "jobs/w/changes/", "events/", "calendar/", ""):
+        go(page, lives, f"/webui/{path}")
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+    go(page, lives, "/webui/jobs/")
+    expect(page.get_by_role("link", name="zebra")).to_be_visible()
+    heights = page.eval_on_selector_all("#jobs tbody tr", "rows => rows.map(row => row.offsetHeight)")
+    assert max(heights) < 260, heights
