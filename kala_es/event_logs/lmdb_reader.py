@@ -59,6 +59,11 @@ class LogReader:
         """What tells the log from others."""
         return self._file.log_id
 
+    @property
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+        return self._file.left_out
+
     def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         """The next records after position `after`, at most `limit`; of one stream if named. Empty at the end."""
         found: list[Record] = []

@@ -35,6 +35,8 @@ class PostgresReader:
         self._values = Values(self._connection)
         self.log_id = noted(self._connection, ID) or b""
         """What tells the log from others."""
+        self.left_out = int.from_bytes(noted(self._connection, LEFT_OUT) or b"", "big")
+        """Up to here records may be missing that the log was made without; 0: none are."""
         self.folds, self._index = None, None
         self._listens = False
         if folds is not None and StreamIndex.fits(folds, self.log_id, self.head):

@@ -22,6 +22,10 @@ class Indexed(Source, Protocol):
     def folds(self) -> FoldStore | None:
         """The folds of the log; None: there are none."""
 
+    @property
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without; 0: none are."""
+
     def of_stream(self, stream: str, after: int, *, limit: int) -> list[Record]:
         """The next records of a stream after `after` and up to `indexed`, at most `limit`. Empty at the end."""
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from kala_es import codec
+from kala_es import codec, limits
 from kala_es.dialects import kala
 from kala_es.dialects.go_json import instant_text
 from kala_es.domain.events import OutputChunk
@@ -22,6 +22,7 @@ from kala_es.replay.telling import Tell, nobody
 
 _ALL: Final = (1 << 63) - 1
 _OUTPUT_BYTES: Final = 1 << 20
+_LOOK_PAGE: Final = 100
 
 
 def jobs(folds: Folds) -> dict[str, Any]:
@@ -69,7 +70,10 @@ def run(source: Indexed, run_id: str, until: int, *, tell: Tell = nobody) -> dic
         tell(record.position, until)
         if wanted in record.body:
             _note(catalogue, record, (RunId(run_id), output))
-    return _run(catalogue, run_id, bytes(output))
+    found = catalogue.runs.get(RunId(run_id))
+    if found is None:
+        raise NotKnown(f"there is no run {run_id!r} at that moment")
+    return _run(found, bytes(output), left_out=not output and _lacks(source, found, until))
 
 
 def _records(source: Indexed, run_id: RunId, until: int) -> Iterator[Record]:
@@ -104,10 +108,20 @@ def _note(catalogue: Folds, record: Record, about: tuple[RunId, bytearray]) -> N
         output += event.content
 
 
-def _run(catalogue: Folds, run_id: str, output: bytes) -> dict[str, Any]:
-    found = catalogue.runs.get(RunId(run_id))
-    if found is None:
-        raise NotKnown(f"there is no run {run_id!r} at that moment")
+def _lacks(source: Indexed, found: RunSummary, until: int) -> bool:
+    """Whether records are missing, while the run was in flight, that the log was made without. Where runs overlap these
+    may be another one's. Of very many it is taken for granted, as a server does (runtime/log_reader.py)."""
+    position, last = found.position, min(found.end_position or until, until, source.left_out)
+    most = min(last, position + limits.MAX_LOOKED_AT_FOR_OUTPUT)
+    while position < most:
+        page = source.read_now(position, limit=min(_LOOK_PAGE, most - position))
+        if not page or page[-1].position != position + len(page):
+            return True
+        position = page[-1].position
+    return position < last
+
+
+def _run(found: RunSummary, output: bytes, *, left_out: bool) -> dict[str, Any]:
     is_cut = len(output) >= _OUTPUT_BYTES
     text = output[:_OUTPUT_BYTES].decode("utf-8", "replace")
-    return {"run": json.loads(kala.run_json(found, text, remote=False, truncated=is_cut))}
+    return {"run": json.loads(kala.run_json(found, text, remote=False, truncated=is_cut, left_out=left_out))}

@@ -3,18 +3,23 @@
 1. It is made beside its name, under one that nobody else has, for the eyes of its owner only; then it takes the name.
 2. A link is followed: what it names is replaced. A pipe or a device is never replaced: it is written into.
 3. Nothing is written into a server's directory: there a wrong name would cost the log.
+4. Who ends the verb by SIGTERM or SIGHUP leaves no half of a file behind.
 """
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 from kala_es.event_logs.check import data_file, sync_names
 from kala_es.verbs.asking import Failed
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Sink(Protocol):
@@ -72,6 +77,13 @@ def _in_place_of(path: Path) -> Iterator[Sink]:
     for directory in there.parents:
         if data_file(directory).exists():
             raise Failed(f"{path}: is in the directory of a log, {directory}; write it somewhere else")
+    with _ended_by_signals(), _made_beside(path, there) as file:
+        yield file
+
+
+@contextmanager
+def _made_beside(path: Path, there: Path) -> Iterator[Sink]:
+    """What is made under a name of its own, and takes the name of `there` at the end."""
     with _named(path):
         descriptor, fresh = tempfile.mkstemp(dir=there.parent, prefix=".kala-es-", suffix=".part")
     try:
@@ -86,6 +98,24 @@ def _in_place_of(path: Path) -> Iterator[Sink]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(fresh)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal that ends the process end it as SystemExit does, so that what is under way is cleared away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _end) for number in _ENDING if signal.getsignal(number) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @contextmanager

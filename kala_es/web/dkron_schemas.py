@@ -81,6 +81,14 @@ DKRON_SCHEMAS: Final[dict[str, Schema]] = {
         "type": "object",
         "properties": {key: schema for key, schema in _JOB.items() if key not in _NOT_GIVEN},
         "required": ["executor", "executor_config"],
+        "examples": [
+            {
+                "name": "report",
+                "schedule": "@daily",
+                "executor": "http",
+                "executor_config": {"url": "http://127.0.0.1:9/"},
+            }
+        ],
     },
     "V1Shell": schema_of_options(EXECUTORS["shell"].options),
     "V1Http": schema_of_options(EXECUTORS["http"].options),

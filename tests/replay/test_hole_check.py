@@ -1,8 +1,10 @@
 """Whatever is missing from a log or an archive has a reason in it, or is named."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from kala_es.domain.ids import Instant, JobId, RunId
 from kala_es.domain.model import JobSpec
 from kala_es.domain.trimming import BaseTaken, RunRedacted, RunsTrimmed, TrimmedRun
 from kala_es.event_log import LogDamaged
+from kala_es.event_logs.lmdb_reader import LogReader
+from kala_es.replay import views
 from kala_es.replay.exporting import export
 from kala_es.replay.fold_check import compare
 from kala_es.replay.hole_check import NO_REASONS, HoleCheck, Reasons
@@ -160,6 +164,24 @@ async def test_a_log_without_output_says_so_and_so_does_what_is_made_of_it(tmp_p
         assert prove_archive(BytesIO(b"".join(archive))).reasons == Reasons(left_out=missing)
     import_into(BytesIO(b"".join(again)), tmp_path / "other")
     assert reasons(tmp_path / "other") == Reasons(left_out=3)
+
+
+async def test_a_run_whose_output_an_archive_left_out_says_so(tmp_path: Path) -> None:
+    silent = (started("y"), ended("y"))
+    await made(tmp_path / "whole", (*ONE, *silent), [])
+    archive: list[bytes] = []
+    export(tmp_path / "whole", archive.append, output=False)
+    import_into(BytesIO(b"".join(archive)), tmp_path / "copy")
+    await made(tmp_path / "copy", (started("z"), EDITED, ended("z")), [11])  # not erased by that archive
+
+    def shown(directory: Path, run: str, until: int = 12) -> Any:
+        with closing(LogReader(directory)) as reader:
+            said = views.run(reader, run, until)["run"]
+        return said["output_trimmed"], said["output"]
+
+    assert shown(tmp_path / "whole", "x") == (False, "so it wasso it was")
+    assert [shown(tmp_path / "copy", run) for run in "xyz"] == [(True, ""), (False, ""), (False, "")]
+    assert shown(tmp_path / "copy", "x", 3) == (False, "")  # it had printed nothing by then
 
 
 def imported(run: str, chunks: int) -> e.RunImported:

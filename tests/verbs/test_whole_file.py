@@ -2,9 +2,12 @@
 
 import errno
 import os
+import signal
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from threading import Thread
 
 import pytest
@@ -13,6 +16,7 @@ from kala_es.cli import main
 from kala_es.verbs.asking import Failed
 from kala_es.verbs.whole_file import whole_file
 from tests.replay.logs import fill
+from tests.servers import ROOT
 
 
 def write(name: str | Path, content: bytes) -> None:
@@ -108,3 +112,24 @@ def test_without_room_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="No space left on device"):
         write(tmp_path / "file", b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "kept").write_bytes(b"before")
+    program = (
+        "import sys, time\n"
+        "from kala_es.verbs.whole_file import whole_file\n"
+        "with whole_file('kept') as file:\n"
+        "    file.write(b'half')\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Popen([sys.executable, "-c", program], cwd=tmp_path, env=env, stdout=PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept").read_bytes() == b"before"

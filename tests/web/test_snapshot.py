@@ -115,6 +115,19 @@ async def test_what_is_no_whole_archive_is_refused_with_the_byte(tmp_path):
         assert (await site.http.get(f"{API}/job/")).json()["jobs"] == {}
 
 
+async def test_an_archive_of_a_later_version_is_refused_as_that(tmp_path, monkeypatch):
+    with monkeypatch.context() as later:
+        later.setattr(archive, "VERSION", 2)
+        content = await archive_of(tmp_path, LOG)  # its digests fit
+    async with serving() as site:
+        await site.create("a", "mine")
+        for query in ("", "?dry_run=true", "?on_conflict=replace"):
+            answer = await site.http.post(f"{API}/snapshot/{query}", content=content)
+            assert answer.status_code == 400
+            assert re.search("byte 0: .*version 2", answer.json()["error"]), answer.text
+        assert list((await site.http.get(f"{API}/job/")).json()["jobs"]) == ["a"]
+
+
 async def test_an_archive_that_goes_on_from_another_has_no_jobs(tmp_path):
     await archive_of(tmp_path, LOG)
     parts: list[bytes] = []
