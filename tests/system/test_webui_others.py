@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
+from tests.servers import eventually
 from tests.system.browser import Eyes, no_serious_violations
 from tests.system.lives import JOB, Lives
 
@@ -267,3 +268,23 @@ def test_one_job_with_very_long_texts_leaves_room_for_others(page: Page, lives: 
     expect(page.get_by_role("link", name="zebra")).to_be_visible()
     heights = page.eval_on_selector_all("#jobs tbody tr", "rows => rows.map(row => row.offsetHeight)")
     assert max(heights) < 260, heights
+
+
+def test_children_that_go_along_are_named_and_come_back(page: Page, lives: Lives) -> None:
+    lives.make(name="other")
+    lives.make(id="parent", name="parent")
+    lives.make(id="child", name="the child", schedule="", parent_jobs=["parent"])
+    lives.make(id="grandchild", name="its child", schedule="", parent_jobs=["child"])
+    go(page, lives, "/webui/jobs/?q=parent")
+    page.get_by_label("Choose parent").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(
+        "Children go with them: the child, its child; so do others that have no other parent."
+    )
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("navigation", name="State")).to_contain_text("All 0")  # it was read anew
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Choose parent")).to_have_count(1)
+    eventually(lambda: lives.call("GET", f"{JOB}grandchild/")[0] == 200)
+    assert lives.job("grandchild")["parent_jobs"] == ["child"]
