@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
+from tests.servers import eventually
 from tests.system.browser import Eyes, no_serious_violations
 from tests.system.lives import JOB, Lives
 
@@ -253,3 +254,37 @@ def test_a_name_that_turns_text_around_is_asked_about_as_it_is(page: Page, lives
     go(page, lives, "/webui/jobs/j/")
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("Delete U+202Egnp.exe?")
+
+
+def test_one_job_with_very_long_texts_leaves_room_for_others(page: Page, lives: Lives) -> None:
+    lives.make(id="w", name="W" * 1000, owner="o" * 500, labels={"k" * 900: "v" * 900}, command="x" * 3000)
+    lives.make(id="z", name="zebra")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("jobs/", "jobs/w/", "jobs/w/edit", "jobs/w/changes/", "events/", "calendar/", ""):
+        go(page, lives, f"/webui/{path}")
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+    go(page, lives, "/webui/jobs/")
+    expect(page.get_by_role("link", name="zebra")).to_be_visible()
+    heights = page.eval_on_selector_all("#jobs tbody tr", "rows => rows.map(row => row.offsetHeight)")
+    assert max(heights) < 260, heights
+
+
+def test_children_that_go_along_are_named_and_come_back(page: Page, lives: Lives) -> None:
+    lives.make(name="other")
+    lives.make(id="parent", name="parent")
+    lives.make(id="child", name="the child", schedule="", parent_jobs=["parent"])
+    lives.make(id="grandchild", name="its child", schedule="", parent_jobs=["child"])
+    go(page, lives, "/webui/jobs/?q=parent")
+    page.get_by_label("Choose parent").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(
+        "Children go with them: the child, its child; so do others that have no other parent."
+    )
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("navigation", name="State")).to_contain_text("All 0")  # it was read anew
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Choose parent")).to_have_count(1)
+    eventually(lambda: lives.call("GET", f"{JOB}grandchild/")[0] == 200)
+    assert lives.job("grandchild")["parent_jobs"] == ["child"]

@@ -20,7 +20,6 @@ from kala_es.domain.moved import moved
 from kala_es.domain.plan import schedule_of
 from kala_es.domain.schedule import Schedule
 from kala_es.domain.schedule_words import explain
-from kala_es.projections.jobs import Jobs
 from kala_es.projections.runs import RunSummary
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import changes, kin
@@ -31,8 +30,6 @@ from kala_es.web.site import Site
 
 TICKS: Final = 8
 """Coming ticks on the page."""
-KIN: Final = 100
-"""Jobs that a job starts, and that go with it, which are named on its page; of others it says how many there are."""
 
 
 def _job_id(request: Request) -> JobId:
@@ -83,20 +80,10 @@ def _definition(site: Site, job: Job) -> dict[str, Any]:
         "drawing": kin.draw(jobs, job.id),
         "parents": kin.started_by(jobs, job.id),
         "children": kin.starts(jobs, job.id),
-        "listed": KIN,
+        "listed": kin.LISTED,
         "named": jobs.get,
-        "doomed": dumps(_doomed(jobs, job.id)).decode(),
+        "doomed": dumps(kin.going_with(jobs, job.id)).decode(),
     }
-
-
-def _doomed(jobs: Jobs, job: JobId) -> dict[str, Any]:
-    """Who goes with the job when it is deleted: the first of them, and how many they are."""
-    found = kin.doomed(jobs, job)
-    return {"count": len(found), "jobs": [{"id": each, "name": _name(jobs.get(each), each)} for each in found[:KIN]]}
-
-
-def _name(job: Job | None, otherwise: JobId) -> str:
-    return job.spec.name if job else otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

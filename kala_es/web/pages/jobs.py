@@ -1,7 +1,7 @@
 """The list of jobs: searched, filtered, sorted and paged here; patched in the browser from the pulse."""
 
 from kala_es.web.exchange import Request, Response
-from kala_es.web.pages import job_query
+from kala_es.web.pages import job_query, kin
 from kala_es.web.pages.job_query import find, query_of
 from kala_es.web.pages.job_rows import SPARK_RUNS, rows_of
 from kala_es.web.site import Site
@@ -17,6 +17,9 @@ async def show_jobs(request: Request, site: Site) -> Response:
         "query": query,
         "found": found,
         "rows": rows_of(folds, found.jobs),
+        "doomed": {
+            job.id: kin.going_with(folds.jobs, job.id) for job in found.jobs if folds.jobs.graph.children(job.id)
+        },
         "states": job_query.STATES,
         "page_size": job_query.PAGE,
         "spark_runs": SPARK_RUNS,

@@ -8,7 +8,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from kala_es import limits
 from kala_es.domain.graph import dependents
@@ -17,6 +17,8 @@ from kala_es.projections.jobs import Jobs
 
 Tie = Literal["success", "failure"]
 
+LISTED: Final = 100
+"""Jobs that a job starts, and that go with it, which are named on a page; of others it says how many there are."""
 WIDTH: Final = 200
 HEIGHT: Final = 46
 _BETWEEN: Final = 64
@@ -160,3 +162,10 @@ def doomed(jobs: Jobs, job: JobId) -> tuple[JobId, ...]:
                 gone[child] = None
                 waiting.append(child)
     return tuple(each for each in gone if each != job)
+
+
+def going_with(jobs: Jobs, job: JobId) -> dict[str, Any]:
+    """For a script, who goes with the job when it is deleted: the first of them, and how many they are."""
+    found = doomed(jobs, job)
+    named = [{"id": each, "name": state.spec.name if (state := jobs.get(each)) else each} for each in found[:LISTED]]
+    return {"count": len(found), "jobs": named}

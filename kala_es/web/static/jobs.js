@@ -21,8 +21,8 @@ const KINDS = {
   delete: {
     done: "deleted",
     verb: "Delete",
-    loses: () => [
-      "Their children that have no other parent are deleted, too.",
+    loses: (wanted) => [
+      childrenSaid(wanted) || "Their children that have no other parent are deleted, too.",
       "Runs in flight go on to their end; runs that are over stay readable.",
       "Deleted definitions can be brought back, with new counters.",
     ],
@@ -34,6 +34,22 @@ function request(kind, { api, delete: gone }) {
   const named = (verb) => `${api.slice(0, start)}${verb}/${api.slice(start)}`;
   if (kind === "delete") return call("DELETE", gone);
   return call("POST", named(kind), undefined, kind === "start" ? { Prefer: "respond-async" } : {});
+}
+
+/** The jobs that go with these when they are deleted, but are not among them; `count` also has those without a name. */
+function goingWith(wanted) {
+  const told = wanted.map((row) => JSON.parse(row.dataset.doomed ?? '{"count":0,"jobs":[]}'));
+  const named = new Map(told.flatMap(({ jobs }) => jobs).map((job) => [job.id, job]));
+  for (const row of wanted) named.delete(row.dataset.job);
+  const unnamed = told.reduce((sum, { count, jobs }) => sum + count - jobs.length, 0);
+  return { jobs: [...named.values()], unnamed };
+}
+
+function childrenSaid(wanted) {
+  const { jobs, unnamed } = goingWith(wanted);
+  const more = jobs.length - NAMES_SHOWN + unnamed;
+  const names = jobs.slice(0, NAMES_SHOWN).map((job) => job.name).join(", ");
+  return jobs.length ? `Children go with them: ${names}${more > 0 ? ` and ${more} more` : ""}; so do others that have no other parent.` : "";
 }
 
 let busy = false;
@@ -87,16 +103,19 @@ async function lastPosition(api, after) {
   return history.findLast((change) => change.type === "JobDeleted").position - 1;
 }
 
+/** Bring jobs back, {api, name}, parents before their children. */
 async function bringBack(gone, after) {
   let back = 0;
-  for (const row of gone) {
+  setBusy(true);
+  for (const { api, name } of gone) {
     try {
-      await call("POST", `${row.dataset.api}revert/`, { position: await lastPosition(row.dataset.api, after) });
+      await call("POST", `${api}revert/`, { position: await lastPosition(api, after) });
       back += 1;
     } catch (error) {
-      say(`${row.dataset.name}: ${whyNot(error)}`, { bad: true });
+      say(`${name}: ${whyNot(error)}`, { bad: true });
     }
   }
+  setBusy(false);
   if (back === gone.length) location.reload();
 }
 
@@ -108,7 +127,7 @@ function title(kind, wanted) {
 
 async function act(kind) {
   const wanted = chosen();
-  const loses = KINDS[kind].loses();
+  const loses = KINDS[kind].loses(wanted);
   const verb = KINDS[kind].verb;
   const agreed =
     kind === "enable" || (await ask({ title: title(kind, wanted), loses, action: verb, danger: kind === "delete" }));
@@ -116,12 +135,14 @@ async function act(kind) {
   const { position } = known;
   setBusy(true);
   const { done, failed } = await carryOut(kind, wanted).finally(() => setBusy(false));
+  const children = goingWith(done).jobs.map(({ id, name }) => ({ api: `/api/v1/job/${encodeURIComponent(id)}/`, name }));
+  const gone = [...done.map((row) => row.dataset), ...children];
   for (const row of done) {
     row.querySelector(".choose").checked = false;
     if (kind === "delete") row.remove();
   }
   showChosen();
-  const action = kind === "delete" && done.length ? { label: "Undo", run: () => bringBack(done, position) } : null;
+  const action = kind === "delete" && done.length ? { label: "Undo", run: () => bringBack(gone, position) } : null;
   const said = `${done.length} ${done.length === 1 ? "job" : "jobs"} ${KINDS[kind].done}.`;
   say([said, ...failed].join(" "), { bad: failed.length > 0, action });
 }
@@ -164,14 +185,14 @@ function patchAll(beat) {
 /** The list as it is now, in the place of that which was: what was chosen stays so, and the focus where it was. */
 function putRows(page) {
   const fresh = page.getElementById("jobs");
-  if (!fresh || !table) {
-    if ((fresh || table) && !document.activeElement?.closest("#filters")) location.reload();
+  if (!table) {
+    if (fresh && !document.activeElement?.closest("#filters")) location.reload();
     return;
   }
   const marked = new Set(chosen().map((row) => row.dataset.job));
   const focused = document.activeElement?.closest("#jobs tbody tr") ? document.activeElement : null;
   const [job, isBox] = [focused?.closest("tr").dataset.job, focused?.matches(".choose")];
-  table.tBodies[0].replaceChildren(...fresh.tBodies[0].rows);
+  table.tBodies[0].replaceChildren(...(fresh?.tBodies[0].rows ?? [])); // an undo may still be offered: no reload
   for (const row of rows()) {
     row.querySelector(".choose").checked = marked.has(row.dataset.job);
     if (row.dataset.job === job) row.querySelector(isBox ? ".choose" : "a").focus();
