@@ -1,9 +1,17 @@
 """What holds for every test: Hypothesis sets no limit on wall-clock time, which a loaded machine would fail.
 
-`make check` tries fewer examples (`--hypothesis-profile quick`).
+`make check` tries fewer examples (`--hypothesis-profile quick`). What Python has compiled is kept, whatever the
+environment says: the suite starts hundreds of servers, and each would compile itself anew, which takes longer than all
+else that a start does.
 """
 
+import os
+import sys
+
 from hypothesis import HealthCheck, settings
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile(
     "no clock",

@@ -23,6 +23,8 @@ READY: Final = "kala-es: listening on "
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
+MIN_PAUSE_SECONDS: Final = 0.01
+MAX_PAUSE_SECONDS: Final = 0.05
 
 Result = TypeVar("Result")
 
@@ -172,12 +174,16 @@ def _ready_url(process: subprocess.Popen[bytes], directory: Path, seconds: float
 
 
 def eventually(ask: Callable[[], Result | None], seconds: float = ANSWER_SECONDS) -> Result:
-    """What `ask` gives once it is neither None nor False; asked again and again. Raises TimeoutError."""
+    """What `ask` gives once it is neither None nor False; asked again and again. Raises TimeoutError.
+
+    The longer it takes, the more rarely: most asks are requests, which cost the server what it waits for."""
     deadline = time.monotonic() + seconds
+    pause = MIN_PAUSE_SECONDS
     while True:
         result = ask()
         if result is not None and result is not False:
             return result
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.25 * pause, MAX_PAUSE_SECONDS)

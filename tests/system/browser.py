@@ -82,8 +82,16 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def looking(browser: Browser, **context: Any) -> Iterator[Eyes]:
-    """A fresh page, with no storage of earlier ones; `context` is Playwright's: viewport, color_scheme, locale."""
-    settings = {"viewport": DESKTOP, "locale": "en-GB", "timezone_id": "Europe/Berlin", **context}
+    """A fresh page, with no storage of earlier ones; `context` is Playwright's: viewport, color_scheme, locale.
+
+    Unless that says otherwise, nothing moves by itself: a badge that breathes has the browser draw without a pause."""
+    settings = {
+        "viewport": DESKTOP,
+        "locale": "en-GB",
+        "timezone_id": "Europe/Berlin",
+        "reduced_motion": "reduce",
+        **context,
+    }
     opened = browser.new_context(**settings)
     try:
         eyes = Eyes(opened.new_page())

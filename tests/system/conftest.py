@@ -1,11 +1,15 @@
-"""The browser, one for all tests of a process, and a page of a test's own (browser.py)."""
+"""The browser, one for all tests of a process, and a page of a test's own (browser.py). The same for servers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.system.browser import Eyes, chromium, looking
+from tests.system.lives import Lives, keeping
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,29 @@ def eyes(browser: Browser) -> Iterator[Eyes]:
 def page(eyes: Eyes) -> Page:
     """The page alone."""
     return eyes.page
+
+
+@pytest.fixture(scope="session")
+def standing_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lives]]:
+    """Gives the server whose log is kept in this, and that is lent to one test after another (`Lives.lent`)."""
+    with ExitStack() as at_the_end:
+
+        @cache
+        def standing(kind: str) -> Lives:
+            directory = tmp_path_factory.mktemp("standing")
+            return at_the_end.enter_context(Lives(directory, *keeping(kind, directory), "--on-stop", "cancel"))
+
+        yield standing
+
+
+@pytest.fixture
+def standing(standing_on: Callable[[str], Lives]) -> Lives:
+    """The one whose log is in a file."""
+    return standing_on("lmdb")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Lives]:
+    """A server on an empty log, for a test that ends it, or that counts all that ever was."""
+    with Lives(tmp_path / "server", "--on-stop", "cancel") as running:
+        yield running

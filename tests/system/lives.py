@@ -1,9 +1,11 @@
 """One data directory and the servers that live on it, one after another."""
 
 import json
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from tests.databases import schema_of, shared
 from tests.servers import Server, eventually
@@ -96,6 +98,25 @@ class Lives:
             name = self.args[self.args.index("--log") + 1].rpartition("/")[2]
             return shared().execute("SELECT encode(value, 'escape') FROM kala_es.log", name).encode()
         return b"".join(path.read_bytes() for path in (self.data / "log").iterdir())
+
+    def lent(self, directory: Path) -> Self:
+        """The same server for another test, whose own files are in `directory`: no job is there, and nothing runs.
+
+        What was is still in the log: whoever counts all that ever was, or ends the server, needs one of his own."""
+        self._clear()
+        other = copy(self)
+        other.directory = directory
+        return other
+
+    def _clear(self) -> None:
+        """End what runs, and delete all jobs."""
+        for job in self.call("GET", JOB)[1]["jobs"]:
+            path = f"{JOB}{quote(job, safe='')}/executions/"
+            for run in self.call("GET", path)[1]["job_stats"]:
+                if not run["outcome"]:
+                    self.call("DELETE", f"{path}{run['id']}/")
+        assert self.call("DELETE", f"{JOB}all/")[0] == 204
+        eventually(lambda: self.call("GET", "/v1/busy")[1] == [])
 
     @property
     def agent(self) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +18,14 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(params=KEPT)
-def lives(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
-    """A server on an empty log: the original's two drivers differ (B4)."""
+def lives(standing_on: Callable[[str], Lives], tmp_path: Path, request: pytest.FixtureRequest) -> Lives:
+    """A server without a job: the original's two drivers differ (B4)."""
+    return standing_on(request.param).lent(tmp_path)
+
+
+@pytest.fixture(params=KEPT)
+def own(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
+    """One on an empty log, that may be killed."""
     with Lives(tmp_path / "server", *keeping(request.param, tmp_path)) as running:
         yield running
 
@@ -45,13 +51,13 @@ def test_b1_a_deleted_job_stops_and_toggling_does_not_multiply_it(lives: Lives, 
     assert marks.read_text().split() == written, "a deleted job went on"
 
 
-def test_b2_a_schedule_without_r_is_refused_and_poisons_nothing(lives: Lives) -> None:
+def test_b2_a_schedule_without_r_is_refused_and_poisons_nothing(own: Lives) -> None:
     body = {"name": "t", "command": "true", "schedule": "2099/2099-01-01T00:00:00Z/PT1S"}
-    status, answer = lives.call("POST", JOB, body)
+    status, answer = own.call("POST", JOB, body)
     assert status == 400
     assert "schedule" in answer["error"]
-    lives.kill_and_restart()
-    assert lives.call("GET", JOB) == (200, {"jobs": {}})
+    own.kill_and_restart()
+    assert own.call("GET", JOB) == (200, {"jobs": {}})
 
 
 def test_b3_a_bad_edit_changes_nothing_and_a_good_one_keeps_what_was_done(lives: Lives, tmp_path: Path) -> None:
@@ -87,16 +93,16 @@ def test_b3_an_edit_of_a_due_job_runs_the_new_command_only(lives: Lives, tmp_pat
     assert lives.job(edited)["name"] == "new"
 
 
-def test_b4_a_restart_neither_starts_what_is_not_due_nor_stops_what_recurs(lives: Lives) -> None:
-    far = lives.make()
-    recurring = lives.make(schedule=f"R/{soon(0.5)}/PT1S")
-    assert eventually(lambda: lives.runs(recurring) or None)
-    lives.kill_and_restart()
-    before = len(lives.runs(recurring))
-    assert eventually(lambda: len(lives.runs(recurring)) >= before + 2)
-    assert lives.runs(far) == []
-    run = lives.runs(recurring)[0]["id"]
-    assert lives.call("PUT", f"{JOB}{recurring}/executions/{run}/", "Success")[0] == 204
+def test_b4_a_restart_neither_starts_what_is_not_due_nor_stops_what_recurs(own: Lives) -> None:
+    far = own.make()
+    recurring = own.make(schedule=f"R/{soon(0.5)}/PT1S")
+    assert eventually(lambda: own.runs(recurring) or None)
+    own.kill_and_restart()
+    before = len(own.runs(recurring))
+    assert eventually(lambda: len(own.runs(recurring)) >= before + 2)
+    assert own.runs(far) == []
+    run = own.runs(recurring)[0]["id"]
+    assert own.call("PUT", f"{JOB}{recurring}/executions/{run}/", "Success")[0] == 204
 
 
 def test_b5_a_failing_child_with_schedule_epsilon_and_retries_is_retried(lives: Lives) -> None:
@@ -117,13 +123,13 @@ def test_b6_delete_all_with_dependents_deletes_all(lives: Lives) -> None:
     assert lives.call("GET", JOB) == (200, {"jobs": {}})
 
 
-def test_b7_a_child_is_still_linked_after_kill_9(lives: Lives) -> None:
-    parent = lives.make()
-    child = lives.make(parent_jobs=[parent], schedule="")
-    lives.kill_and_restart()
-    assert lives.job(parent)["dependent_jobs"] == [child]
-    lives.run_now(parent)
-    assert [r["status"] for r in lives.runs(child)] == ["Success"]
+def test_b7_a_child_is_still_linked_after_kill_9(own: Lives) -> None:
+    parent = own.make()
+    child = own.make(parent_jobs=[parent], schedule="")
+    own.kill_and_restart()
+    assert own.job(parent)["dependent_jobs"] == [child]
+    own.run_now(parent)
+    assert [r["status"] for r in own.runs(child)] == ["Success"]
 
 
 def test_b8_executions_are_those_of_the_job_newest_last(lives: Lives) -> None:
@@ -137,16 +143,16 @@ def test_b8_executions_are_those_of_the_job_newest_last(lives: Lives) -> None:
     assert [r["ran_at"] for r in listed] == sorted(r["ran_at"] for r in listed)
 
 
-def test_b9_a_status_can_be_reported_after_a_restart_and_after_deletion(lives: Lives) -> None:
-    made = lives.make()
-    lives.run_now(made)
-    path = f"{JOB}{made}/executions/{lives.runs(made)[0]['id']}/"
-    lives.kill_and_restart()
-    assert lives.call("PUT", path, "Failed")[0] == 204
-    assert lives.call("GET", path)[1]["job_run"]["status"] == "Failed"
-    assert lives.call("DELETE", f"{JOB}{made}/")[0] == 204
-    assert lives.call("PUT", path, "Success")[0] == 204
-    assert lives.call("GET", path)[1]["job_run"]["status"] == "Success"
+def test_b9_a_status_can_be_reported_after_a_restart_and_after_deletion(own: Lives) -> None:
+    made = own.make()
+    own.run_now(made)
+    path = f"{JOB}{made}/executions/{own.runs(made)[0]['id']}/"
+    own.kill_and_restart()
+    assert own.call("PUT", path, "Failed")[0] == 204
+    assert own.call("GET", path)[1]["job_run"]["status"] == "Failed"
+    assert own.call("DELETE", f"{JOB}{made}/")[0] == 204
+    assert own.call("PUT", path, "Success")[0] == 204
+    assert own.call("GET", path)[1]["job_run"]["status"] == "Success"
 
 
 @pytest.fixture
@@ -176,7 +182,7 @@ def remote() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def test_b10_no_credential_or_run_header_is_kept_in_a_remote_job(
-    lives: Lives, remote: tuple[str, list[dict[str, str]]]
+    own: Lives, remote: tuple[str, list[dict[str, str]]]
 ) -> None:
     url, asked = remote
     body = {
@@ -185,16 +191,16 @@ def test_b10_no_credential_or_run_header_is_kept_in_a_remote_job(
         "schedule": FAR,
         "remote_properties": {"url": url, "method": "post", "headers": {"X-Own": ["1"]}},
     }
-    answer = lives.server.send("POST", JOB, body, headers={"Authorization": "Bearer secret"})
+    answer = own.server.send("POST", JOB, body, headers={"Authorization": "Bearer secret"})
     assert answer.status == 201, answer.body
     made = answer.json["id"]
-    lives.run_now(made)
+    own.run_now(made)
     assert "nextkala-runid" in asked[-1]
-    properties = lives.job(made)["remote_properties"]
+    properties = own.job(made)["remote_properties"]
     assert properties["headers"] == {"X-Own": ["1"]}
     assert properties["expected_response_codes"] is None
-    assert b"JobCreated" in lives.stored()
-    assert b"secret" not in lives.stored()
+    assert b"JobCreated" in own.stored()
+    assert b"secret" not in own.stored()
 
 
 def test_b11_counters_are_exact_under_concurrent_runs(lives: Lives) -> None:
@@ -244,13 +250,13 @@ def test_b14_a_job_that_would_start_itself_is_refused(lives: Lives) -> None:
     assert lives.call("PUT", f"{JOB}p/", body)[0] == 400
 
 
-def test_b15_a_childs_own_schedule_is_not_read_and_does_not_hinder_a_start(lives: Lives) -> None:
-    parent = lives.make()
-    child = lives.make(parent_jobs=[parent], schedule="not even a schedule")
-    lives.kill_and_restart()
-    assert lives.job(child)["schedule"] == "not even a schedule"
-    lives.run_now(parent)
-    assert len(lives.runs(child)) == 1
+def test_b15_a_childs_own_schedule_is_not_read_and_does_not_hinder_a_start(own: Lives) -> None:
+    parent = own.make()
+    child = own.make(parent_jobs=[parent], schedule="not even a schedule")
+    own.kill_and_restart()
+    assert own.job(child)["schedule"] == "not even a schedule"
+    own.run_now(parent)
+    assert len(own.runs(child)) == 1
 
 
 def test_b16_a_long_command_holds_up_nobody(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def lives(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
         yield running
 
 
+@pytest.fixture(params=["lmdb", pytest.param("postgres", marks=pytest.mark.soak)])
+def beside(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lives]:
+    """The same, for what has nothing to do with the log: the agent's socket, which is beside it."""
+    with Lives(tmp_path / "server", *keeping(request.param, tmp_path)) as running:
+        yield running
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
     try:
@@ -202,47 +209,47 @@ def test_an_agent_that_is_terminated_says_how_its_runs_ended(lives: Lives) -> No
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-def test_a_run_goes_on_and_is_found_though_the_agents_socket_was_removed(lives: Lives, is_up: bool) -> None:
-    job = lives.start("echo begun; while ! [ -e go ]; do sleep 0.05; done; echo done", cwd=str(lives.data))
-    assert lives.printed(job) == "begun"
+def test_a_run_goes_on_and_is_found_though_the_agents_socket_was_removed(beside: Lives, is_up: bool) -> None:
+    job = beside.start("echo begun; while ! [ -e go ]; do sleep 0.05; done; echo done", cwd=str(beside.data))
+    assert beside.printed(job) == "begun"
     if is_up:
-        (lives.data / "agent.sock").unlink()
-    lives.server.kill9()
+        (beside.data / "agent.sock").unlink()
+    beside.server.kill9()
     if not is_up:
-        (lives.data / "agent.sock").unlink()
-    lives.again()
-    assert lives.runs(job)[0]["outcome"] is None
-    (lives.data / "go").touch()
-    (run,) = lives.ended(job)
+        (beside.data / "agent.sock").unlink()
+    beside.again()
+    assert beside.runs(job)[0]["outcome"] is None
+    (beside.data / "go").touch()
+    (run,) = beside.ended(job)
     assert (run["outcome"], run["output"]) == ("succeeded", "begun\ndone")
 
 
-def test_an_agent_without_work_or_server_ends(lives: Lives) -> None:
-    agent = lives.agent
+def test_an_agent_without_work_or_server_ends(beside: Lives) -> None:
+    agent = beside.agent
     assert is_alive(agent)
-    lives.server.kill9()
+    beside.server.kill9()
     eventually(lambda: not is_alive(agent))
-    eventually(lambda: not (lives.data / "agent.sock").exists())
-    lives.again()
-    lives.run_now(lives.make())
+    eventually(lambda: not (beside.data / "agent.sock").exists())
+    beside.again()
+    beside.run_now(beside.make())
 
 
-def test_the_socket_is_for_the_servers_user_only(lives: Lives) -> None:
-    path = lives.data / "agent.sock"
+def test_the_socket_is_for_the_servers_user_only(beside: Lives) -> None:
+    path = beside.data / "agent.sock"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_ISSOCK(path.stat().st_mode)
 
 
-def test_a_caller_of_another_user_is_hung_up_on(lives: Lives) -> None:
+def test_a_caller_of_another_user_is_hung_up_on(beside: Lives) -> None:
     if os.geteuid():
         lacks("root, to become another user")
     call = (
         "import os, socket, sys; os.chdir(sys.argv[1]); os.setuid(65534);"
         "s = socket.socket(socket.AF_UNIX); s.connect('agent.sock'); print(s.recv(1))"
     )
-    (lives.data / "agent.sock").chmod(0o666)
+    (beside.data / "agent.sock").chmod(0o666)
     done = subprocess.run(
-        [sys.executable, "-c", call, str(lives.data)],
+        [sys.executable, "-c", call, str(beside.data)],
         capture_output=True,
         text=True,
         timeout=30,

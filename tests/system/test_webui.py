@@ -1,7 +1,6 @@
 """The web UI in a browser, against a real server with real runs: the overview and the list of jobs."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,34 +16,33 @@ SOON = "* * * * * *"
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path) as lives:
-        yield lives
+def lives(standing: Lives, tmp_path: Path) -> Lives:
+    return standing.lent(tmp_path)
 
 
 def go(page: Page, lives: Lives, path: str = "/webui/") -> None:
     page.goto(lives.server.url.rstrip("/") + path)
 
 
-def test_an_empty_server_tells_the_first_step(page: Page, lives: Lives) -> None:
-    go(page, lives, "/")
+def test_an_empty_server_tells_the_first_step(page: Page, own: Lives) -> None:
+    go(page, own, "/")
     assert page.url.endswith("/webui/")
     expect(page.get_by_role("heading", name="Nothing is scheduled yet")).to_be_visible()
     no_serious_violations(page)
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
     expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("link", name="Create the first job")).to_be_visible()
-    assert lives.server.url.rstrip("/") in page.get_by_role("main").inner_text()
+    assert own.server.url.rstrip("/") in page.get_by_role("main").inner_text()
     no_serious_violations(page)
 
 
-def test_the_overview_follows_a_run_from_its_start_to_its_end(page: Page, lives: Lives) -> None:
-    quick = lives.make(name="quick", command="exit 3", shell=True)
-    go(page, lives)
+def test_the_overview_follows_a_run_from_its_start_to_its_end(page: Page, own: Lives) -> None:
+    quick = own.make(name="quick", command="exit 3", shell=True)
+    go(page, own)
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     expect(page.get_by_text("Nothing runs at the moment.")).to_be_visible()
-    ends = lives.directory / "end"
-    lives.start(f"printf 'one\\n\\033[31mtwo\\n'; until [ -e {ends} ]; do sleep 0.05; done", name=NASTY)
+    ends = own.directory / "end"
+    own.start(f"printf 'one\\n\\033[31mtwo\\n'; until [ -e {ends} ]; do sleep 0.05; done", name=NASTY)
     row = page.locator("#flights tbody tr")
     expect(row).to_have_count(1)
     expect(row.get_by_role("link")).to_have_text(NASTY)
@@ -53,7 +51,7 @@ def test_the_overview_follows_a_run_from_its_start_to_its_end(page: Page, lives:
     no_serious_violations(page)
     ends.touch()
     expect(row).to_have_count(0)
-    lives.run_now(quick)
+    own.run_now(quick)
     failure = page.locator("#failures li")
     expect(failure).to_have_count(1)
     expect(failure).to_contain_text("quick")
@@ -68,21 +66,21 @@ def test_the_overview_follows_a_run_from_its_start_to_its_end(page: Page, lives:
     no_serious_violations(page)
 
 
-def test_the_overview_tells_what_is_usual_and_what_each_hour_had(page: Page, lives: Lives) -> None:
-    ends = lives.directory / "end"
+def test_the_overview_tells_what_is_usual_and_what_each_hour_had(page: Page, own: Lives) -> None:
+    ends = own.directory / "end"
     ends.touch()
-    job = lives.make(name="as usual", command=f"until [ -e {ends} ]; do sleep 0.05; done", shell=True)
-    lives.run_now(job)
+    job = own.make(name="as usual", command=f"until [ -e {ends} ]; do sleep 0.05; done", shell=True)
+    own.run_now(job)
     ends.unlink()
-    lives.run_now(lives.make(command="exit 3", shell=True))
-    paused = lives.make(name="paused", schedule="* * * * * *")
-    lives.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
-    go(page, lives)
+    own.run_now(own.make(command="exit 3", shell=True))
+    paused = own.make(name="paused", schedule="* * * * * *")
+    own.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
+    go(page, own)
     for word in ("succeeded", "failed", "skipped"):
         expect(page.locator(f"#hours .bar.{word}")).not_to_have_count(0)
     expect(page.locator("#hours-scale span")).to_have_text([re.compile(r"^[1-9]")] * 2 + ["0"])
     before = page.locator("#count-position").inner_text()
-    lives.server.request("POST", f"/api/v1/job/start/{job}/", headers={"Prefer": "respond-async"})
+    own.server.request("POST", f"/api/v1/job/start/{job}/", headers={"Prefer": "respond-async"})
     row = page.locator("#flights tbody tr", has_text="as usual")
     expect(row.locator(".elapsed")).to_have_text(re.compile(r" of \d.*, longer than usual$"))
     expect(row.locator("progress")).to_have_js_property("value", 100)
@@ -91,11 +89,11 @@ def test_the_overview_tells_what_is_usual_and_what_each_hour_had(page: Page, liv
     ends.touch()
 
 
-def test_the_overview_has_the_coming_ticks_on_a_time_line(page: Page, lives: Lives) -> None:
-    lives.make(name="soon", schedule="*/5 * * * *", timezone="America/New_York")
-    paused = lives.make(name="paused", schedule="*/5 * * * *")
-    lives.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
-    go(page, lives)
+def test_the_overview_has_the_coming_ticks_on_a_time_line(page: Page, own: Lives) -> None:
+    own.make(name="soon", schedule="*/5 * * * *", timezone="America/New_York")
+    paused = own.make(name="paused", schedule="*/5 * * * *")
+    own.call("POST", f"/api/v1/job/pause/{paused}/", {"reason": "a move"})
+    go(page, own)
     expect(page.locator("#coming-line .mark.skipped")).not_to_have_count(0)
     expect(page.locator("#coming-line .mark").first.locator("title")).to_have_text(
         re.compile("^(soon|paused), .*CES?T$")
@@ -106,35 +104,35 @@ def test_the_overview_has_the_coming_ticks_on_a_time_line(page: Page, lives: Liv
     expect(page.locator("#coming li", has_text="paused").first).to_contain_text("will be skipped")
 
 
-def test_a_run_is_cancelled_from_the_overview_after_a_question(page: Page, lives: Lives) -> None:
-    job = lives.start("sleep 600", name="long")
-    go(page, lives)
+def test_a_run_is_cancelled_from_the_overview_after_a_question(page: Page, own: Lives) -> None:
+    job = own.start("sleep 600", name="long")
+    go(page, own)
     page.get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("What it printed so far is kept.")
     expect(dialog.get_by_role("button", name="Keep it as it is")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert lives.runs(job)[0]["outcome"] is None
+    assert own.runs(job)[0]["outcome"] is None
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel the run").click()
-    assert lives.ended(job)[0]["outcome"] == "cancelled"
+    assert own.ended(job)[0]["outcome"] == "cancelled"
     expect(page.locator("#flights tbody tr")).to_have_count(0)
 
 
-def test_the_overview_comes_back_after_kill_9(eyes: Eyes, lives: Lives) -> None:
-    page, port = eyes.page, lives.server.port
+def test_the_overview_comes_back_after_kill_9(eyes: Eyes, own: Lives) -> None:
+    page, port = eyes.page, own.server.port
     eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
-    go(page, lives)
+    go(page, own)
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    lives.server.kill9()
+    own.server.kill9()
     expect(page.locator("#live")).to_have_attribute("data-state", "lost")
     expect(page.locator("#live")).to_contain_text("Reconnecting")
-    lives.args = ("--port", str(port))
-    lives.again()
+    own.args = ("--port", str(port))
+    own.again()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    ends = lives.directory / "end"
-    lives.start(f"until [ -e {ends} ]; do sleep 0.05; done", name="after the restart")
+    ends = own.directory / "end"
+    own.start(f"until [ -e {ends} ]; do sleep 0.05; done", name="after the restart")
     expect(page.locator("#flights")).to_contain_text("after the restart")
     ends.touch()
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ REFUSED = "status of 400"
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path, "--on-stop", "cancel") as lives:
-        yield lives
+def lives(standing: Lives, tmp_path: Path) -> Lives:
+    return standing.lent(tmp_path)
 
 
 def go(page: Page, lives: Lives, path: str) -> None:
@@ -93,17 +91,17 @@ def test_attempts_and_a_cancellation_are_told(page: Page, lives: Lives) -> None:
     expect(row.locator(".badge")).to_have_text("cancelled")
 
 
-def test_the_page_goes_on_after_kill_9(eyes: Eyes, lives: Lives) -> None:
-    page, port = eyes.page, lives.server.port
+def test_the_page_goes_on_after_kill_9(eyes: Eyes, own: Lives) -> None:
+    page, port = eyes.page, own.server.port
     eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
-    job = lives.start("sleep 1.5")
-    show(page, lives, job)
-    lives.server.kill9()
+    job = own.start("sleep 1.5")
+    show(page, own, job)
+    own.server.kill9()
     expect(page.locator("#live")).to_have_attribute("data-state", "lost")
-    lives.args = (*lives.args, "--port", str(port))
-    lives.again()
+    own.args = (*own.args, "--port", str(port))
+    own.again()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    lives.ended(job)
+    own.ended(job)
     expect(page.locator("#runs tbody tr .badge")).to_have_text("succeeded")
 
 

@@ -1,28 +1,21 @@
 """The modules of the output's viewer by themselves, in the browser that runs them: values in, values out."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.servers import Server
+from tests.system.lives import Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 Script = Callable[[str, str, Any], Any]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server.start(Path(tmp_path_factory.mktemp("modules"))) as server:
-        yield server
-
-
 @pytest.fixture
-def script(page: Page, server: Server) -> Script:
+def script(page: Page, standing: Lives) -> Script:
     """Gives what a function makes of a module and an argument."""
-    page.goto(f"{server.url.rstrip('/')}/webui/")
+    page.goto(f"{standing.server.url.rstrip('/')}/webui/")
 
     def run(name: str, body: str, argument: Any) -> Any:
         source = f"""async (argument) => {{

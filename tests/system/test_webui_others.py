@@ -1,7 +1,6 @@
 """The web UI when others, or the network, do something at the same time; and with names that nobody expects."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path, "--on-stop", "cancel") as lives:
-        yield lives
+def lives(standing: Lives, tmp_path: Path) -> Lives:
+    return standing.lent(tmp_path)
 
 
 def go(page: Page, lives: Lives, path: str) -> None:
@@ -141,12 +139,12 @@ def test_an_undone_deletion_brings_back_what_there_was_and_not_what_the_page_kne
     assert lives.job("j")["retries"] == 5
 
 
-def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: Page, lives: Lives) -> None:
-    job = lives.make(name="broken", command="exit 3", shell=True)
+def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: Page, own: Lives) -> None:
+    job = own.make(name="broken", command="exit 3", shell=True)
     page.route("**/webui/pulse", lambda route: route.abort("aborted"))
-    go(page, lives, "/webui/")
-    lives.run_now(job)
-    lives.call("POST", "/api/v1/pause/", {"reason": "a move"})
+    go(page, own, "/webui/")
+    own.run_now(job)
+    own.call("POST", "/api/v1/pause/", {"reason": "a move"})
     page.unroute("**/webui/pulse")
     expect(page.locator("#failures li")).to_have_count(1)
     expect(page.locator("#above")).to_contain_text("a move")
@@ -231,22 +229,22 @@ def test_the_output_of_a_run_is_erased_for_a_reason(page: Page, lives: Lives) ->
     expect(page.get_by_role("button", name="Erase")).to_have_count(0)
 
 
-def test_a_revert_changes_what_it_showed_or_nothing(eyes: Eyes, lives: Lives) -> None:
+def test_a_revert_changes_what_it_showed_or_nothing(eyes: Eyes, own: Lives) -> None:
     eyes.forgive("status of 412")
     page = eyes.page
-    lives.make(id="j", command="echo one")
-    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"command": "echo two"})
-    go(page, lives, "/webui/jobs/j/changes/")
+    own.make(id="j", command="echo one")
+    own.call("PUT", f"{JOB}j/", own.job("j") | {"command": "echo two"})
+    go(page, own, "/webui/jobs/j/changes/")
     page.get_by_role("button", name="Revert to this").click()
-    lives.call("PUT", f"{JOB}j/", lives.job("j") | {"retries": 5})
+    own.call("PUT", f"{JOB}j/", own.job("j") | {"retries": 5})
     page.get_by_role("dialog").get_by_role("button", name="Revert to this").click()
     expect(page.locator("#said")).to_contain_text("the job was changed meanwhile")
-    assert (lives.job("j")["command"], lives.job("j")["retries"]) == ("echo two", 5)
+    assert (own.job("j")["command"], own.job("j")["retries"]) == ("echo two", 5)
     page.reload()
     page.get_by_role("button", name="Revert to this").last.click()
     page.get_by_role("dialog").get_by_role("button", name="Revert to this").click()
     expect(page.get_by_role("button", name="Run now")).to_be_visible()
-    assert lives.job("j")["command"] == "echo one"
+    assert own.job("j")["command"] == "echo one"
 
 
 def test_a_name_that_turns_text_around_is_asked_about_as_it_is(page: Page, lives: Lives) -> None:

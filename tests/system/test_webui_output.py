@@ -1,6 +1,5 @@
 """The viewer of a run's output in a browser: follow, pause, search, colours, channels, and much output."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,9 +70,8 @@ for n in range(300):
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path, "--on-stop", "cancel") as lives:
-        yield lives
+def lives(standing: Lives, tmp_path: Path) -> Lives:
+    return standing.lent(tmp_path)
 
 
 def follow(page: Page) -> Locator:

@@ -22,6 +22,17 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
         yield lives
 
 
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    """A server whose pages have something to show."""
+    with Lives(tmp_path_factory.mktemp("furnished")) as lives:
+        long = "a job with a rather long name that has to go somewhere"
+        failing = lives.make(name=long, command="exit 3", shell=True)
+        lives.make(name="often", schedule="*/5 * * * *")
+        lives.run_now(failing)
+        yield lives
+
+
 def go(page: Page, lives: Lives, path: str) -> None:
     page.goto(lives.server.url.rstrip("/") + path)
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
@@ -223,14 +234,11 @@ def test_a_file_that_is_no_export_is_refused_with_the_reason(eyes: Eyes, lives: 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
 def test_pages_fit_and_can_be_used_by_all(
-    browser: Browser, lives: Lives, scheme: str, viewport: dict[str, int]
+    browser: Browser, furnished: Lives, scheme: str, viewport: dict[str, int]
 ) -> None:
-    failing = lives.make(name="a job with a rather long name that has to go somewhere", command="exit 3", shell=True)
-    lives.make(name="often", schedule="*/5 * * * *")
-    lives.run_now(failing)
     with looking(browser, viewport=viewport, color_scheme=scheme) as eyes:
         for path in (*PAGES, "/webui/at/?at=2"):
-            go(eyes.page, lives, path)
+            go(eyes.page, furnished, path)
             assert eyes.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
             for part in eyes.page.locator(".scroll:visible").all():
                 assert part.evaluate("part => part.scrollWidth <= part.clientWidth"), "all of it is in sight"

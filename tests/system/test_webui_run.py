@@ -1,6 +1,5 @@
 """A run's page in a browser, against a real server and real runs: its state as it changes, and what can be done."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ NASTY = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    with Lives(tmp_path, "--on-stop", "cancel") as lives:
-        yield lives
+def lives(standing: Lives, tmp_path: Path) -> Lives:
+    return standing.lent(tmp_path)
 
 
 def events(page: Page) -> list[str]:
@@ -142,8 +140,8 @@ def test_a_run_leads_to_the_run_that_caused_it(page: Page, lives: Lives) -> None
     expect(page.get_by_role("heading", level=1)).to_have_text("the parent")
 
 
-def test_output_goes_on_without_loss_or_doubling_after_kill_9(eyes: Eyes, lives: Lives) -> None:
-    page, port = eyes.page, lives.server.port
+def test_output_goes_on_without_loss_or_doubling_after_kill_9(eyes: Eyes, own: Lives) -> None:
+    page, port = eyes.page, own.server.port
     eyes.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     body = """
 n = 0
@@ -152,23 +150,23 @@ while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "end")):
     say(f"line {n}\\n", err if n % 5 == 0 else out)
     time.sleep(0.005)
 """
-    job, run = begin(lives, body)
-    show(page, lives, run)
+    job, run = begin(own, body)
+    show(page, own, run)
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     eventually(lambda: newest(page) > 100)
-    lives.server.kill9()
+    own.server.kill9()
     expect(page.locator("#live")).to_have_attribute("data-state", "lost")
     expect(page.locator('[data-part="notes"]')).to_contain_text("reconnecting")
-    lives.args = (*lives.args, "--port", str(port))
-    lives.again()
+    own.args = (*own.args, "--port", str(port))
+    own.again()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     expect(page.locator('[data-part="notes"]')).to_be_empty()
     before = newest(page)
     eventually(lambda: newest(page) > before + 100)
-    touch(lives, "end")
+    touch(own, "end")
     expect(state(page)).to_have_text("succeeded")
     told = all_rows(page)
-    raw = lives.server.get(f"/api/v1/job/{job}/executions/{run}/output/").body.decode().splitlines()
+    raw = own.server.get(f"/api/v1/job/{job}/executions/{run}/output/").body.decode().splitlines()
     assert [told[n].removeprefix("stderr: ") for n in range(1, len(raw) + 1)] == raw
     assert len(told) == len(raw)
 
@@ -191,9 +189,9 @@ def test_output_that_is_erased_is_told_as_such(eyes: Eyes, lives: Lives) -> None
     no_serious_violations(page)
 
 
-def test_output_that_an_archive_left_out_is_told_as_such(page: Page, lives: Lives, tmp_path: Path) -> None:
-    _, run = carried_out(lives, 'say("not taken along\\n")')
-    archive = lives.server.get("/api/v1/snapshot/?output=none").body
+def test_output_that_an_archive_left_out_is_told_as_such(page: Page, own: Lives, tmp_path: Path) -> None:
+    _, run = carried_out(own, 'say("not taken along\\n")')
+    archive = own.server.get("/api/v1/snapshot/?output=none").body
     with Lives(tmp_path / "other") as other:
         assert other.server.request("POST", "/api/v1/snapshot/", archive).status == 200
         page.goto(address(other, run))
