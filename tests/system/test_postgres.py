@@ -257,7 +257,7 @@ def test_an_archive_becomes_the_log_of_a_server_that_runs_and_of_one_that_is_sto
     assert lives.runs(job)[0]["output"] == "so it was"
     assert not (lives.data / "incoming").exists()
     refused = kala_es("import", str(archive), "--server", lives.server.url, "--on-conflict", "fail")
-    assert (refused.returncode, "is there already" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "409: there is a job" in refused.stderr) == (1, True), refused.stderr
     empty = shared().create(name=f"{schema_of(tmp_path)}-2")
     with Lives(tmp_path / "third", "--log", empty) as third:
         assert third.server.stop() == 0
@@ -270,7 +270,7 @@ def test_an_empty_database_is_refused_beside_a_directory_with_a_log(tmp_path: Pa
     archive, empty = str(tmp_path / "a.kala"), shared().create(name=schema_of(tmp_path))
     with Lives(tmp_path / "server", *keeping("lmdb", tmp_path)) as lives:
         job = lives.make(command="echo so it was")
-    with pytest.raises(DidNotStart, match=r"exit code 1: kala-es: The log in \S+ is empty, and \S+ has a log"):
+    with pytest.raises(DidNotStart, match=r"kala-es: The log in \S+ is empty, and \S+ has a log"):
         Server.start(tmp_path / "server", "--log", empty)
     done("export", archive, "--data", str(lives.data))
     done("import", archive, "--log", empty)
