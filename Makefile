@@ -11,7 +11,7 @@ FIRST_TESTS := tests/test_tidy.py $(wildcard tests/domain tests/conformance)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check bench soak docs screenshots clean
+.PHONY: help serve test postgres check bench soak docs screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ serve: $(RUNTIME) ## run kala_es on 127.0.0.1:8000 (PORT=9000 for another, ARGS=
 
 test: $(DEV) ## run the whole suite, four tests at a time: most of them wait
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+postgres: $(DEV) ## run the system tests with the log in PostgreSQL, which they start themselves
+	@KALA_TESTS_JOBDB=postgres $(BIN)/python -m pytest -n 4 --dist worksteal -m "system and not soak" -rs tests/system $(ARGS)
 
 check: $(DEV) ## format, lint, types, style and the quickest tests, in under a minute
 	@$(BIN)/ruff format --quiet --check .

@@ -46,11 +46,12 @@ async def watch(node: Node, starts: list[float], ends: list[float], ended: trio.
             await topic.wait()
 
 
-async def burst(directory: Path, count: int, command: str) -> dict[str, float]:
+async def burst(settings: Settings, count: int, command: str) -> dict[str, float]:
     """One burst; milliseconds after the due moment."""
+    directory = settings.data
     starts: list[float] = []
     ends: list[float] = []
-    async with open_storage(Settings(data=directory)) as storage, trio.open_nursery() as nursery:
+    async with open_storage(settings) as storage, trio.open_nursery() as nursery:
         node = Node(
             storage, outside=Outside(link=ProcessLink(directory), outlives=False), rules=Rules(), nursery=nursery
         )
@@ -84,11 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--command", default="true")
+    parser.add_argument("--log", default="", help="an empty PostgreSQL database for the log; see stores.py")
     arguments = parser.parse_args()
     sys.setswitchinterval(0.0005)
     raise_open_files_limit()
     with tempfile.TemporaryDirectory() as directory:
-        figures = trio.run(burst, Path(directory), arguments.jobs, arguments.command)
+        settings = Settings(data=Path(directory), log=arguments.log)
+        figures = trio.run(burst, settings, arguments.jobs, arguments.command)
     print(json.dumps({"bench": "burst", "jobs": arguments.jobs, **{k: round(v, 1) for k, v in figures.items()}}))
 
 

@@ -37,9 +37,9 @@ def create(port: int, number: int, until: float, waits: list[float]) -> None:
             waits.append(1e3 * (time.perf_counter() - began))
 
 
-def measure(connections: int, seconds: float) -> dict[str, float]:
+def measure(connections: int, seconds: float, log: str) -> dict[str, float]:
     """Creates a second and their waits in milliseconds, on a fresh server."""
-    with server() as target:
+    with server(log) as target:
         waits: list[float] = []
         began, used = time.perf_counter(), cpu_seconds(target.pid)
         threads = [
@@ -63,8 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--log", default="", help="an empty PostgreSQL database for the log; see stores.py")
     arguments = parser.parse_args()
-    figures = measure(arguments.connections, arguments.seconds)
+    figures = measure(arguments.connections, arguments.seconds, arguments.log)
     named = {"bench": "creates", "connections": arguments.connections}
     print(json.dumps(named | {k: round(v, 2) for k, v in figures.items()}))
 

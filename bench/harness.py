@@ -27,6 +27,8 @@ class Server:
     """A `kala-es serve` process on a free port."""
 
     data: Path
+    log: str = ""
+    """The URL of a database for its log."""
     url: str = ""
     process: "subprocess.Popen[str] | None" = None
     ready_seconds: float = field(default=0.0)
@@ -51,7 +53,8 @@ class Server:
         """Start, and wait for the line that says where it listens."""
         began = time.perf_counter()
         under = os.environ.get(UNDER, "").split()
-        command = [*under, sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(self.data)]
+        place = ["--data", str(self.data), *(["--log", self.log] if self.log else [])]
+        command = [*under, sys.executable, "-m", "kala_es", "serve", "--port", "0", *place]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -75,10 +78,10 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A server on an empty directory."""
+def server(log: str = "") -> Iterator[Server]:
+    """A server on an empty directory, its log perhaps in an empty database."""
     with tempfile.TemporaryDirectory() as directory:
-        running = Server(Path(directory) / "data")
+        running = Server(Path(directory) / "data", log)
         running.start()
         try:
             yield running

@@ -12,10 +12,10 @@ from kala_es import codec
 from kala_es.domain.events import Event, JobCreated, OutputChunk, RunFinished, RunStarted
 from kala_es.domain.ids import Instant, JobId, run_for_tick
 from kala_es.domain.model import JobSpec
-from kala_es.event_logs.lmdb import open_log
-from kala_es.fold_stores.lmdb import open_folds
 from kala_es.projections.folds import Folds
 from kala_es.runtime.recovery import replay
+from kala_es.settings import Settings
+from kala_es.storage import open_storage
 
 _JOBS = 100
 _START = 1_704_067_200_000_000
@@ -43,21 +43,18 @@ def history(count: int) -> list[Event]:
     return events
 
 
-async def measure(directory: Path, count: int) -> dict[str, float]:
+async def measure(settings: Settings, count: int) -> dict[str, float]:
     """Events a second."""
-    store = open_folds(directory)
-    log = open_log(directory, store)
-    events = history(count)
-    for i in range(0, len(events), 1000):
-        await log.append([codec.encode(event) for event in events[i : i + 1000]])
-    figures = {}
-    for name in ("all_folds", "memory_folds"):
-        folds = Folds(store)
-        began = time.perf_counter()
-        replayed = await replay(log, folds, head=log.head)
-        figures[f"{name}_per_second"] = replayed / (time.perf_counter() - began)
-    await log.close()
-    store.close()
+    async with open_storage(settings) as storage:
+        events = history(count)
+        for i in range(0, len(events), 1000):
+            await storage.log.append([codec.encode(event) for event in events[i : i + 1000]])
+        figures = {}
+        for name in ("all_folds", "memory_folds"):
+            folds = Folds(storage.folds)
+            began = time.perf_counter()
+            replayed = await replay(storage.log, folds, head=storage.head())
+            figures[f"{name}_per_second"] = replayed / (time.perf_counter() - began)
     return figures
 
 
@@ -65,9 +62,10 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--log", default="", help="an empty PostgreSQL database for the log; see stores.py")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        figures = trio.run(measure, Path(directory), arguments.events)
+        figures = trio.run(measure, Settings(data=Path(directory), log=arguments.log), arguments.events)
     named = {"bench": "replay", "events": arguments.events}
     print(json.dumps(named | {k: round(v) for k, v in figures.items()}))
 

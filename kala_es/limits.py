@@ -110,7 +110,7 @@ DATABASE_CONNECT_SECONDS: Final = 5
 DATABASE_HOLD_SECONDS: Final = 3.0
 """A start waits so long for a hold on the log: PostgreSQL may still be about to notice that a server was killed."""
 DATABASE_SILENT_SECONDS: Final = 10
-"""A server that acknowledges nothing for so long is taken to be away (tcp_user_timeout)."""
+"""A server that acknowledges nothing, or does not answer, for so long is away; and we are to it."""
 DATABASE_STATEMENT_SECONDS: Final = 30
 """A statement that takes longer is ended, and said again (statement_timeout)."""
 DATABASE_PAUSE_SECONDS: Final = 0.1

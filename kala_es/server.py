@@ -49,10 +49,6 @@ from kala_es.web.sockets import open_listeners
 _EDGE = "kala_es.web.app"
 _SWITCH_SECONDS = 0.0005
 _LOOK_SECONDS = 0.01
-_IN_A_DATABASE = (
-    "the log is in a database, which takes a whole archive while no server runs (kala-es import --log); "
-    "with on_conflict its jobs are taken"
-)
 
 
 async def run_server(settings: Settings, *, stop: Stop, say: Callable[[str], None]) -> None:
@@ -146,7 +142,6 @@ class _Server:
             address=(self.settings.interface, self.listeners[0].socket.getsockname()[1]),
             ready=lambda: self._is_ready(node),
             take_over=self._take_over if self.settings.persist else None,
-            keeps_log=_IN_A_DATABASE if database_of(self.settings) is not None else "",
         )
         self._exchange, self._asked = None, trio.Event()
         self._door.open(make_app(node.scheduler, edge))
@@ -219,10 +214,15 @@ class _Server:
         return True
 
     async def _put_in_place(self, place: Path) -> Refusal | None:
-        """Exchange the log, which nobody has open; why it was not."""
+        """Exchange the log, which nobody has open; why it was not. A database takes as long as it takes."""
         try:
             await self._agent_ended()
-            takeover.put_in_place(place, self.settings.data)
+            database = database_of(self.settings)
+            if database is None:
+                takeover.put_in_place(place, self.settings.data)
+            else:
+                copy = partial(takeover.put_in_database, place, self.settings.data, database)
+                await trio.to_thread.run_sync(copy)
         except Refusal as refusal:
             return refusal
         except (LogError, OSError) as error:

@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from kala_es import limits
-from kala_es.event_log import EventLog, LogInUse, Record
+from kala_es.event_log import EventLog, LogError, LogInUse, Record
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
@@ -19,6 +19,7 @@ from kala_es.event_logs.postgres_place import Database, Place, database_of
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.replay.log_file import open_moment
 from kala_es.replay.moments import Source
 from kala_es.runtime import takeover
 from kala_es.runtime.compaction import Compact
@@ -147,6 +148,8 @@ async def _in_database(database: Database, settings: Settings, folds: FoldStore)
     log = await trio.to_thread.run_sync(postgres.open_log, database, folds)
     directory = settings.data.absolute()
     try:
+        if not log.head:
+            _check_none_is_left_behind(directory, database)
         async with trio.open_nursery() as watching:
             watching.start_soon(log.keep_watch)
             yield Storage(
@@ -165,6 +168,19 @@ async def _in_database(database: Database, settings: Settings, folds: FoldStore)
     finally:
         with trio.CancelScope(shield=True):
             await log.close()
+
+
+def _check_none_is_left_behind(directory: Path, database: Database) -> None:
+    """Nobody means to begin anew who only says where the log is to be from now on. Raises LogError."""
+    if not data_file(directory).exists():
+        return
+    with open_moment(directory) as here:
+        if here.position:
+            raise LogError(
+                f"The log in {database} is empty, and {directory} has a log that ends at position {here.position}: "
+                f"take it along (kala-es export FILE --data {directory}; kala-es import FILE --log URL), or name "
+                "another --data to begin anew."
+            )
 
 
 @asynccontextmanager

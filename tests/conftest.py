@@ -1,14 +1,17 @@
 """What holds for every test: Hypothesis sets no limit on wall-clock time, which a loaded machine would fail.
 
-`make check` tries fewer examples (`--hypothesis-profile quick`). What Python has compiled is kept, whatever the
-environment says: the suite starts hundreds of servers, and each would compile itself anew, which takes longer than all
-else that a start does.
+`make check` tries fewer examples (`--hypothesis-profile quick`). `make postgres` has servers keep their logs in
+PostgreSQL, and leaves out what is about files. What Python has compiled is kept, whatever the environment says: the
+suite starts hundreds of servers, and each would compile itself anew, which takes longer than all else a start does.
 """
 
 import os
 import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.servers import IN_POSTGRES
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -20,3 +23,11 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("no clock"), max_examples=25)
 settings.load_profile("no clock")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what says nothing of a log in PostgreSQL."""
+    if IN_POSTGRES:
+        for item in items:
+            for mark in item.iter_markers("files"):
+                item.add_marker(pytest.mark.skip(reason=f"about a log's files: {mark.args[0]}"))

@@ -66,6 +66,12 @@ class Postgres:
         self.execute(f'CREATE DATABASE "{name}" {settings}')
         return self.url(name=name)
 
+    def kept(self, name: str) -> str:
+        """A database that is made if it is not there; its URL."""
+        if self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            return self.url(name=name)
+        return self.create(name=name)
+
     @property
     def said(self) -> str:
         """What it has written into its log."""

@@ -2,6 +2,9 @@
 
 Give it a directory of its own: data, stdout and stderr are kept there, so a test can read them after the process
 is gone, and another server can be started on the same data. Processes are ended by their pid only.
+
+With KALA_TESTS_JOBDB=postgres servers keep their logs in PostgreSQL, each data directory's in a database of its own,
+unless a test says where its log is.
 """
 
 import http.client
@@ -14,9 +17,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
+
+from tests.databases import schema_of, shared
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READY: Final = "kala-es: listening on "
@@ -25,6 +31,7 @@ STOP_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
 MIN_PAUSE_SECONDS: Final = 0.01
 MAX_PAUSE_SECONDS: Final = 0.05
+IN_POSTGRES: Final = os.environ.get("KALA_TESTS_JOBDB") == "postgres"
 
 Result = TypeVar("Result")
 
@@ -49,10 +56,12 @@ class Answer:
 class Server:
     """A server that listens. Leaving the context ends it in good order, or kills it when that takes too long."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str, *, log: str = "") -> None:
         self.process = process
         self.directory = directory
         self.url = url
+        self.log = log
+        """The URL of the database that has its log; empty: none has."""
         self.host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
         self.port = int(port)
 
@@ -67,7 +76,9 @@ class Server:
     ) -> "Server":
         """Start a server on `directory`/data with further arguments; `env` is added to ours. Raises DidNotStart."""
         directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", "--data", str(directory / "data"), *args]
+        args = ("--data", str(directory / "data"), *args)
+        args = (*args, *_kept(cwd or directory, args, env or {}))
+        command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", *args]
         outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
         paths = [str(ROOT), *filter(None, [outer.get("PYTHONPATH")])]
         with (directory / "stdout").open("wb") as out, (directory / "stderr").open("ab") as err:
@@ -80,7 +91,8 @@ class Server:
                 env={**outer, "PYTHONPATH": os.pathsep.join(paths), **(env or {})},
             )
         try:
-            return cls(process, directory, _ready_url(process, directory, wait))
+            log = args[args.index("--log") + 1] if "--log" in args else ""
+            return cls(process, directory, _ready_url(process, directory, wait), log=log)
         except BaseException:
             process.kill()
             process.wait()
@@ -156,6 +168,16 @@ class Server:
         except BaseException:
             self.kill9()
             raise
+
+
+def _kept(cwd: Path, args: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
+    """Where its log is, if the tests are to say so."""
+    if not IN_POSTGRES or any(arg.startswith(("--log", "--jobdb")) and arg != "--log-dir" for arg in args):
+        return ()
+    if any(name.startswith(("KALA_ES_LOG", "KALA_ES_JOBDB")) for name in env):
+        return ()
+    data = cwd / [value for flag, value in pairwise(args) if flag == "--data"][-1]
+    return "--log", shared().kept(schema_of(data.absolute()))
 
 
 def _ready_url(process: subprocess.Popen[bytes], directory: Path, seconds: float) -> str:

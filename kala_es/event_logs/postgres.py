@@ -20,18 +20,17 @@ from typing import Final, TypeVar
 import psycopg
 import trio
 
-from kala_es import log_tree
+from kala_es import limits, log_tree
 from kala_es.event_log import LogAway, LogDamaged, LogError, LogIsFull, NewRecord, Record
 from kala_es.event_logs.batch import split
 from kala_es.event_logs.postgres_holder import Holder, compact, take
 from kala_es.event_logs.postgres_patience import Patience
 from kala_es.event_logs.postgres_place import Database
-from kala_es.event_logs.postgres_session import Connection, connect, is_lost, refusal, sentence
+from kala_es.event_logs.postgres_session import Connection, connect, hang_up, is_lost, refusal, sentence
 from kala_es.event_logs.postgres_tables import Commit, LogMoved, commit_of
 from kala_es.event_logs.postgres_values import Values, digest_at
 from kala_es.event_logs.stream_index import LOOK_PAGE, StreamIndex, looked_through, records_of
 from kala_es.fold_store import FoldsFull, FoldStore
-from kala_es.limits import DATABASE_AWAY_SECONDS, DATABASE_WATCH_SECONDS, MAX_TABLE_BYTES, PARTITION_POSITIONS
 
 Result = TypeVar("Result")
 _DIGEST: Final = b"\x00digest"
@@ -42,7 +41,13 @@ _SIZE_EVERY: Final = 15
 """The log's size is asked for each so many times that the connection is watched."""
 
 
-def open_log(database: Database, folds: FoldStore, *, part: int = PARTITION_POSITIONS) -> "PostgresEventLog":
+def open_log(
+    database: Database,
+    folds: FoldStore,
+    *,
+    part: int = limits.PARTITION_POSITIONS,
+    silent: float = limits.DATABASE_SILENT_SECONDS,
+) -> "PostgresEventLog":
     """Open the log in a database, or begin one there; `folds` gets the index of its streams.
 
     Raises LogInUse, LogIsNewer, LogDamaged, LogIsFull, LogError (also when the server is away: nothing is waited for
@@ -54,7 +59,7 @@ def open_log(database: Database, folds: FoldStore, *, part: int = PARTITION_POSI
             undo.callback(holder.let_go)
             reader = connect(database)
             undo.callback(reader.close)
-            log = PostgresEventLog(database, (holder, reader), folds, part=part)
+            log = PostgresEventLog(database, (holder, reader), folds, part=part, silent=silent)
             undo.pop_all()
             return log
     except FoldsFull as error:
@@ -67,7 +72,7 @@ class PostgresEventLog:
     """The port. Made by `open_log`; used by one trio run. `keep_watch` is to run beside it."""
 
     def __init__(
-        self, database: Database, connections: tuple[Holder, Connection], folds: FoldStore, *, part: int
+        self, database: Database, connections: tuple[Holder, Connection], folds: FoldStore, *, part: int, silent: float
     ) -> None:
         self._database = database
         self._part = part
@@ -86,11 +91,11 @@ class PostgresEventLog:
         self._closed = False
         self._given_up = trio.Event()
         self._turn = trio.Lock()
-        self._writing = Patience(database, self._given_up, doing="written")
-        self._reading = Patience(database, self._given_up, doing="read")
+        self._writing = Patience(database, self._given_up, doing="written", silent=silent)
+        self._reading = Patience(database, self._given_up, doing="read", silent=silent)
         self._rewriting = trio.Lock()
         self._appended = trio.lowlevel.ParkingLot()
-        self._size = self._holder.size()
+        self._size = self._holder.size() or 0
 
     def _check_folds(self) -> None:
         """Throw the folds away unless they are of this log as it is."""
@@ -126,19 +131,22 @@ class PostgresEventLog:
 
     @property
     def away(self) -> str | None:
-        """Why nothing can be written, or read, at present; None: it can."""
-        return self._writing.reason or self._reading.reason
+        """Why nothing can be written at present; None: it can."""
+        return self._writing.reason
 
     @property
     def refusing(self) -> str | None:
         """The same, once that lasts for so long that whoever can come again should."""
-        if trio.current_time() - min(self._writing.since, self._reading.since) < DATABASE_AWAY_SECONDS:
+        if trio.current_time() - self._writing.since < limits.DATABASE_AWAY_SECONDS:
             return None
         return f"the log's database is away: {self.away}"
 
     def give_up(self) -> None:
         """Wait for the server no longer: what waits fails, and the log with it."""
         self._given_up.set()
+        if self._writing.reason is not None:
+            self._holder.hang_up()
+        self._stop_reading()
 
     # Writing
 
@@ -157,8 +165,8 @@ class PostgresEventLog:
             parts.append([log_tree.row(record) for record in part])
             if len(part) < len(records):
                 await trio.lowlevel.checkpoint()
-        if reserve > MAX_TABLE_BYTES - self._size:
-            raise LogIsFull(f"A table has room for {MAX_TABLE_BYTES} bytes; {reserve} would not stay free.")
+        if reserve > limits.MAX_TABLE_BYTES - self._size:
+            raise LogIsFull(f"A table has room for {limits.MAX_TABLE_BYTES} bytes; {reserve} would not stay free.")
         await self._take_turn()
         try:
             self._check_writable()
@@ -183,7 +191,7 @@ class PostgresEventLog:
             if self.refusing is not None:
                 raise LogAway(self.refusing)
 
-    async def _carry_out(self, write: Callable[[], Result], commit: Commit | None = None) -> Result | None:
+    async def _carry_out(self, write: Callable[[], Result | None], commit: Commit | None = None) -> Result | None:
         """Have it done, however often that takes; None: it was found to be done. Raises LogIsFull, LogError."""
 
         def say(again: bool) -> Result | None:
@@ -261,7 +269,7 @@ class PostgresEventLog:
         while limit > len(found) and after < self.head:
             left = limit - len(found)
             try:
-                page, last = self._ask(partial(self._page_now, after=after, limit=left, stream=stream))
+                page, last = self._ask_now(partial(self._page_now, after=after, limit=left, stream=stream))
             except psycopg.Error as error:
                 raise refusal(error, self._database, doing="read") from error
             self._check_last(after, last)
@@ -284,6 +292,15 @@ class PostgresEventLog:
             if is_lost(self._values.connection):
                 self._values.connection = connect(self._database)
             return question(self._values)
+
+    def _ask_now(self, question: Callable[[Values], Result]) -> Result:
+        """Of a connection that was lost while nobody asked, that is known only now."""
+        try:
+            return self._ask(question)
+        except psycopg.Error:
+            if not is_lost(self._values.connection):
+                raise
+            return self._ask(question)
 
     def _check_last(self, after: int, last: int) -> None:
         if last == after:
@@ -337,7 +354,7 @@ class PostgresEventLog:
         """Find out in good time when the server is away, or is back, or the log is another's. Raises LogError then."""
         count = 0
         while True:
-            await trio.sleep(DATABASE_WATCH_SECONDS)
+            await trio.sleep(limits.DATABASE_WATCH_SECONDS)
             count += 1
             async with self._turn:
                 self._check_writable()
@@ -360,7 +377,13 @@ class PostgresEventLog:
                     await self._writing.on_thread(self._let_go)
         await trio.lowlevel.checkpoint()
 
+    def _stop_reading(self) -> None:
+        """Whoever reads waits for an answer, it may be for long."""
+        if self._in_use.locked():
+            hang_up(self._values.connection)
+
     def _let_go(self) -> None:
+        self._stop_reading()
         with self._in_use:
             self._values.connection.close()
         self._holder.let_go()

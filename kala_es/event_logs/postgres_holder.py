@@ -2,25 +2,46 @@
 
 A connection that was lost took the hold with it. Whoever comes back takes it again, and looks where the log ends: only
 then is known what became of the last commit, and whether somebody else was there meanwhile.
+
+What is found there may be on this server only: a session that is cut off while it waits for a synchronous standby
+leaves a commit that can be read. So whoever takes the log begins with a commit of its own, which is answered when all
+before it are as durable.
 """
 
 import time
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import psycopg
+from psycopg import errors
 
 from kala_es import log_tree
 from kala_es.event_log import LogAway, LogDamaged, LogError, LogInUse
 from kala_es.event_logs.postgres_place import Database
-from kala_es.event_logs.postgres_schema import ID, LEFT_OUT, check_version, migrate
-from kala_es.event_logs.postgres_session import Connection, connect, hold, is_lost, refusal
-from kala_es.event_logs.postgres_tables import Commit, Tables, noted
+from kala_es.event_logs.postgres_schema import HOLDER, ID, LEFT_OUT, check_version, migrate
+from kala_es.event_logs.postgres_session import (
+    HELD,
+    Connection,
+    Session,
+    connect,
+    hang_up,
+    hold,
+    is_lost,
+    refusal,
+    sentence,
+    session_of,
+)
+from kala_es.event_logs.postgres_tables import LOCK_PATIENCE, Commit, Tables, note, noted
 from kala_es.event_logs.postgres_values import last_tree
 from kala_es.limits import DATABASE_HOLD_SECONDS, PARTITION_POSITIONS
 
 _LOOK_SECONDS: Final = 0.05
-_CAN_WRITE: Final = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+_SESSIONS: Final = 16
+"""So many sessions are known as ours again, the last ones."""
+_CAN_WRITE: Final = f"""
+SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+    EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND {HELD})
+"""
 
 
 class Holder:
@@ -30,7 +51,7 @@ class Holder:
         self._database = database
         self._part = part
         self._connection = connection
-        self._process = connection.info.backend_pid
+        self._ours: deque[Session] = deque([session_of(connection)], maxlen=_SESSIONS)
         self._tables = Tables(connection, part=part)
         self.log_id = noted(connection, ID) or b""
         self.left_out = int.from_bytes(noted(connection, LEFT_OUT) or b"", "big")
@@ -45,19 +66,27 @@ class Holder:
     def back(self) -> log_tree.Span:
         """Hold the log again, if it was lost; where it ends. Raises LogInUse, LogError, LogAway, psycopg.Error."""
         if is_lost(self._connection):
-            fresh = connect(self._database)
+            self._connection.close()
+            self._connection = connect(self._database)
             try:
-                hold(fresh, self._database, before=self._process)
-                if not check_version(fresh, self._database) or noted(fresh, ID) != self.log_id:
-                    raise LogError(f"The log in {self._database} is gone: what is there now is another one, or none.")
-                tables = Tables(fresh, part=self._part)
+                self._hold_again()
             except BaseException:
-                fresh.close()
+                self._connection.close()
                 raise
-            self._connection, self._tables = fresh, tables
-            self._process = fresh.info.backend_pid
-        self.watch()
+        else:
+            self.watch()
         return self.end()
+
+    def _hold_again(self) -> None:
+        """The session is noted before it may hold the log: also what is cut off here is ours."""
+        fresh = self._connection
+        self._ours.append(session_of(fresh))
+        hold(fresh, self._database, ours=self._ours)
+        if not check_version(fresh, self._database) or noted(fresh, ID) != self.log_id:
+            raise LogError(f"The log in {self._database} is gone: what is there now is another one, or none.")
+        self.watch()
+        _claim(fresh)
+        self._tables = Tables(fresh, part=self._part)
 
     def put(self, commit: Commit) -> None:
         """Make records durable. Raises NotTheEnd, psycopg.Error."""
@@ -68,16 +97,28 @@ class Holder:
         return self._tables.trim(rest)
 
     def watch(self) -> None:
-        """Find out whether the server is there, and takes what it is told. Raises LogAway, psycopg.Error."""
-        row = self._connection.execute(_CAN_WRITE).fetchone()
-        if row is not None and row[0]:
+        """Find out whether the server is there, and takes what it is told. Raises LogAway, LogError, psycopg.Error."""
+        row: Any = self._connection.execute(_CAN_WRITE, [self._database.schema]).fetchone()
+        is_replica, is_read_only, is_held = row
+        if is_replica:
             raise LogAway("the server is a read-only replica at present")
-        if row is not None and row[1]:
+        if is_read_only:
             raise LogAway("the server is read-only at present (default_transaction_read_only)")
+        if not is_held:
+            raise LogError("its lock is gone, as behind a pooler that shares sessions between transactions")
 
-    def size(self) -> int:
-        """What the log takes in the database; in bytes."""
-        return self._tables.size()
+    def size(self) -> int | None:
+        """What the log takes in the database; in bytes. None: it cannot be told while a part is written anew."""
+        try:
+            with self._connection.transaction():
+                self._connection.execute(f"SET LOCAL lock_timeout TO '{LOCK_PATIENCE}'")
+                return self._tables.size()
+        except errors.LockNotAvailable:
+            return None
+
+    def hang_up(self) -> None:
+        """Cut the connection, whatever it waits for on another thread."""
+        hang_up(self._connection)
 
     def let_go(self) -> None:
         """Close the connection, and with it the hold."""
@@ -90,10 +131,20 @@ def take(database: Database, *, part: int) -> Holder:
     try:
         _hold(connection, database)
         migrate(connection, database)
+        _claim(connection)
         return Holder(database, connection, part=part)
     except BaseException:
         connection.close()
         raise
+
+
+def _claim(connection: Connection) -> None:
+    """Make a commit. Raises LogAway, psycopg.Error."""
+    name = connection.info.parameter_status("application_name") or ""
+    try:
+        note(connection, HOLDER, name.encode())
+    except errors.DiskFull as error:
+        raise LogAway(sentence(error)) from error
 
 
 def _hold(connection: Connection, database: Database) -> None:

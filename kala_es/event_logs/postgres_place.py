@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from kala_es.event_log import LogError
+from kala_es.event_log import LogAway
 from kala_es.setting_values import SettingError
 from kala_es.settings import Settings
 
@@ -26,6 +26,14 @@ VARIABLE: Final = "KALA_LOG_SECRETS"
 SCHEMA: Final = "kala_es"
 _USER: Final = re.compile(r"([^@/]*)@")
 """What stands before the host, as libpq finds it: a password may hold any letter but these."""
+_HOST: Final = r"(\[[^]@]*\]|[^]\[:,/?@]*)(:\d*)?"
+_REST: Final = re.compile(rf"{_HOST}(,{_HOST})*(/[^@?]*)?(\?([^&=]+=[^&]*(&|\Z))*)?")
+"""What stands behind it: where a password has such a letter, its end would be taken for a host or a database, and be
+shown."""
+_UNFIT: Final = (
+    "a database's URL is postgresql://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE, where what is special in a user or "
+    "a password is percent-encoded (@ is %40, / is %2F)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +49,14 @@ class Database:
         return self.shown
 
     def read_secrets(self) -> dict[str, str]:
-        """What is secret, by the names that libpq has. Raises LogError."""
+        """What is secret, by the names that libpq has. Raises LogAway: the file may be there again."""
         secrets = dict(self.secrets)
         if self.password_file is not None:
             try:
                 secrets["password"] = self.password_file.read_text("utf-8").removesuffix("\n")
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
-                raise LogError(
+                raise LogAway(
                     f"The password of the log's database cannot be read: {self.password_file}: {why}"
                 ) from None
         return secrets
@@ -59,12 +67,17 @@ Place = Path | Database
 
 
 def without_secrets(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without its passwords, and these as they stand there, by name. The query's counts before the user's."""
+    """A URL without its passwords, and these as they stand there, by name. The query's counts before the user's.
+
+    Raises SettingError, which repeats nothing of it.
+    """
     scheme, _, rest = url.partition("://")
     user, secrets = "", dict[str, str]()
     if found := _USER.match(rest):
         user, _, password = found[1].partition(":")
         user, rest, secrets = f"{user}@", rest[found.end() :], {"password": password} if password else {}
+    if not _REST.fullmatch(rest):
+        raise SettingError(_UNFIT)
     place, _, query = rest.partition("?")
     kept: list[str] = []
     for parameter in query.split("&"):
@@ -78,7 +91,7 @@ def without_secrets(url: str) -> tuple[str, dict[str, str]]:
 
 
 def database_at(url: str) -> Database:
-    """The database that a URL names."""
+    """The database that a URL names. Raises SettingError."""
     shown, secrets = without_secrets(url)
     return Database(shown=shown, secrets={name: unquote(value) for name, value in secrets.items()})
 
@@ -125,7 +138,7 @@ def place_of(text: str, environment: Mapping[str, str]) -> Place:
 
 
 def words(place: Place) -> tuple[str, dict[str, str]]:
-    """A place as an argument for a process of ours, and what its environment must have. Raises LogError."""
+    """A place as an argument for a process of ours, and what its environment must have. Raises LogAway."""
     if isinstance(place, Path):
         return str(place), {}
     return place.shown, {VARIABLE: json.dumps({"secrets": place.read_secrets(), "schema": place.schema})}

@@ -3,12 +3,13 @@
 `PostgresReader` reads what is durable by now, `PostgresMoment` all of what was when it was opened.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
 import psycopg
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, errors
 
 from kala_es import log_tree
 from kala_es.event_log import LogError, Record
@@ -83,16 +84,22 @@ class PostgresReader:
         return looked_through(stream, self._values.page(after, limit), limit)
 
     def wait(self, seconds: float) -> None:
-        """Until the server says that there is more, or so long."""
+        """Until the server says that there is more, or so long. A replica says nothing."""
         with _named(self._database):
             if not self._listens:
-                listen = self._connection.execute(_LISTEN).fetchone()
-                assert listen is not None
-                self._connection.execute(listen[0])
-                self._listens = True
+                try:
+                    self._listen()
+                except errors.ReadOnlySqlTransaction:
+                    time.sleep(seconds)
                 return  # what was recorded before nobody tells us
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
+
+    def _listen(self) -> None:
+        listen = self._connection.execute(_LISTEN).fetchone()
+        assert listen is not None
+        self._connection.execute(listen[0])
+        self._listens = True
 
     def close(self) -> None:
         """Let go of the connection."""

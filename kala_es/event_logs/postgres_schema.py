@@ -32,7 +32,13 @@ MIGRATIONS: Final = (
 LEFT_OUT: Final = "left out"
 """In `meta`: up to this position (8 bytes) an imported or restored log has holes for which it has no reason."""
 ID: Final = "id"
+HOLDER: Final = "holder"
+"""In `meta`: who took the log last."""
 _NOTES: Final = "CREATE TABLE IF NOT EXISTS migrations (version int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+_MAY_USE: Final = """
+SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+FROM pg_namespace WHERE nspname = %s
+"""
 _IS_REPLICA: Final = "SELECT pg_is_in_recovery()"
 
 
@@ -78,9 +84,14 @@ def migrate(connection: Connection, database: Database) -> None:
 
 
 def _make_schema(connection: Connection, database: Database) -> None:
-    row = connection.execute("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", [database.schema]).fetchone()
+    row = connection.execute(_MAY_USE, [database.schema]).fetchone()
     if row is not None and row[0]:
         return
+    if row is not None:
+        raise LogError(
+            f"The log in {database} cannot be written: its user may not make tables in the schema {database.schema}; "
+            f"have an administrator say ALTER SCHEMA {database.schema} OWNER TO that user."
+        )
     try:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(database.schema)))
     except errors.InsufficientPrivilege as error:

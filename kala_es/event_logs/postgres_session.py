@@ -4,10 +4,14 @@
    or there is no room, or it is for good.
 2. The log is held by a lock of a session (pg_advisory_lock): it goes with the connection, and with the server.
 3. `synchronous_commit` is never off: what was committed is durable.
+4. Either side notices when the other one's machine is gone: so do we, and so does the server, which lets go of the log.
 """
 
 import os
 import socket
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
 from typing import Any, Final
 
 import psycopg
@@ -20,6 +24,8 @@ from kala_es.limits import DATABASE_CONNECT_SECONDS, DATABASE_SILENT_SECONDS, DA
 
 Connection = psycopg.Connection[Any]
 Fault = psycopg.Error
+Session = tuple[int, str]
+"""A session of the server, by its process and when that began: a number is given to others later."""
 _USUAL: Final = {
     "connect_timeout": str(DATABASE_CONNECT_SECONDS),
     "tcp_user_timeout": str(DATABASE_SILENT_SECONDS * 1000),
@@ -29,18 +35,32 @@ _USUAL: Final = {
 }
 """Unless the URL says otherwise: a server that is not there any more is noticed."""
 _SET: Final = sql.SQL(
-    "SET search_path TO {schema}; SET lock_timeout TO 0; "
-    "SET idle_in_transaction_session_timeout TO 0; SET client_min_messages TO warning; "
+    "SET search_path TO {schema}; SET lock_timeout TO 0; SET client_min_messages TO warning; "
+    "SET tcp_keepalives_idle TO {silent}; SET tcp_keepalives_interval TO 2; SET tcp_keepalives_count TO 3; "
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN "
+    "('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'); "
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
+"""A setting that the server's version does not know is left out."""
 _TIMEOUT: Final = sql.SQL("SET statement_timeout TO {timeout}; ")
+_SESSION: Final = (
+    "SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+)
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-_HOLDER: Final = """
-SELECT pid, application_name, coalesce(host(client_addr), 'this machine'), date_trunc('seconds', backend_start)::text
-FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
+HELD: Final = """
+locktype = 'advisory' AND granted AND objsubid = 1
 AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%s, 0)
 """
+"""Of a row of pg_locks: that it is somebody's hold on the log in a schema."""
+_HOLDER: Final = (
+    """
+SELECT
+    pid, extract(epoch FROM backend_start)::text, application_name,
+    coalesce(host(client_addr), 'this machine'), date_trunc('seconds', backend_start)::text
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE pg_locks.database = pg_stat_activity.datid AND """
+    + HELD
+)
 _OWN_BUSY: Final = "SELECT pg_terminate_backend(%s)"
 _PASSING: Final = (
     errors.QueryCanceled,
@@ -54,45 +74,75 @@ _PASSING: Final = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
     errors.IdleInTransactionSessionTimeout,
+    errors.IdleSessionTimeout,
+    errors.TransactionTimeout,
 )
 _DAMAGE: Final = (errors.DataCorrupted, errors.IndexCorrupted)
 
 
 def connect(database: Database, *, patient: bool = False) -> Connection:
-    """Open a connection, and set it. `patient`: a statement may take for ever. Raises psycopg.Error, LogError."""
+    """Open a connection, and set it. `patient`: a statement may take for ever. Raises psycopg.Error, LogError.
+
+    Text comes as UTF-8 also from a database that has another encoding, or none (SQL_ASCII).
+    """
     given = conninfo_to_dict(database.shown)
     usual: dict[str, Any] = {name: value for name, value in _USUAL.items() if name not in given}
     name = f"kala_es {socket.gethostname()[:40]} {os.getpid()}"
-    connection = psycopg.connect(
-        database.shown, autocommit=True, **{"application_name": name, **usual, **database.read_secrets()}
-    )
+    ours = {**usual, **database.read_secrets(), "client_encoding": "UTF8"}
+    connection = psycopg.connect(database.shown, autocommit=True, **{"application_name": name, **ours})
     try:
-        text = _SET.format(schema=sql.Identifier(database.schema))
+        text = _SET.format(schema=sql.Identifier(database.schema), silent=DATABASE_SILENT_SECONDS)
         if patient or "statement_timeout" not in str(given.get("options", "")):
             text = _TIMEOUT.format(timeout=0 if patient else DATABASE_STATEMENT_SECONDS * 1000) + text
-        connection.execute(text)
+        with _answered_within(connection, DATABASE_CONNECT_SECONDS):
+            connection.execute(text)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def hold(connection: Connection, database: Database, *, before: int | None = None) -> None:
+@contextmanager
+def _answered_within(connection: Connection, seconds: float) -> Iterator[None]:
+    """Wait no longer for what is asked meanwhile: it is an error then."""
+    timer = Timer(seconds, hang_up, [connection])
+    timer.daemon = True
+    with suppress(RuntimeError):  # the system has no thread to spare: then it is waited for
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def hang_up(connection: Connection) -> None:
+    """Cut a connection, while another thread waits for an answer there: that gets an error."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def session_of(connection: Connection) -> Session:
+    """The server's side of a connection. Raises psycopg.Error."""
+    pid, began = connection.execute(_SESSION).fetchone() or (0, "")
+    return pid, began
+
+
+def hold(connection: Connection, database: Database, *, ours: Collection[Session] = ()) -> None:
     """Take the log, for as long as the connection lasts. Raises LogInUse, psycopg.Error.
 
-    `before`: the server's process of a connection of ours that was lost; where it still holds the log, it is ended.
+    `ours`: the server's side of connections of ours that were lost; one that still holds the log is ended.
     """
     if _is_held(connection, database):
         return
     holder = connection.execute(_HOLDER, [database.schema]).fetchone()
-    if holder is not None and before is not None and holder[0] == before:
-        connection.execute(_OWN_BUSY, [before])
-        raise LogAway("the server has not noticed yet that the connection was lost")
-    if holder is None:  # let go meanwhile, or nobody that we may see
-        if _is_held(connection, database):
-            return
+    if holder is None and _is_held(connection, database):  # it was let go meanwhile
+        return
+    if holder is None or holder[1] is None:  # nobody that we may see
         raise LogInUse(f"The log in {database} is in use by another server.")
-    _, name, address, since = holder
+    pid, began, name, address, since = holder
+    if (pid, began) in ours:
+        connection.execute(_OWN_BUSY, [pid])
+        raise LogAway("the server has not noticed yet that the connection was lost")
     raise LogInUse(f"The log in {database} is in use by another server: {name!r} at {address}, since {since}.")
 
 

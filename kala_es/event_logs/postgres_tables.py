@@ -7,6 +7,7 @@
    A part of the table in which no row is left is dropped.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,8 +44,10 @@ SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent 
 _SIZE: Final = """
 SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint FROM pg_inherits WHERE inhparent = 'log'::regclass
 """
-_DROP_PATIENCE: Final = "200ms"
-"""A part is not dropped while somebody reads the log for longer: appends would wait behind it."""
+LOCK_PATIENCE: Final = "200ms"
+"""Who wants a part for himself waits no longer for those who read the log: appends would wait behind him."""
+_AGAIN_SECONDS: Final = 1.0
+"""After that he asks again."""
 _POSITIONS_AT_ONCE: Final = 32
 
 
@@ -165,7 +168,7 @@ class Tables:
             return False
         try:
             with self._connection.transaction():
-                self._connection.execute(f"SET LOCAL lock_timeout TO '{_DROP_PATIENCE}'")
+                self._connection.execute(f"SET LOCAL lock_timeout TO '{LOCK_PATIENCE}'")
                 self._connection.execute(sql.SQL("DROP TABLE {}").format(part))
         except errors.LockNotAvailable:
             return False
@@ -176,13 +179,26 @@ class Tables:
         return max(self._parts, key=_begin_of, default="")
 
     def compact(self, tell: Callable[[], None] = lambda: None) -> tuple[int, int]:
-        """Write each part anew, without what is free in it; the size of all in bytes before and after."""
+        """Write each part anew, without what is free in it; the size of all in bytes before and after.
+
+        Each as soon as nobody reads it. The connection is not to be used for anything else.
+        """
         before = self.size()
+        self._connection.execute(f"SET lock_timeout TO '{LOCK_PATIENCE}'")
         for name in sorted(self._parts, key=_begin_of):
-            if not self.drop_if_empty(name):
-                self._connection.execute(sql.SQL("VACUUM (FULL) {}").format(sql.Identifier(name)))
+            while not (self.drop_if_empty(name) or self._write_anew(name)):
+                time.sleep(_AGAIN_SECONDS)
             tell()
+        self._connection.execute("SET lock_timeout TO 0")
         return before, self.size()
+
+    def _write_anew(self, name: str) -> bool:
+        """Give back what is free in a part. Not while somebody reads the log."""
+        try:
+            self._connection.execute(sql.SQL("VACUUM (FULL) {}").format(sql.Identifier(name)))
+        except errors.LockNotAvailable:
+            return False
+        return True
 
     def size(self) -> int:
         """What the log takes in the database, with its indices; in bytes."""

@@ -3,8 +3,8 @@
 1. It is made by a process of its own, `python -m kala_es.runtime.takeover PLACE`, which reads it from standard input: a
    directory in which a node has started, as far as reading goes. What a node could not read is refused before
    anything here is touched. The process says what it made, or fails with a sentence on standard error.
-2. One rename makes it the log: while nobody has that open, and only if it has no record. Whatever cuts this off, the
-   directory has the empty log or all of the archive's.
+2. One rename makes it the log, or one transaction of the database that has the log: while nobody has that open, and
+   only if it has no record. Whatever cuts this off, the empty log is there or all of the archive's.
 3. What was folded goes with it. If it gets lost the next start folds anew.
 """
 
@@ -21,16 +21,17 @@ import trio
 
 from kala_es import archive
 from kala_es.domain.errors import Conflict
-from kala_es.event_log import LogDamaged, LogError, LogIsFull
+from kala_es.event_log import LogAway, LogDamaged, LogError, LogIsFull
 from kala_es.event_logs.building import held, move_in
 from kala_es.event_logs.lmdb import LmdbEventLog, open_log
+from kala_es.event_logs.postgres_place import Database
 from kala_es.fold_store import FoldsError, FoldsFull
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.projections import snapshot
 from kala_es.projections.folds import Folds
 from kala_es.replay.exporting import NO_ROOM_EXIT
 from kala_es.replay.jobs_of import REFUSED_EXIT
-from kala_es.replay.log_file import open_moment
+from kala_es.replay.log_file import Moment, open_moment
 from kala_es.runtime.rebuilding import import_into
 from kala_es.runtime.recovery import replay
 
@@ -85,11 +86,46 @@ def put_in_place(place: Path, directory: Path) -> None:
             if here.position:
                 raise Conflict(f"the log is no longer empty, it is at position {here.position}; nothing was imported")
         move_in(place, directory)
+    _move_folds(place, directory)
+    discard(place)
+
+
+def put_in_database(place: Path, directory: Path, database: Database) -> None:
+    """Make what was made in a place the log of a database, whose folds are in a directory. Raises Conflict, LogError.
+
+    An answer that is lost leaves open what became of it. So it is looked at.
+    """
+    with open_moment(place) as made:
+        try:
+            _copy(made, database)
+        except LogAway:
+            if not _is_there(made, database):
+                raise
+    _move_folds(place, directory)
+    discard(place)
+
+
+def _copy(made: Moment, database: Database) -> None:
+    from kala_es.event_logs.postgres_building import build
+
+    with build(database) as building:
+        if building.head:
+            raise Conflict(f"the log is no longer empty, it is at position {building.head}; nothing was imported")
+        for batch, value in made.batches():
+            building.put(batch.first, value)
+        building.finish(made.log_id, made.tree_at(made.position), left_out=made.left_out())
+
+
+def _is_there(made: Moment, database: Database) -> bool:
+    with open_moment(database) as there:
+        return (there.log_id, there.position) == (made.log_id, made.position)
+
+
+def _move_folds(place: Path, directory: Path) -> None:
     with suppress(OSError):
         for name in _FOLDED:
             _remove(directory / name)
             (place / name).replace(directory / name)
-    discard(place)
 
 
 def _remove(path: Path) -> None:

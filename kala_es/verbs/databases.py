@@ -18,6 +18,7 @@ from kala_es import limits
 from kala_es.dialects import go_json
 from kala_es.domain.errors import Invalid
 from kala_es.event_logs.postgres_place import without_secrets
+from kala_es.setting_values import SettingError
 from kala_es.verbs.asking import Failed, bounded
 
 _JOBS: Final = "SELECT json_build_object('jobs', coalesce(json_object_agg(id, job), '{}'::json)) FROM jobs"
@@ -80,7 +81,10 @@ class _Answer:
 @contextmanager
 def _asked(url: str, query: str) -> Iterator[_Answer]:
     """The answer to a query, as it comes. psql is ended when it is not read to its end."""
-    shown, found = without_secrets(url)
+    try:
+        shown, found = without_secrets(url)
+    except SettingError as error:
+        raise Failed(str(error)) from None
     secrets = {name: _plain(name, value) for name, value in found.items()}
     options = ["--no-psqlrc", "--no-password", "-qAt", "-v", "ON_ERROR_STOP=1", "-v", f"FETCH_COUNT={_ROWS_AT_ONCE}"]
     command = ["psql", *options, "-c", query, shown]

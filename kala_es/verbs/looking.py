@@ -13,6 +13,7 @@ from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay.moments import Moment, Placing, Replay, Snapshots, moment_of
 from kala_es.replay.streams import Indexed
 from kala_es.replay.telling import Tell
+from kala_es.setting_values import SettingError
 from kala_es.settings import Settings
 
 USUAL_DATA: Final = Settings().data
@@ -37,14 +38,17 @@ def add_place(parser: "argparse._ActionsContainer", about: str, *, default: Path
 
 def place(text: str) -> Place:
     """The directory or the database of an argument."""
-    return database_at(text) if text.startswith(SCHEMES) else Path(text)
+    return database(text) if text.startswith(SCHEMES) else Path(text)
 
 
 def database(text: str) -> Database:
     """The database of an argument."""
     if not text.startswith(SCHEMES):
         raise argparse.ArgumentTypeError(f"is not a URL that begins with {SCHEMES[0]}")
-    return database_at(text)
+    try:
+        return database_at(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @contextmanager

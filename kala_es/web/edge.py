@@ -21,8 +21,7 @@ class Edge:
     """How this node is to be called: `node` is its name, `address` where it listens. `allowed_hosts` are names, with or
     without a port; `allowed_origins` are whole. A body that takes longer than `body_seconds` is given up. `take_over`
     has what was made of an archive become the log, and returns when this is served; None: only jobs are taken.
-    `keeps_log` says why that is refused here. A page that is not ready within `first_content_seconds` comes without
-    what it waits for."""
+    A page that is not ready within `first_content_seconds` comes without what it waits for."""
 
     default_owner: str = ""
     allowed_hosts: tuple[str, ...] = ()
@@ -35,4 +34,3 @@ class Edge:
     address: tuple[str, int] = ("127.0.0.1", 0)
     complain: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     take_over: TakeOver | None = None
-    keeps_log: str = ""

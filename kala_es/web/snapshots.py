@@ -14,7 +14,6 @@ from kala_es import limits
 from kala_es.dialects.kala_declared import plan_json
 from kala_es.dialects.kala_taken import log_json
 from kala_es.domain.declared import Declaration, OnConflict
-from kala_es.domain.errors import Conflict
 from kala_es.web.edge import TakeOver
 from kala_es.web.exchange import Parts, Request, Response, answer_json
 from kala_es.web.parameters import LAST_POSITION, checked, choice, flag
@@ -43,11 +42,8 @@ async def post_snapshot(request: Request, site: Site) -> Response:
     """POST /snapshot/: the whole log, if there is none yet; else the jobs, as they were at its end, without runs."""
     on_conflict = choice(request, "on_conflict", ("fail", "skip", "replace"))
     dry_run = bool(flag(request, "dry_run"))
-    if on_conflict is None and not site.scheduler.folds.position:
-        if site.edge.keeps_log:
-            raise Conflict(site.edge.keeps_log)
-        if site.edge.take_over is not None:
-            return await _take_log(request, site, site.edge.take_over, dry_run=dry_run)
+    if on_conflict is None and not site.scheduler.folds.position and site.edge.take_over is not None:
+        return await _take_log(request, site, site.edge.take_over, dry_run=dry_run)
     assert request.file is not None
     jobs = await site.scheduler.archives.jobs(request.file)
     wanted = cast("OnConflict", on_conflict or "fail")

@@ -31,7 +31,7 @@ class Lives:
 
     @property
     def data(self) -> Path:
-        """Where the log is."""
+        """Its data directory."""
         return self.directory / "data"
 
     def again(self) -> None:
@@ -92,10 +92,15 @@ class Lives:
 
         return eventually(enough)
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What a verb is to be told to find the log."""
+        return ("--log", self.server.log) if self.server.log else ("--data", str(self.data))
+
     def stored(self) -> bytes:
         """What the log has, as bytes: a text in it can be looked for."""
-        if "--log" in self.args:
-            name = self.args[self.args.index("--log") + 1].rpartition("/")[2]
+        if self.server.log:
+            name = self.server.log.rpartition("/")[2]
             return shared().execute("SELECT encode(value, 'escape') FROM kala_es.log", name).encode()
         return b"".join(path.read_bytes() for path in (self.data / "log").iterdir())
 
@@ -117,6 +122,13 @@ class Lives:
                     self.call("DELETE", f"{path}{run['id']}/")
         assert self.call("DELETE", f"{JOB}all/")[0] == 204
         eventually(lambda: self.call("GET", "/v1/busy")[1] == [])
+
+    def stored_size(self) -> int:
+        """What the log takes, in bytes."""
+        if self.server.log:
+            name = self.server.log.rpartition("/")[2]
+            return int(shared().execute("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits", name))
+        return (self.data / "log" / "data.mdb").stat().st_size
 
     @property
     def agent(self) -> int:

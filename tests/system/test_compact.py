@@ -23,19 +23,18 @@ def test_a_log_is_compacted_while_its_server_runs_and_when_it_is_stopped(tmp_pat
         for _ in range(4):
             lives.run_now(talkative)
         assert eventually(lambda: sum(run["output_trimmed"] for run in lives.runs(talkative)) == 3)
-        file = lives.data / "log" / "data.mdb"
-        before = file.stat().st_size
+        before = lives.stored_size()
         assert eventually(
-            lambda: compact("--server", lives.server.url).returncode == 0 and file.stat().st_size < before / 2
+            lambda: compact("--server", lives.server.url).returncode == 0 and lives.stored_size() < before / 2
         )
         lives.run_now(talkative)
         assert len(lives.runs(talkative)) == 5
-        refused = compact("--data", str(lives.data))
+        refused = compact(*lives.place)
         assert (refused.returncode, "in use" in refused.stderr) == (1, True)
         lives.kill_and_restart()
         assert len(lives.runs(talkative)) == 5
-        data = lives.data
-    done = compact("--data", str(data))
+        place = lives.place
+    done = compact(*place)
     assert done.returncode == 0
     assert "and takes" in done.stdout
 

@@ -67,7 +67,7 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
 
 
 def head(lives: Lives) -> str:
-    return place_of(kala_es("verify", "--data", str(lives.data)))
+    return place_of(kala_es("verify", *lives.place))
 
 
 def is_clean(lives: Lives) -> bool:
@@ -80,7 +80,7 @@ def test_an_empty_server_becomes_the_one_that_was_exported(source: Source, lives
     assert (head(lives).split(":")[0], is_clean(lives)) == ("0", True)
     said = kala_es("import", str(source.whole), "--server", lives.server.url)
     assert ("4 jobs; the log is at" in said.stdout, place_of(said)) == (True, source.end)
-    proved = kala_es("verify", "--data", str(lives.data), "--against", source.end)
+    proved = kala_es("verify", *lives.place, "--against", source.end)
     assert proved.returncode == 0, proved.stderr
     assert lives.runs(source.job) == source.runs
     lost = lives.ended(source.flying)
@@ -186,7 +186,7 @@ def test_a_stop_meanwhile_is_answered_before_it_comes(source: Source, lives: Liv
     assert lives.server.wait() == 0
     thread.join()
     assert [answer.status for answer in answers] == [200]
-    assert place_of(kala_es("verify", "--data", str(lives.data), "--against", source.end))
+    assert place_of(kala_es("verify", *lives.place, "--against", source.end))
     lives.again()
     assert lives.runs(source.job) == source.runs
 
@@ -208,7 +208,7 @@ def test_a_kill_at_any_moment_leaves_no_log_or_the_whole_one(source: Source, tmp
             jobs = len(lives.call("GET", "/api/v1/job/")[1]["jobs"])
             assert jobs in ((4,) if answers else (0, 4))
             assert not (lives.data / "incoming").exists()
-            proof = kala_es("verify", "--data", str(lives.data), *(("--against", source.end) if jobs else ()))
+            proof = kala_es("verify", *lives.place, *(("--against", source.end) if jobs else ()))
             assert proof.returncode == 0, proof.stderr
             assert jobs or proof.stdout.splitlines()[-1].startswith("0:")
 

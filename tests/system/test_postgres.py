@@ -98,6 +98,8 @@ def test_nextkalas_flags_name_the_database_and_no_password_is_shown(tmp_path: Pa
         (["--jobdb-address", "h/d"], "--jobdb-address: is for --jobdb postgres"),
         (["--jobdb-password", "hush"], "--jobdb-password: is for --jobdb postgres"),
         (["--log", "mysql://u:hush@h/d"], "log is not a URL that begins with postgresql://"),
+        (["--log", "postgresql://u:hush/x@h/d"], "is percent-encoded (@ is %40, / is %2F)"),
+        (["--log", "postgresql://u:x@hush@h/d"], "is percent-encoded (@ is %40, / is %2F)"),
         (["--log", "postgresql://u:hush@h/d", "--jobdb-url", "postgresql://h/d"], "--log and --jobdb-url both name"),
         (
             ["--log", "postgresql://u:hush@h/d", "--jobdb-username", "u"],
@@ -242,16 +244,35 @@ def test_tls_is_spoken_as_the_url_says(tmp_path: Path) -> None:
             Server.start(tmp_path / "untrusted", "--log", f"{server.url()}?{other}")
 
 
-def test_an_archive_becomes_the_log_only_while_no_server_runs(lives: Lives, tmp_path: Path) -> None:
+def test_an_archive_becomes_the_log_of_a_server_that_runs_and_of_one_that_is_stopped(
+    lives: Lives, tmp_path: Path
+) -> None:
     archive = tmp_path / "a.kala"
     with Lives(tmp_path / "other") as other:
         job = other.make(command="echo so it was")
         other.run_now(job)
         end = done("export", str(archive), "--server", other.server.url)
-    refused = kala_es("import", str(archive), "--server", lives.server.url)
-    assert (refused.returncode, "kala-es import --log" in refused.stderr) == (1, True)
-    assert lives.call("GET", JOB) == (200, {"jobs": {}})
-    assert lives.server.stop() == 0
-    assert done("import", str(archive), "--log", log_url(lives)) == end
-    lives.again()
+    assert done("import", str(archive), "--server", lives.server.url) == end
+    assert done("verify", "--log", log_url(lives), "--folds", str(lives.data), "--against", end) == end
     assert lives.runs(job)[0]["output"] == "so it was"
+    assert not (lives.data / "incoming").exists()
+    refused = kala_es("import", str(archive), "--server", lives.server.url, "--on-conflict", "fail")
+    assert (refused.returncode, "409: there is a job" in refused.stderr) == (1, True), refused.stderr
+    empty = shared().create(name=f"{schema_of(tmp_path)}-2")
+    with Lives(tmp_path / "third", "--log", empty) as third:
+        assert third.server.stop() == 0
+        assert done("import", str(archive), "--log", empty) == end
+        third.again()
+        assert third.runs(job)[0]["output"] == "so it was"
+
+
+def test_an_empty_database_is_refused_beside_a_directory_with_a_log(tmp_path: Path) -> None:
+    archive, empty = str(tmp_path / "a.kala"), shared().create(name=schema_of(tmp_path))
+    with Lives(tmp_path / "server", *keeping("lmdb", tmp_path)) as lives:
+        job = lives.make(command="echo so it was")
+    with pytest.raises(DidNotStart, match=r"kala-es: The log in \S+ is empty, and \S+ has a log"):
+        Server.start(tmp_path / "server", "--log", empty)
+    done("export", archive, "--data", str(lives.data))
+    done("import", archive, "--log", empty)
+    with Server.start(tmp_path / "server", "--log", empty) as server:
+        assert job in server.get(JOB).json["jobs"]

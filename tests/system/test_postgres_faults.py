@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kala_es.event_logs.postgres_reader import PostgresReader
 from tests.databases import Postgres, postgres
 from tests.programs import needs
 from tests.receivers import free_port
@@ -147,6 +148,10 @@ def test_a_standby_is_refused_until_it_is_promoted(server: Postgres, tmp_path: P
         with standby(server) as second:
             with pytest.raises(DidNotStart, match="this server is a read-only replica; name the primary"):
                 Server.start(tmp_path / "other", "--log", second.url())
+            with PostgresReader(second.database()) as reader:
+                for _ in range(2):
+                    reader.wait(0.0)  # which a replica does not help with
+                assert reader.head > 0
             lives.run_now(job)
             caught_up = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
             end = server.execute("SELECT pg_current_wal_lsn()").strip()

@@ -14,8 +14,8 @@ from tests.system.lives import FAR, JOB, Lives
 pytestmark = pytest.mark.system
 
 
-def look(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "tools/replay.py", *arguments, "--data", str(directory)]
+def look(place: tuple[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "tools/replay.py", *arguments, *place]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -26,7 +26,7 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
 
 def test_what_happened_can_be_seen_beside_the_server_and_without_it(tmp_path: Path) -> None:
     with Lives(tmp_path / "server") as lives:
-        data = lives.data
+        data = lives.place
         job = lives.make(id="a", name="first", command="echo hi")
         lives.call("POST", f"{JOB}start/{job}/")
         position = lines(look(data, "events"))[-1]["position"]
@@ -53,7 +53,7 @@ def test_what_happened_can_be_seen_beside_the_server_and_without_it(tmp_path: Pa
 
 
 def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
-    assert "there is no log in" in look(tmp_path, "events").stderr
+    assert "there is no log in" in look(("--data", str(tmp_path)), "events").stderr
     with Lives(tmp_path / "server") as lives:
         lives.make(id="a", command="true")
         for arguments, said in (
@@ -66,7 +66,7 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
             (("diff", "--from", "1", "--to", "0"), "the second moment lies before the first"),
             (("diff", "--from", "1", "--to", "999999"), "the log ends at position"),
         ):
-            done = look(lives.data, *arguments)
+            done = look(lives.place, *arguments)
             assert done.returncode != 0
             assert said in done.stderr
 
@@ -74,6 +74,6 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
 def test_who_reads_no_further_ends_it(tmp_path: Path) -> None:
     with Lives(tmp_path / "server") as lives:
         lives.make(id="a", command="true")
-        command = f"set -o pipefail; {sys.executable} tools/replay.py events --data {lives.data} | true"
+        command = f"set -o pipefail; {sys.executable} tools/replay.py events {' '.join(lives.place)} | true"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
         assert (done.returncode, done.stderr) == (141, "")

@@ -155,16 +155,6 @@ async def test_a_process_that_fails_is_no_fault_of_the_archive(tmp_path, monkeyp
         assert (await site.http.post(f"{API}/snapshot/", content=content)).status_code == 200
 
 
-async def test_a_log_that_can_not_be_exchanged_says_why_before_it_reads_the_archive():
-    async with serving(keeps_log="it is in a database") as site:
-        for query in ("", "?dry_run=true"):
-            answer = await site.http.post(f"{API}/snapshot/{query}", content=b"")
-            assert (answer.status_code, answer.json()["error"]) == (409, "it is in a database")
-        assert (await site.http.post(f"{API}/snapshot/?on_conflict=fail", content=b"")).status_code == 400
-        await site.create("j")
-        assert (await site.http.post(f"{API}/snapshot/", content=b"")).status_code == 400
-
-
 def test_no_more_jobs_are_taken_in_than_a_request_may_have(monkeypatch):
     jobs = Jobs()
     for number in range(3):
