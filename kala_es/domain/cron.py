@@ -11,14 +11,14 @@ may come first; it stands for the zone that is given beside the schedule. Withou
   (clock_changes.py). But when the minute or the hour goes on and on (`*`, `*/n`, `n/step`, `~/n`, unless that is one
   value), the ticks are the moments at which the clock shows a matching time: none in a gap, and both times round.
 - `@every` counts whole seconds, at least one, from the whole second at which the schedule was planned.
-- An expression that no day can match is refused. After year 9999 no tick follows.
+- An expression that no day can match has no tick, as in Dkron. After year 9999 no tick follows.
 """
 
 import re
 from calendar import monthrange
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from kala_es.domain.clock_changes import AS_SHOWN, USUAL, OnChange, closing, opening
@@ -148,25 +148,13 @@ def _read(text: str, timezone: str, *, job: str, on_change: OnChange) -> Cron | 
         case ["@at", _]:
             return _once(words[1])
         case [word] if word in _WORDS:
-            return _expression(words_of(_WORDS[word]), job).on(zone, on_change)
+            return _expression(words_of(_WORDS[word]), job, zone=zone, on_change=on_change)
         case [word, *_] if word.startswith("@"):
             said = " ".join(each.text for each in words)
             raise Invalid("schedule", f"{said!r} is none of {_forms()}", words[0].column)
         case _:
             _check_number(words, len(text) + 1)
-            return _expression(words, job).on(zone, on_change)
-
-
-class _Times(NamedTuple):
-    """What the fields name, and whether these are times of day."""
-
-    pattern: WallPattern
-    fixed: bool
-
-    def on(self, zone: ZoneInfo | None, on_change: OnChange) -> Cron:
-        """The ticks on a zone's clock."""
-        on_change = on_change if self.fixed else AS_SHOWN
-        return Cron(pattern=self.pattern, zone=zone, fixed=self.fixed, on_change=on_change)
+            return _expression(words, job, zone=zone, on_change=on_change)
 
 
 def _forms() -> str:
@@ -211,24 +199,25 @@ def _check_number(words: list[Word], end: int) -> None:
         raise Invalid("schedule", said, words[6].column if len(words) > 6 else end)
 
 
-def _expression(words: list[Word], job: str) -> _Times:
+def _expression(words: list[Word], job: str, *, zone: ZoneInfo | None, on_change: OnChange) -> Cron | Never:
+    """What the fields name, on a zone's clock."""
     fields = read_fields(words, job)
-    try:
-        days = _days(*fields[3:])
-    except Invalid as error:
-        raise Invalid(error.field, error.reason, words[-3].column) from None
+    days = _days(*fields[3:])
+    if isinstance(days, Never):
+        return days
     pattern = WallPattern(
         days=days, hours=fields.hour.values, minutes=fields.minute.values, seconds=fields.second.values
     )
-    return _Times(pattern, fixed=not (fields.minute.running or fields.hour.running))
+    fixed = not (fields.minute.running or fields.hour.running)
+    return Cron(pattern=pattern, zone=zone, fixed=fixed, on_change=on_change if fixed else AS_SHOWN)
 
 
 @lru_cache(maxsize=4096)
-def _days(number: Field, month: Field, weekday: Field) -> Days:
+def _days(number: Field, month: Field, weekday: Field) -> Days | Never:
     either = not (number.free or weekday.free)
     if not either and min(number.values) > max(monthrange(_LEAP_YEAR, each)[1] for each in month.values):
         named = ", ".join(map(str, number.values)), ", ".join(map(str, month.values))
-        raise Invalid("schedule", f"the {NUMBER.noun} {named[0]} never comes in the month {named[1]}")
+        return Never(why=f"the {NUMBER.noun} {named[0]} never comes in the month {named[1]}")
     return Days(numbers=_bits(number), months=_bits(month), weekdays=_bits(weekday), either=either)
 
 

@@ -44,7 +44,9 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Never:
-    """No tick: only someone's hand starts the job."""
+    """No tick: only someone's hand starts the job. `why` says it where the schedule names times that never come."""
+
+    why: str = ""
 
     def next_after(self, moment: Instant) -> Instant | None:
         """None."""

@@ -15,7 +15,7 @@ from kala_es.domain.ids import SECOND, Instant, JobId, Micros
 from kala_es.domain.iso8601 import Interval, Repeating
 from kala_es.domain.model import JobSpec
 from kala_es.domain.plan import parts_of
-from kala_es.domain.schedule import Once, Schedule
+from kala_es.domain.schedule import Never, Once, Schedule
 from kala_es.domain.wall_pattern import WallPattern
 
 Kind = Literal["iso8601", "cron", "every", "at", "manually", "several", "now", "child"]
@@ -54,6 +54,8 @@ def _explain(text: str, schedule: Schedule) -> Explained:
         case Repeating() | CalendarSteps():
             steps = schedule.steps if isinstance(schedule, CalendarSteps) else schedule
             return Explained("iso8601", _steps_words(text.partition("/")[0], steps))
+        case Never(why=why) if why:
+            return Explained("cron", f"never: {why}")
         case _:
             return Explained("manually", "only when it is started by hand")
 

@@ -102,11 +102,8 @@ def test_what_an_expression_names(text: str, expected: list[str]) -> None:
         ("20~10 * * * *", "ends before it begins"),
         ("1~60 * * * *", "not within"),
         ("~/0 * * * *", "step of 0"),
-        ("0 0 30~31 2 *", "never comes"),
         ("0 0 L * *", "not of the form"),
         ("0 0 * * 5#2", "not of the form"),
-        ("0 0 30 2 *", "never comes"),
-        ("0 0 31 4,jun,9,11 *", "never comes"),
         ("@DAILY", "none of @yearly"),
         ("@daily 5", "none of @yearly"),
         ("@every", "none of @yearly"),
@@ -172,6 +169,14 @@ def test_at_is_one_tick_and_manually_none() -> None:
     assert never == Never()
     assert never.next_after(FIRST) is None
     assert never.between(FIRST, LAST) is None
+
+
+@pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 30~31 2 *", "0 0 31 4,jun,9,11 *"])
+def test_days_that_no_month_has_never_come(text: str) -> None:
+    schedule = parse_cron(text, "", FIRST, job="j")
+    assert isinstance(schedule, Never)
+    assert "never comes in the month" in schedule.why
+    assert (schedule.next_after(FIRST), schedule.between(FIRST, LAST)) == (None, None)
 
 
 # ---- when clocks change

@@ -100,7 +100,6 @@ def test_what_does_not_choose_is_the_same_for_all_jobs() -> None:
         ("0 0 1 1 mon,tue,wen", 17),
         ("* * * *", 8),
         ("* * * * * * *", 13),
-        ("0 0 30 2 *", 5),
         ("TZ=UTC 5 25 * * *", 10),
         ("TZ=Nope/Nope 5 5 * * *", 1),
         ("CRON_TZ=UTC @every 1x", 20),

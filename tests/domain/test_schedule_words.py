@@ -115,6 +115,7 @@ def test_cron_in_words(text: str, words: str) -> None:
          "every 1 hour, 30 minutes and 10 seconds, counted from when the schedule was set"),
         ("@at 2030-01-02T15:04:05+02:00", "Asia/Tokyo", "at", "once, at 2030-01-02 13:04:05, UTC"),
         ("@manually", "", "manually", "only when it is started by hand"),
+        ("0 0 30 2 *", "", "cron", "never: the day of the month 30 never comes in the month 2"),
         ("R0/2030-01-02T15:04:05Z/", "", "iso8601", "once, at 2030-01-02 15:04:05, UTC"),
         ("R0/2030-01-02T15:04:05+05:30/", "", "iso8601", "once, at 2030-01-02 15:04:05, UTC+05:30"),
         ("R0/2030-01-02T15:04:05-03:00/", "Asia/Tokyo", "iso8601", "once, at 2030-01-03 03:04:05, Asia/Tokyo"),
