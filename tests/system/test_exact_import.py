@@ -1,6 +1,7 @@
 """`kala-es import FILE --server URL` on a server without a log: it becomes that log, whole or not at all."""
 
 import http.client
+import os
 import random
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
 SNAPSHOT = "/api/v1/snapshot/"
-KILLS = 8
+KILLS = 4
 
 
 def kala_es(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -193,8 +194,17 @@ def test_a_stop_meanwhile_is_answered_before_it_comes(source: Source, lives: Liv
 
 def test_a_kill_at_any_moment_leaves_no_log_or_the_whole_one(source: Source, tmp_path: Path) -> None:
     """And whoever was answered 200 has it."""
+    kill_at_moments(source, tmp_path, KILLS)
+
+
+@pytest.mark.soak
+def test_a_kill_at_any_moment_leaves_no_log_or_the_whole_one_for_long(source: Source, tmp_path: Path) -> None:
+    kill_at_moments(source, tmp_path, 2 * KILLS * int(os.environ.get("SOAK_ROUNDS", "10")))
+
+
+def kill_at_moments(source: Source, tmp_path: Path, kills: int) -> None:
     body, dice = source.whole.read_bytes(), random.Random(4)
-    for number in range(KILLS):
+    for number in range(kills):
         with Lives(tmp_path / str(number)) as lives:
             answers: list[Answer] = []
             thread = posted(lives, body, answers)

@@ -124,7 +124,8 @@ def test_what_a_receiver_that_is_down_missed_it_gets_later(lives: Lives, web: Ho
         ([], "processors"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_key(lives: Lives, processors: object, field: str) -> None:
+def test_what_is_wrong_is_said_with_its_key(standing: Lives, tmp_path: Path, processors: object, field: str) -> None:
+    lives = standing.lent(tmp_path)
     status, answer = lives.call("POST", JOB, {"name": "n", "command": "true", "processors": processors})
     assert (status, answer["field"]) == (400, field)
     assert lives.call("GET", JOB) == (200, {"jobs": {}})

@@ -1,30 +1,34 @@
 """The modules of the output's viewer by themselves, in the browser that runs them: values in, values out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser
 
+from tests.system.browser import looking
 from tests.system.lives import Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 Script = Callable[[str, str, Any], Any]
 
 
-@pytest.fixture
-def script(page: Page, standing: Lives) -> Script:
-    """Gives what a function makes of a module and an argument."""
-    page.goto(f"{standing.server.url.rstrip('/')}/webui/")
+@pytest.fixture(scope="module")
+def script(browser: Browser, standing_on: Callable[[str], Lives]) -> Iterator[Script]:
+    """Gives what a function makes of a module and an argument. One page has them all: they leave nothing in it."""
+    with looking(browser) as eyes:
+        eyes.page.goto(f"{standing_on('lmdb').server.url.rstrip('/')}/webui/")
 
-    def run(name: str, body: str, argument: Any) -> Any:
-        source = f"""async (argument) => {{
-            const beside = document.querySelector('link[href$="kala.css"]').href;
-            return ({body})(await import(new URL({name!r}, beside)), argument);
-        }}"""
-        return page.evaluate(source, argument)
+        def run(name: str, body: str, argument: Any) -> Any:
+            source = f"""async (argument) => {{
+                const beside = document.querySelector('link[href$="kala.css"]').href;
+                return ({body})(await import(new URL({name!r}, beside)), argument);
+            }}"""
+            found = eyes.page.evaluate(source, argument)
+            eyes.check()
+            return found
 
-    return run
+        yield run
 
 
 SHOWN = {

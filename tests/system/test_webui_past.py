@@ -12,7 +12,7 @@ from tests.servers import Server
 from tests.system.browser import Eyes, no_serious_violations
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
-JOBS, RUNS = 40, 150_000
+JOBS, RUNS = 40, 80_000
 
 
 def later(route: Route) -> None:
