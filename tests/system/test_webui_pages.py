@@ -22,6 +22,12 @@ def lives(tmp_path: Path) -> Iterator[Lives]:
         yield lives
 
 
+@pytest.fixture
+def lent(standing: Lives, tmp_path: Path) -> Lives:
+    """One of whose past nothing is said."""
+    return standing.lent(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     """A server whose pages have something to show."""
@@ -159,9 +165,9 @@ def test_jobs_are_shown_as_they_were_at_a_position_and_at_a_time(page: Page, liv
     expect(page.get_by_role("main")).not_to_contain_text("as it is")
 
 
-def test_a_moment_that_is_not_known_is_said(eyes: Eyes, lives: Lives) -> None:
+def test_a_moment_that_is_not_known_is_said(eyes: Eyes, lent: Lives) -> None:
     eyes.forgive("status of 400")
-    go(eyes.page, lives, "/webui/at/?at=99999")
+    go(eyes.page, lent, "/webui/at/?at=999999999")
     expect(eyes.page.locator("#at-wrong")).to_be_visible()
     expect(eyes.page.locator("#at")).to_have_attribute("aria-invalid", "true")
     no_serious_violations(eyes.page)
@@ -188,8 +194,8 @@ def test_all_jobs_are_paused_after_a_question_and_resumed(page: Page, lives: Liv
     expect(page.get_by_role("button", name="Pause all jobs")).to_be_visible()
 
 
-def test_a_pause_must_end_in_the_future(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/settings/")
+def test_a_pause_must_end_in_the_future(page: Page, lent: Lives) -> None:
+    go(page, lent, "/webui/settings/")
     page.get_by_label("Until").fill("2020-01-01T00:00")
     page.get_by_role("button", name="Pause all jobs").click()
     expect(page.get_by_text("must lie ahead")).to_be_visible()
@@ -218,13 +224,13 @@ def test_an_export_is_taken_in_again_its_plan_first(page: Page, lives: Lives) ->
     expect(page.get_by_text("Taken in:")).to_be_visible()
 
 
-def test_a_file_that_is_no_export_is_refused_with_the_reason(eyes: Eyes, lives: Lives) -> None:
+def test_a_file_that_is_no_export_is_refused_with_the_reason(eyes: Eyes, lent: Lives) -> None:
     eyes.forgive("status of 4")
     page = eyes.page
-    lives.make(name="kept")
-    wrong = lives.directory / "wrong.archive"
+    lent.make(name="kept")
+    wrong = lent.directory / "wrong.archive"
     wrong.write_bytes(b"this is no archive")
-    go(page, lives, "/webui/settings/")
+    go(page, lent, "/webui/settings/")
     page.get_by_label("An exported file").set_input_files(wrong)
     page.get_by_role("button", name="Show the plan").click()
     expect(page.locator("#import-wrong")).to_be_visible()
