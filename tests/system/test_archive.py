@@ -26,6 +26,7 @@ def done(*arguments: str) -> str:
     return (said.stdout + said.stderr).split()[-1]
 
 
+@pytest.mark.files("made in a directory")
 def test_a_scheduler_is_carried_in_one_file_while_it_runs(tmp_path: Path) -> None:
     whole, more = tmp_path / "whole.kala", tmp_path / "more.kala"
     with Lives(tmp_path / "server") as lives:
@@ -41,6 +42,7 @@ def test_a_scheduler_is_carried_in_one_file_while_it_runs(tmp_path: Path) -> Non
         assert [run["output"] for run in copy.runs(job)] == ["so it was"] * 2
 
 
+@pytest.mark.files("made in a directory")
 def test_a_run_that_was_in_flight_is_lost_in_the_copy_and_goes_on_in_the_original(tmp_path: Path) -> None:
     file = str(tmp_path / "some.kala")
     with Lives(tmp_path / "server") as lives:
@@ -85,6 +87,7 @@ def test_an_archive_that_is_made_under_load_ends_with_a_digest_that_the_log_had(
                 thread.join()
 
 
+@pytest.mark.files("made in a directory")
 def test_a_log_is_restored_to_just_before_a_mistake_and_runs_its_jobs(tmp_path: Path) -> None:
     restored = tmp_path / "restored" / "data"
     with Lives(tmp_path / "server") as lives:

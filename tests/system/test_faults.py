@@ -39,6 +39,7 @@ def jobs(lives: Lives) -> set[str]:
     return set(lives.call("GET", JOB)[1]["jobs"])
 
 
+@pytest.mark.files("how they are synced")
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "writev"])
 def test_an_io_error_of_the_log_ends_the_node_with_a_sentence_and_loses_nothing(lives: Lives, call: str) -> None:
     acknowledged = {lives.make() for _ in range(5)}
@@ -55,6 +56,7 @@ def test_an_io_error_of_the_log_ends_the_node_with_a_sentence_and_loses_nothing(
     assert [run["outcome"] for run in lives.runs(min(acknowledged))] == ["succeeded"]
 
 
+@pytest.mark.files("how they are synced")
 def test_an_answer_waits_for_a_slow_sync_and_readings_do_not(lives: Lives) -> None:
     before = jobs(lives) | {lives.make()}
     made: list[str] = []
@@ -133,6 +135,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, value: o
     return response.status, json.loads(content) if content.strip() else None
 
 
+@pytest.mark.files("the disk that has them")
 def test_a_disk_without_a_byte_keeps_the_end_of_a_run_until_there_is_room(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", DISK_RESERVE_BYTES + (8 << 20)) as small, Lives(small / "server") as lives:
         go, gone = tmp_path / "go", tmp_path / "gone"

@@ -150,7 +150,7 @@ def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     query = "postgresql://127.0.0.1:9/x?user=a"
     for url, path, reason in (
         ("postgresql://127.0.0.1:9/", str(tmp_path), "psql, which reads it, cannot be started: No such file"),
-        ("postgres://a:sesame@[::1/", os.environ["PATH"], "postgres://a@[::1/: "),
+        ("postgres://a:sesame@[::1/", os.environ["PATH"], "a database's URL is postgresql://"),
         ("postgresql://a:sesame@127.0.0.1:9/x", os.environ["PATH"], "postgresql://a@127.0.0.1:9/x: "),
         ("postgresql://a:#sesame?@127.0.0.1:9/x", os.environ["PATH"], "postgresql://a@127.0.0.1:9/x: "),
         (f"{query}&password=sesame&sslpassword=sesame", os.environ["PATH"], f"{query}: "),

@@ -56,6 +56,7 @@ def test_it_says_over_dkrons_api_on_which_port_it_listens(lives: Lives) -> None:
     assert (leader["Port"], leader["Tags"]["rpc_addr"]) == (lives.server.port, f"127.0.0.1:{lives.server.port}")
 
 
+@pytest.mark.files("how long they may get")
 def test_a_full_disk_refuses_new_work_loses_nothing_and_recovers(lives: Lives) -> None:
     kept = lives.make()
     size = max(p.stat().st_size for p in (lives.data / "log").iterdir())

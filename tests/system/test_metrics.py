@@ -22,6 +22,7 @@ def ended(lives: Lives) -> tuple[int, int]:
     return sum(day["success_count"] for day in days), sum(day["failed_count"] for day in days)
 
 
+@pytest.mark.files("their size")
 def test_figures_are_true_and_days_outlive_the_server(tmp_path: Path) -> None:
     with Lives(tmp_path / "server") as lives:
         good, bad = lives.make(command="true"), lives.make(command="false")

@@ -98,12 +98,14 @@ def assert_everywhere(lives: Lives, command: str, written: dict[str, bytes]) -> 
         assert hashlib.sha256(logged(lives, run, channel)).digest() == hashlib.sha256(content).digest()
 
 
+@pytest.mark.files("read as they are")
 def test_all_byte_values_and_ten_mebibytes_come_back_as_written(lives: Lives, tmp_path: Path) -> None:
     content = bytes(range(256)) * 16 + random.Random(7).randbytes(RANDOM_BYTES) + b"no newline at the end"
     (tmp_path / "content").write_bytes(content)
     assert_everywhere(lives, f"cat {tmp_path / 'content'}", {"stdout": content, "stderr": b""})
 
 
+@pytest.mark.files("read as they are")
 def test_interleaved_channels_are_kept_apart_and_whole(lives: Lives, tmp_path: Path) -> None:
     out, err = random.Random(1).randbytes(1 << 20), random.Random(2).randbytes(1 << 20)
     (tmp_path / "out").write_bytes(out)
