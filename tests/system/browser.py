@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.programs import needs
 
@@ -73,6 +73,7 @@ def chromium() -> Iterator[Browser]:
     """The browser. Skips the test when there is none, but in CI, where that is a failure."""
     program = needs("chromium", "chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGS))
         try:
             yield browser
