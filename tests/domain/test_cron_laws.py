@@ -141,8 +141,7 @@ def attempt(text: str, timezone: str = "") -> Cron | None:
     """The schedule, or None for one that never comes."""
     with suppress(Invalid):
         schedule = parse_cron(text, timezone, FIRST)
-        assert isinstance(schedule, Cron)
-        return schedule
+        return schedule if isinstance(schedule, Cron) else None
     return None
 
 
