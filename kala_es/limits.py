@@ -106,7 +106,7 @@ ENDING_SECONDS: Final = 60
 
 # The log in PostgreSQL
 DATABASE_CONNECT_SECONDS: Final = 5
-"""A connection that is not made after this has failed (connect_timeout)."""
+"""A connection that is not made after this has failed (connect_timeout); so has a question that the loop waits for."""
 DATABASE_HOLD_SECONDS: Final = 3.0
 """A start waits so long for a hold on the log: PostgreSQL may still be about to notice that a server was killed."""
 DATABASE_SILENT_SECONDS: Final = 10

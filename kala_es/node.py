@@ -116,14 +116,19 @@ class Node:
         self.writer = LogWriter(storage.log, self._take, timed=self.meters.commits.add, away=storage.refusing)
         self.janitor = Janitor(self.folds, clock=clock, log=storage.log, writer=self.writer, kept=rules.kept)
         self.redactor = Redactor(self.folds, storage, clock=clock, writer=self.writer)
-        self.book = OrderBook(durable=self._durable, lost=lambda key: self.inbox.lose(key))
+        self.book = OrderBook(lost=lambda key: self.inbox.lose(key))
         self.orders = Orders(self.book, self._graph)
         self.notices = self._notices(rules)
         self.processing = self._processing()
         self.registry = Registry(self._site(nursery, rules))
         self.inbox = Inbox(self.folds, self.book, clock=clock, writer=self.writer, tell=self.registry.tell)
         self.line = AgentLine(
-            outside.link, self.book, hello=self._hello, take=self.inbox.take, complain=outside.complain
+            outside.link,
+            self.book,
+            hello=self._hello,
+            durable=self._durable,
+            take=self.inbox.take,
+            complain=outside.complain,
         )
         self.pause = ServerPause(self.folds, clock=clock, writer=self.writer, timetable=self.timetable)
         self.scheduler = Scheduler(self._parts(rules))
@@ -179,11 +184,14 @@ class Node:
             open_files=self.outside.open_files,
         )
 
-    def _durable(self, key: Key) -> int:
-        """How many chunks of an attempt the log has."""
+    async def _durable(self, key: Key) -> int:
+        """How many chunks of an attempt the log has: at least so many, if some are on their way there."""
         position = self.folds.output.last_position(RunId(key[0]))
-        chunk = codec.decode(self.storage.record(position)) if position else None
-        return chunk.sequence if isinstance(chunk, OutputChunk) and chunk.attempt == key[1] else 0
+        for record in await self.storage.log.read(position - 1, limit=1) if position else ():
+            chunk = codec.decode(record)
+            if isinstance(chunk, OutputChunk) and chunk.attempt == key[1]:
+                return chunk.sequence
+        return 0
 
     def _take(self, batch: Sequence[Recorded]) -> None:
         self.projector.take(batch)

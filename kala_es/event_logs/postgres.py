@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from threading import Lock
 from typing import Final, TypeVar
 
 import psycopg
@@ -23,12 +22,18 @@ import trio
 from kala_es import limits, log_tree
 from kala_es.event_log import LogAway, LogDamaged, LogError, LogIsFull, NewRecord, Record
 from kala_es.event_logs.batch import split
+from kala_es.event_logs.postgres_asking import Asking
 from kala_es.event_logs.postgres_holder import Holder, compact, take
 from kala_es.event_logs.postgres_patience import Patience
 from kala_es.event_logs.postgres_place import Database
-from kala_es.event_logs.postgres_session import Connection, connect, hang_up, is_lost, refusal, sentence
+from kala_es.event_logs.postgres_session import (
+    Connection,
+    connect,
+    refusal,
+    sentence,
+)
 from kala_es.event_logs.postgres_tables import Commit, LogMoved, commit_of
-from kala_es.event_logs.postgres_values import Values, digest_at
+from kala_es.event_logs.postgres_values import Values
 from kala_es.event_logs.stream_index import LOOK_PAGE, StreamIndex, looked_through, records_of
 from kala_es.fold_store import FoldsFull, FoldStore
 
@@ -77,9 +82,9 @@ class PostgresEventLog:
         self._database = database
         self._part = part
         self._holder, reader = connections
-        self._values = Values(reader)
-        self._in_use = Lock()
-        """Held by whoever uses the reading connection."""
+        self._given_up = trio.Event()
+        self._writing = Patience(database, self._given_up, doing="written", silent=silent)
+        self._asking = Asking(database, reader, self._given_up, silent=silent)
         self._tree = self._holder.end()
         self._folds = folds
         self._check_folds()
@@ -89,10 +94,7 @@ class PostgresEventLog:
         self._ended: str | None = None
         """Why there are no more appends."""
         self._closed = False
-        self._given_up = trio.Event()
         self._turn = trio.Lock()
-        self._writing = Patience(database, self._given_up, doing="written", silent=silent)
-        self._reading = Patience(database, self._given_up, doing="read", silent=silent)
         self._rewriting = trio.Lock()
         self._appended = trio.lowlevel.ParkingLot()
         self._size = self._holder.size() or 0
@@ -100,8 +102,8 @@ class PostgresEventLog:
     def _check_folds(self) -> None:
         """Throw the folds away unless they are of this log as it is."""
         marked = self._folds.get(_DIGEST) or b""
-        position = int.from_bytes(marked[:8], "big")
-        if position and (position > self.head or digest_at(self._values.connection, position) != marked[8:]):
+        position, digest = int.from_bytes(marked[:8], "big"), marked[8:]
+        if position > self.head or (position and self._asking.now(lambda log: log.digest_at(position)) != digest):
             self._folds.clear()
 
     @property
@@ -146,7 +148,7 @@ class PostgresEventLog:
         self._given_up.set()
         if self._writing.reason is not None:
             self._holder.hang_up()
-        self._stop_reading()
+        self._asking.stop()
 
     # Writing
 
@@ -229,7 +231,7 @@ class PostgresEventLog:
             fresh = records[-lag:][:_INDEX_PAGE]
             self._index.add(enumerate([record.stream for record in fresh], before + 1), before + len(fresh))
         elif lag and not records:
-            page, last = self._values.page(before, _INDEX_PAGE)
+            page, last = self._asking.now(lambda values: values.page(before, _INDEX_PAGE), away=self.away)
             self._index.add([(record.position, record.stream) for record in page], last)
         return before < self._index.position < self.head
 
@@ -252,14 +254,16 @@ class PostgresEventLog:
         return found
 
     async def _page(self, after: int, limit: int) -> tuple[list[Record], int]:
-        return await self._asked(lambda values: values.page(after, limit))
+        return await self._asking.until_answered(lambda values: values.page(after, limit))
 
     async def _of_stream(self, stream: str, after: int, limit: int) -> tuple[list[Record], int]:
         """Some of a stream's records after `after`, at most `limit`, and the position up to which that is all."""
         if after >= self._index.position:
             return looked_through(stream, await self._page(after, LOOK_PAGE), limit)
         positions, last = self._index.ahead(stream, after, limit)
-        found = await self._asked(lambda values: values.fetch(positions)) if positions else []
+        found: list[Record] = []
+        if positions:
+            found = await self._asking.until_answered(lambda values: values.fetch(positions))
         return records_of(stream, found), last
 
     def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
@@ -268,10 +272,8 @@ class PostgresEventLog:
         found: list[Record] = []
         while limit > len(found) and after < self.head:
             left = limit - len(found)
-            try:
-                page, last = self._ask_now(partial(self._page_now, after=after, limit=left, stream=stream))
-            except psycopg.Error as error:
-                raise refusal(error, self._database, doing="read") from error
+            question = partial(self._page_now, after=after, limit=left, stream=stream)
+            page, last = self._asking.now(question, away=self.away)
             self._check_last(after, last)
             after = last
             found += page
@@ -281,26 +283,6 @@ class PostgresEventLog:
         if stream is None:
             return values.page(after, limit)
         return self._index.page(values, stream, after=after, limit=limit)
-
-    async def _asked(self, question: Callable[[Values], Result]) -> Result:
-        """The answer to a question about the log, as soon as the server gives one. Raises LogError."""
-        self._check_open()
-        return await self._reading.until_answered(lambda again: self._ask(question))
-
-    def _ask(self, question: Callable[[Values], Result]) -> Result:
-        with self._in_use:
-            if is_lost(self._values.connection):
-                self._values.connection = connect(self._database)
-            return question(self._values)
-
-    def _ask_now(self, question: Callable[[Values], Result]) -> Result:
-        """Of a connection that was lost while nobody asked, that is known only now."""
-        try:
-            return self._ask(question)
-        except psycopg.Error:
-            if not is_lost(self._values.connection):
-                raise
-            return self._ask(question)
 
     def _check_last(self, after: int, last: int) -> None:
         if last == after:
@@ -323,7 +305,7 @@ class PostgresEventLog:
                     self._check_writable()
                     with trio.CancelScope(shield=True):
                         erased = await self._carry_out(partial(self._holder.trim, rest))
-                        await self._asked(Values.forget)
+                        await self._asking.until_answered(Values.forget)
                         self._index.remove(erased or ())
 
     async def compact(self) -> tuple[int, int]:
@@ -377,15 +359,8 @@ class PostgresEventLog:
                     await self._writing.on_thread(self._let_go)
         await trio.lowlevel.checkpoint()
 
-    def _stop_reading(self) -> None:
-        """Whoever reads waits for an answer, it may be for long."""
-        if self._in_use.locked():
-            hang_up(self._values.connection)
-
     def _let_go(self) -> None:
-        self._stop_reading()
-        with self._in_use:
-            self._values.connection.close()
+        self._asking.close()
         self._holder.let_go()
 
     def _check_writable(self) -> None:

@@ -53,7 +53,7 @@ class Patience:
         return "the server has not answered for some time" if self._is_silent() else self._fault
 
     def _is_silent(self) -> bool:
-        return trio.current_time() - self._asked >= self._silent
+        return self._asked < inf and trio.current_time() - self._asked >= self._silent
 
     async def until_answered(self, say: Callable[[bool], Result]) -> Result:
         """The answer; `say` is called on a thread, with whether that is again. Raises LogIsFull, LogError, and what it

@@ -94,7 +94,7 @@ def connect(database: Database, *, patient: bool = False) -> Connection:
         text = _SET.format(schema=sql.Identifier(database.schema), silent=DATABASE_SILENT_SECONDS)
         if patient or "statement_timeout" not in str(given.get("options", "")):
             text = _TIMEOUT.format(timeout=0 if patient else DATABASE_STATEMENT_SECONDS * 1000) + text
-        with _answered_within(connection, DATABASE_CONNECT_SECONDS):
+        with answered_within(connection, DATABASE_CONNECT_SECONDS):
             connection.execute(text)
     except BaseException:
         connection.close()
@@ -103,7 +103,7 @@ def connect(database: Database, *, patient: bool = False) -> Connection:
 
 
 @contextmanager
-def _answered_within(connection: Connection, seconds: float) -> Iterator[None]:
+def answered_within(connection: Connection, seconds: float) -> Iterator[None]:
     """Wait no longer for what is asked meanwhile: it is an error then."""
     timer = Timer(seconds, hang_up, [connection])
     timer.daemon = True

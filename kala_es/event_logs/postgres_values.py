@@ -72,6 +72,13 @@ class Values:
             found += [record for record in batch.after(position - 1, 1) if record.position == position]
         return found
 
+    def digest_at(self, position: int) -> bytes:
+        """The log's digest at a position, where a row ends there; else nothing."""
+        for first, last, value, _ in covering(self.connection, [position]):
+            if last == position:
+                return decode_batch(first, value).digest
+        return b""
+
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""
         self._ahead = []
@@ -126,14 +133,6 @@ def last_tree(connection: Connection) -> log_tree.Span | None:
     if batch.last != last or (batch.digest and batch.digest != tree.root()):
         raise LogDamaged("The log is damaged: its digests are not those of its last records.")
     return tree
-
-
-def digest_at(connection: Connection, position: int) -> bytes:
-    """The log's digest at a position, where a row ends there; else nothing."""
-    for first, last, value, _ in covering(connection, [position]):
-        if last == position:
-            return decode_batch(first, value).digest
-    return b""
 
 
 def _holding(batches: Sequence[Batch], position: int) -> Batch | None:

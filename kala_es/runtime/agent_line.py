@@ -4,7 +4,7 @@ A connection that lasted is followed by the next at once; one that did not, ever
 each meeting what goes on, what is told again and what is lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 import trio
@@ -14,12 +14,12 @@ from kala_es.link import (
     VERSION,
     AgentGone,
     AgentLink,
-    Attempt,
     Bye,
     Chunk,
     Connection,
     Ended,
     Hello,
+    Key,
     LinkDown,
     List,
     Listed,
@@ -35,7 +35,8 @@ _LASTED_SECONDS = 1.0
 
 
 class AgentLine:
-    """`hello` makes our first word, `take` gets what the agent reports."""
+    """`hello` makes our first word, `take` gets what the agent reports; `durable` gives the number of an attempt's last
+    chunk that is known to be in the log."""
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class AgentLine:
         book: OrderBook,
         *,
         hello: Callable[[], Hello],
+        durable: Callable[[Key], Awaitable[int]],
         take: Callable[[Chunk | Ended], None],
         complain: Callable[[str], None],
     ) -> None:
         self._link = link
         self._book = book
         self._hello = hello
+        self._durable = durable
         self._take = take
         self._complain = complain
         self._connection: Connection | None = None
@@ -94,9 +97,10 @@ class AgentLine:
         try:
             with trio.fail_after(_WORD_SECONDS):
                 welcome, attempts = await self._introduce(connection)
+            there = {key: await self._durable(key) for key in attempts}
             if connection.is_fresh:  # it has the agent's lock: none lives beside it
                 self._book.bury()
-            self._book.meet(welcome, attempts, connection.send)
+            self._book.meet(welcome, there, connection.send)
             self._connection, met_at = connection, trio.current_time()
             met.set()
             while True:
@@ -113,17 +117,17 @@ class AgentLine:
             with trio.CancelScope(shield=True):
                 await connection.close()
 
-    async def _introduce(self, connection: Connection) -> tuple[Welcome, list[Attempt]]:
+    async def _introduce(self, connection: Connection) -> tuple[Welcome, list[Key]]:
         connection.send(self._hello())
         connection.send(List())
         welcome: Welcome | None = None
-        attempts: list[Attempt] = []
+        attempts: list[Key] = []
         while True:
             for message in await connection.receive():
                 if isinstance(message, Welcome):
                     welcome = _of_our_version(message)
                 elif isinstance(message, Listed):
-                    attempts += message.attempts
+                    attempts += [(each.run, each.attempt) for each in message.attempts]
                     if message.last and welcome is not None:
                         return welcome, attempts
 

@@ -8,14 +8,13 @@
 4. Output and ends that come again are recognised and not taken a second time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from kala_es.executor import Local, Named, Order
 from kala_es.link import (
     Acknowledge,
-    Attempt,
     Cancel,
     Chunk,
     Ended,
@@ -47,12 +46,10 @@ class _Entry:
 
 
 class OrderBook:
-    """`durable` gives the number of the last chunk of an attempt that the log has, `lost` takes attempts that went
-    with their agent."""
+    """`lost` takes attempts that went with their agent."""
 
-    def __init__(self, *, durable: Callable[[Key], int], lost: Callable[[Key], None]) -> None:
+    def __init__(self, *, lost: Callable[[Key], None]) -> None:
         self._entries: dict[Key, _Entry] = {}
-        self._durable = durable
         self._lost = lost
         self._send: Callable[[ToAgent], None] | None = None
         self._agent = ""
@@ -94,14 +91,16 @@ class OrderBook:
         if self._send is not None:
             self._send(Acknowledge(*key, sequence))
 
-    def meet(self, welcome: Welcome, listed: Iterable[Attempt], send: Callable[[ToAgent], None]) -> None:
-        """A connection has introduced its agent and listed what that has: bring both together, and let it report."""
+    def meet(self, welcome: Welcome, there: Mapping[Key, int], send: Callable[[ToAgent], None]) -> None:
+        """A connection has introduced its agent and listed what that has: bring both together, and let it report.
+
+        `there`: each attempt that it has, with the number of the last of its chunks that is known to be in the log.
+        """
         self._agent, self._capabilities = welcome.agent, welcome.capabilities
-        there = {(each.run, each.attempt): each for each in listed}
         gone: list[Key] = []
         for key, entry in self._entries.items():
             if key in there:
-                self._go_on(key, entry, send)
+                self._go_on(key, there[key], send)
             elif _may_have_had(entry, welcome):
                 gone.append(key)
             else:
@@ -117,12 +116,13 @@ class OrderBook:
         for key in gone:
             self._lose(key)
 
-    def _go_on(self, key: Key, entry: _Entry, send: Callable[[ToAgent], None]) -> None:
+    def _go_on(self, key: Key, durable: int, send: Callable[[ToAgent], None]) -> None:
         """The agent has it: from where the log ends."""
+        entry = self._entries[key]
         if entry.agent is None:
-            entry.received = self._durable(key)
+            entry.received = durable
         entry.agent = self._agent
-        send(Acknowledge(*key, self._durable(key)))
+        send(Acknowledge(*key, durable))
         if entry.cancelled:
             send(Cancel(*key))
 

@@ -1,5 +1,6 @@
 """The log in PostgreSQL and what may befall its sessions: whose they are, silence, a standby, rights."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from kala_es.event_logs.postgres_reader import PostgresReader, open_values
 from kala_es.event_logs.postgres_session import connect, hold, session_of
 from kala_es.event_logs.postgres_tables import commit_of
 from kala_es.fold_stores.memory import MemoryFoldStore
+from kala_es.limits import DATABASE_CONNECT_SECONDS
 from kala_es.log_tree import row
 from kala_es.runtime.takeover import put_in_database
 from tests.conformance.test_postgres_log import ask, new, opened, until
@@ -145,6 +147,19 @@ async def test_a_server_that_does_not_answer_is_away_and_a_stop_does_not_wait_fo
         with trio.fail_after(20):
             log.give_up()
             await log.close()
+
+
+async def test_the_loop_does_not_wait_long_for_a_server_that_does_not_answer(wired: tuple[Wire, Database]) -> None:
+    line, database = wired
+    async with opened(database) as log:
+        await log.append([new()])
+        line.hush = True
+        began = time.monotonic()
+        with pytest.raises(LogAway, match="cannot be read"):
+            log.read_now(0, limit=1)
+        assert time.monotonic() - began < 2 * DATABASE_CONNECT_SECONDS
+        line.hush = False
+        assert [record.position for record in await log.read(0, limit=1)] == [1]
 
 
 async def test_one_that_answers_nothing_to_who_connects_is_given_up(database: Database) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from kala_es.domain.ids import Instant
-from kala_es.link import VERSION, Chunk, Hello, Key, LinkDown, Listed, ToAgent, ToNode, Welcome
+from kala_es.link import VERSION, Acknowledge, Attempt, Chunk, Hello, Key, LinkDown, Listed, ToAgent, ToNode, Welcome
 from kala_es.runtime.agent_line import AgentLine
 from kala_es.runtime.order_book import OrderBook, OutOfOrder
 
@@ -15,14 +15,22 @@ class Brief:
     """A link whose connections are down so many seconds after the meeting; then it brings `last`, if there is one."""
 
     def __init__(
-        self, seconds: float, last: ToNode | None = None, *, is_fresh: bool = False, is_mute: bool = False
+        self,
+        seconds: float,
+        last: ToNode | None = None,
+        *,
+        is_fresh: bool = False,
+        is_mute: bool = False,
+        has: Sequence[Attempt] = (),
     ) -> None:
         self.is_fresh = is_fresh
         self._is_mute = is_mute
         self.calls: list[float] = []
+        self.heard: list[tuple[float, ToAgent]] = []
         self._seconds = seconds
         self._last = last
         self._met = False
+        self._has = tuple(has)
 
     async def connect(self, nursery: trio.Nursery) -> "Brief":
         """As the port says."""
@@ -33,6 +41,7 @@ class Brief:
 
     def send(self, message: ToAgent) -> None:
         """Nobody listens."""
+        self.heard.append((trio.current_time(), message))
 
     async def receive(self) -> Sequence[ToNode]:
         """The introduction, then the end."""
@@ -41,7 +50,7 @@ class Brief:
             raise LinkDown("cut")
         if not self._met:
             self._met = True
-            return [Welcome(VERSION, "a", 1, 0), Listed(())]
+            return [Welcome(VERSION, "a", 1, 0), Listed(self._has)]
         await trio.sleep(self._seconds)
         if self._last is None:
             raise LinkDown("cut")
@@ -53,16 +62,26 @@ class Brief:
 
 
 @asynccontextmanager
-async def calling(link: Brief, lost: Callable[[Key], None] = lambda _: None) -> AsyncIterator[list[str]]:
-    """A line that calls; what it complains of. Its book has an attempt of an earlier life of the node."""
+async def calling(
+    link: Brief, lost: Callable[[Key], None] = lambda _: None, *, away: float = 0.0
+) -> AsyncIterator[list[str]]:
+    """A line that calls; what it complains of. Its book has an attempt of an earlier life of the node.
+
+    For so long the log is `away` each time that it is to be read.
+    """
     complaints: list[str] = []
 
     def take(_: object) -> None:
         raise OutOfOrder("a gap")
 
-    book = OrderBook(durable=lambda _: 0, lost=lost)
+    async def durable(_: object) -> int:
+        await trio.sleep(away)
+        return 4
+
+    book = OrderBook(lost=lost)
     book.inherit(("old", 1), 0, lambda: None)
-    line = AgentLine(link, book, hello=lambda: Hello(VERSION, 0), take=take, complain=complaints.append)
+    hello = Hello(VERSION, 0)
+    line = AgentLine(link, book, hello=lambda: hello, durable=durable, take=take, complain=complaints.append)
     async with trio.open_nursery() as nursery:
         await nursery.start(line.run)
         yield complaints
@@ -106,3 +125,13 @@ async def test_an_agent_that_was_started_and_is_at_work_makes_lost_what_another_
     async with calling(Brief(3.0, is_fresh=True), lost.append):
         await trio.sleep(10)
     assert lost == [("old", 1)]
+
+
+async def test_an_agent_that_comes_back_waits_until_the_log_can_be_read(autojump_clock):
+    lost: list[Key] = []
+    link = Brief(30.0, has=[Attempt("old", 1)])
+    async with calling(link, lost.append, away=20.0) as complaints:
+        await trio.sleep(40)
+    [acknowledged] = [(at - link.calls[0], said) for at, said in link.heard if isinstance(said, Acknowledge)]
+    assert acknowledged == (20.0, Acknowledge("old", 1, 4))
+    assert (lost, complaints, len(link.calls)) == ([], [], 1)

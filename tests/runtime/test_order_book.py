@@ -47,12 +47,13 @@ class Desk:
     lost: list[Key] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.book = OrderBook(durable=lambda key: self.durable.get(key, 0), lost=self.lost.append)
+        self.book = OrderBook(lost=self.lost.append)
 
     def meet(self, *listed: Attempt, agent: str = "a", since: int = 0) -> list[ToAgent]:
         """A connection to this agent, which has these; what is said."""
         self.said = []
-        self.book.meet(Welcome(1, agent, 1, since), listed, self.said.append)
+        there = {(each.run, each.attempt): self.durable.get((each.run, each.attempt), 0) for each in listed}
+        self.book.meet(Welcome(1, agent, 1, since), there, self.said.append)
         return self.said
 
 
@@ -179,7 +180,7 @@ def test_an_order_that_fits_into_no_frame_is_told_as_one_that_cannot_be() -> Non
 
     desk = Desk()
     desk.book.order(order(), 7)
-    desk.book.meet(Welcome(1, "a", 1, 0), (), send)
+    desk.book.meet(Welcome(1, "a", 1, 0), {}, send)
     assert isinstance(said[0], Start)
     assert said[0].order.refused == "it is too large"
 
@@ -193,5 +194,5 @@ def test_an_agent_that_does_not_know_executors_by_name_is_told_a_refusal() -> No
     assert isinstance(start.order.work, Local)
     assert "restart the server when nothing runs" in start.order.refused
     desk.book.hang_up()
-    desk.book.meet(Welcome(1, "a", 1, 9, CAPABILITIES), (), desk.said.append)
+    desk.book.meet(Welcome(1, "a", 1, 9, CAPABILITIES), {}, desk.said.append)
     assert desk.said[-2:] == [Start(named), Resume()]
