@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from kala_es.event_log import EventLog, LogError, LogInUse, Record
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
-from kala_es.event_logs.postgres_place import Database, Place, database_of
+from kala_es.event_logs.postgres_place import ELSEWHERE, Database, Place, database_of
 from kala_es.fold_store import FoldsInUse, FoldStore
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.fold_stores.memory import MemoryFoldStore
@@ -122,8 +123,9 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
 
 @asynccontextmanager
 async def _in_file(settings: Settings, folds: FoldStore) -> AsyncIterator[Storage]:
-    log = await trio.to_thread.run_sync(open_log, settings.data, folds)
     directory = settings.data.absolute()
+    _check_none_is_elsewhere(directory, folds)
+    log = await trio.to_thread.run_sync(open_log, settings.data, folds)
     try:
         yield Storage(
             log=log,
@@ -145,11 +147,10 @@ async def _in_file(settings: Settings, folds: FoldStore) -> AsyncIterator[Storag
 async def _in_database(database: Database, settings: Settings, folds: FoldStore) -> AsyncIterator[Storage]:
     from kala_es.event_logs import postgres
 
-    log = await trio.to_thread.run_sync(postgres.open_log, database, folds)
     directory = settings.data.absolute()
+    may_begin = partial(_check_none_is_left_behind, directory, database)
+    log = await trio.to_thread.run_sync(partial(postgres.open_log, database, folds, may_begin=may_begin))
     try:
-        if not log.head:
-            _check_none_is_left_behind(directory, database)
         async with trio.open_nursery() as watching:
             watching.start_soon(log.keep_watch)
             yield Storage(
@@ -168,6 +169,16 @@ async def _in_database(database: Database, settings: Settings, folds: FoldStore)
     finally:
         with trio.CancelScope(shield=True):
             await log.close()
+
+
+def _check_none_is_elsewhere(directory: Path, folds: FoldStore) -> None:
+    """Nobody means to begin anew who only does not say any more where the log is. Raises LogError."""
+    elsewhere = folds.get(ELSEWHERE)
+    if elsewhere is not None and not data_file(directory).exists():
+        raise LogError(
+            f"{directory} has no log, and what else is there is of the log in {elsewhere.decode()}: say where it is "
+            "(--log URL), or name another --data to begin anew."
+        )
 
 
 def _check_none_is_left_behind(directory: Path, database: Database) -> None:

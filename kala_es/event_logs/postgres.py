@@ -25,7 +25,7 @@ from kala_es.event_logs.batch import split
 from kala_es.event_logs.postgres_asking import Asking
 from kala_es.event_logs.postgres_holder import Holder, compact, take
 from kala_es.event_logs.postgres_patience import Patience
-from kala_es.event_logs.postgres_place import Database
+from kala_es.event_logs.postgres_place import ELSEWHERE, Database
 from kala_es.event_logs.postgres_session import (
     Connection,
     connect,
@@ -52,9 +52,11 @@ def open_log(
     *,
     part: int = limits.PARTITION_POSITIONS,
     silent: float = limits.DATABASE_SILENT_SECONDS,
+    may_begin: Callable[[], None] = lambda: None,
 ) -> "PostgresEventLog":
     """Open the log in a database, or begin one there; `folds` gets the index of its streams.
 
+    `may_begin` is asked before the folds of another log go for one that is empty, and raises LogError if it may not.
     Raises LogInUse, LogIsNewer, LogDamaged, LogIsFull, LogError (also when the server is away: nothing is waited for
     yet), and the fold store's FoldsError. `folds` stays the caller's to close.
     """
@@ -62,6 +64,8 @@ def open_log(
         with ExitStack() as undo:
             holder = take(database, part=part)
             undo.callback(holder.let_go)
+            if not holder.end().end:
+                may_begin()
             reader = connect(database)
             undo.callback(reader.close)
             log = PostgresEventLog(database, (holder, reader), folds, part=part, silent=silent)
@@ -91,6 +95,7 @@ class PostgresEventLog:
         self._index = StreamIndex(folds, self._holder.log_id, self.head)
         while self._index_page():
             pass
+        self._note(ELSEWHERE, str(database).encode())
         self._ended: str | None = None
         """Why there are no more appends."""
         self._closed = False
@@ -177,7 +182,7 @@ class PostgresEventLog:
                 await self._carry_out(partial(self._holder.put, commit), commit)
                 self._tree = commit.tree
                 self._appended.unpark_all()
-                self._mark_folds()
+                self._note(_DIGEST, self.head.to_bytes(8, "big") + self.digest)  # before it is folded
                 while self._index_page(records):
                     await trio.lowlevel.checkpoint()
             return self.head
@@ -219,10 +224,10 @@ class PostgresEventLog:
             )
         return False
 
-    def _mark_folds(self) -> None:
-        """Note what will have been folded, before it is."""
+    def _note(self, key: bytes, value: bytes) -> None:
+        """Something about the folds, beside them."""
         with suppress(FoldsFull):
-            self._folds.write([(_DIGEST, self.head.to_bytes(8, "big") + self.digest)])
+            self._folds.write([(key, value)])
 
     def _index_page(self, records: Sequence[NewRecord] = ()) -> bool:
         """Index some of the records that are not, `records` being the last; whether there are more, and room."""

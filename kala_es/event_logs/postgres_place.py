@@ -24,6 +24,8 @@ SECRETS: Final = ("password", "sslpassword")
 VARIABLE: Final = "KALA_LOG_SECRETS"
 """By which a process of ours is told them."""
 SCHEMA: Final = "kala_es"
+ELSEWHERE: Final = b"\x00database"
+"""In the fold store: which database has the log that its folds are of."""
 _USER: Final = re.compile(r"([^@/]*)@")
 """What stands before the host, as libpq finds it: a password may hold any letter but these."""
 _HOST: Final = r"(\[[^]@]*\]|[^]\[:,/?@]*)(:\d*)?"

@@ -16,6 +16,7 @@ from kala_es.event_logs.postgres import PostgresEventLog
 from kala_es.event_logs.postgres_place import Database
 from kala_es.event_logs.postgres_reader import PostgresReader, open_values
 from kala_es.event_logs.postgres_session import connect
+from kala_es.event_logs.stream_index import StreamIndex
 from kala_es.fold_store import FoldStore
 from kala_es.fold_stores.memory import MemoryFoldStore
 from tests.databases import PASSWORD, schema_of, shared
@@ -294,6 +295,22 @@ async def test_folds_of_a_log_that_was_put_back_and_went_on_are_thrown_away(data
         folds.write([(b"x", b"of this one")])
     async with opened(database, folds):
         assert folds.get(b"x") == b"of this one"
+
+
+async def test_who_may_not_begin_a_log_keeps_the_folds_of_another(database: Database) -> None:
+    folds = MemoryFoldStore()
+    folds.write([(StreamIndex.MARKER, bytes(8) + b"of another log"), (b"x", b"of it")])
+
+    def may_not() -> None:
+        raise LogError("no")
+
+    with pytest.raises(LogError, match="no"):
+        postgres.open_log(database, folds, may_begin=may_not)
+    assert folds.get(b"x") == b"of it"
+    async with opened(database, folds) as log:
+        assert folds.get(b"x") is None
+        await log.append([new()])
+    await postgres.open_log(database, folds, may_begin=may_not).close()
 
 
 async def test_who_listens_is_woken(database: Database) -> None:

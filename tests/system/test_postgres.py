@@ -86,6 +86,11 @@ def test_nextkalas_flags_name_the_database_and_no_password_is_shown(tmp_path: Pa
         assert not any(secret in text for secret in SECRETS for text in (*shown, printed, arguments))
     with Lives(tmp_path / "flag", *address, "--jobdb-password", PASSWORD) as lives:
         assert lives.job(job)["id"] == job
+    with pytest.raises(
+        DidNotStart, match="has no log, and what else is there is of the log in postgresql://"
+    ) as refused:
+        Server.start(tmp_path / "flag", "--jobdb", "lmdb")
+    assert PASSWORD not in str(refused.value)
     environment = {"KALA_ES_JOBDB": "postgres", "KALA_ES_JOBDB_URL": server.url(name=name)}
     with Server.start(tmp_path / "variable", env=environment) as again:
         assert job in again.get(JOB).json["jobs"]
