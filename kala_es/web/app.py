@@ -5,8 +5,9 @@
 3. HEAD, OPTIONS and 405 follow from the table.
 """
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from kala_es.domain.errors import NotFound
 from kala_es.runtime.scheduler import Scheduler
 from kala_es.web import guards
 from kala_es.web.asgi import Message, Receive, Send, body_of, path_of, request_of, send_response
@@ -15,11 +16,15 @@ from kala_es.web.edge import Edge
 from kala_es.web.encoding import finish
 from kala_es.web.exchange import Request, Response, refuse
 from kala_es.web.openapi import describe
+from kala_es.web.pages import rendering
 from kala_es.web.pages.routes import PAGES
+from kala_es.web.pages.words import ROOT
 from kala_es.web.quart_app import make_quart
 from kala_es.web.routes import ROUTES
 from kala_es.web.site import Site
 from kala_es.web.table import Table, cut
+
+_SHOWN_CHARS: Final = 80
 
 __all__ = ["App", "Edge", "make_app"]
 
@@ -67,13 +72,21 @@ class App:
         """OPTIONS, a method that the path does not know, or an unknown path."""
         methods = self._table.methods(segments)
         if not methods:
-            await self._quart(*asgi)
+            await self._without_path(request, asgi)
             return
         allow = ("Allow", ", ".join(methods))
         answer = refuse(405, f"{request.method} is not allowed here, only {allow[1]}", allow)
         if request.method == "OPTIONS":
             answer = Response(status=204, headers=(allow,))
         await send_response(asgi[2], finish(request, answer))
+
+    async def _without_path(self, request: Request, asgi: tuple[Message, Receive, Send]) -> None:
+        """Who looks at pages gets one that says so; what a NextKala server answers there, whoever else asks."""
+        if request.path.startswith(ROOT) and "text/html" in request.headers.get("accept", ""):
+            reason = NotFound(f"there is no page {request.path[:_SHOWN_CHARS]}")
+            await send_response(asgi[2], finish(request, rendering.refused(self._site.pages, reason)))
+        else:
+            await self._quart(*asgi)
 
     async def _quart(self, scope: Message, receive: Receive, send: Send) -> None:
         await self.quart(cast("Any", scope), cast("Any", receive), cast("Any", send))

@@ -1,4 +1,5 @@
-"""How an answer's body goes out: gzipped when the client takes that, left out for HEAD, its length said when known."""
+"""How an answer's body goes out: as what it says it is and nothing else, gzipped when the client takes that, its length
+said when known; left out for HEAD."""
 
 import zlib
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Final
 
 from kala_es.web.exchange import Parts, Request, Response
 
+_AS_IT_SAYS: Final = ("X-Content-Type-Options", "nosniff")
 _LEVEL: Final = 1
 _GZIP: Final = 31  # zlib's window bits for a gzip frame
 
@@ -15,6 +17,8 @@ _GZIP: Final = 31  # zlib's window bits for a gzip frame
 def finish(request: Request, response: Response) -> Response:
     """The answer as it is to be sent."""
     headers = response.headers
+    if not response.header("x-content-type-options"):
+        headers = (*headers, _AS_IT_SAYS)
     body = response.body
     if _is_text(response.header("content-type")):
         headers = (*headers, ("Vary", "Accept-Encoding"))

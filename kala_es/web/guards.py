@@ -2,7 +2,8 @@
 
 1. Host is an IP address, localhost or an allowed name: a name that was pointed here (DNS rebinding) is refused.
 2. Origin, when there is one, is this server's own or an allowed one; "null" is neither.
-3. A request that a browser calls cross-site may only read.
+3. What a browser calls cross-site may only read, and, unless its Origin is allowed, only to show it: a link may lead
+   here, an image or a frame of a foreign page may not.
 """
 
 import re
@@ -24,9 +25,17 @@ def check(method: str, headers: Mapping[str, str], edge: Edge) -> Response | Non
     origin = headers.get("origin")
     if origin is not None and not _is_own_origin(origin, host) and origin.lower() not in edge.allowed_origins:
         return refuse(403, f"the Origin {origin!r} is neither that of this server nor an allowed one")
-    if method != "GET" and headers.get("sec-fetch-site", "").strip().lower() == "cross-site":
+    if _word(headers, "sec-fetch-site") != "cross-site":
+        return None
+    if method != "GET":
         return refuse(403, "a cross-site request may only read (Sec-Fetch-Site: cross-site)")
+    if origin is None and _word(headers, "sec-fetch-dest") not in ("", "document"):
+        return refuse(403, "a page of another site may only link here (Sec-Fetch-Dest)")
     return None
+
+
+def _word(headers: Mapping[str, str], name: str) -> str:
+    return headers.get(name, "").strip().lower()
 
 
 def _is_allowed_host(host: str, allowed: tuple[str, ...]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.servers import IN_POSTGRES
 from tests.system.browser import Eyes, chromium, looking
 from tests.system.lives import Lives, keeping
 
@@ -46,8 +47,8 @@ def standing_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 @pytest.fixture
 def standing(standing_on: Callable[[str], Lives]) -> Lives:
-    """The one whose log is in a file."""
-    return standing_on("lmdb")
+    """The one of most tests."""
+    return standing_on("postgres" if IN_POSTGRES else "lmdb")
 
 
 @pytest.fixture

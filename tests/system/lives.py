@@ -18,7 +18,7 @@ FAR = "R/2099-01-01T00:00:00Z/P1D"
 
 def keeping(kind: str, directory: Path) -> tuple[str, ...]:
     """A server's arguments by which its log is kept in this; in PostgreSQL it has a database of its own."""
-    return ("--log", shared().create(name=schema_of(directory))) if kind == "postgres" else ()
+    return ("--log", shared().create(name=schema_of(directory))) if kind == "postgres" else ("--jobdb", kind)
 
 
 class Lives:

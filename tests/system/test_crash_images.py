@@ -80,6 +80,7 @@ def answers(lives: Lives) -> list[Any]:
     ]
 
 
+@pytest.mark.files("mixed with the folds of others")
 def test_folds_of_another_time_are_caught_up_or_thrown_away(tmp_path: Path) -> None:
     told: dict[str, list[Any]] = {}
     for time in ("old", "new"):

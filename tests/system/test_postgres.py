@@ -179,7 +179,7 @@ def test_every_verb_reads_it(lives: Lives, tmp_path: Path) -> None:
     with Lives(tmp_path / "other", "--log", other) as copy:
         assert copy.runs(job) == []
     assert done("import", str(archive), "--data", str(tmp_path / "back" / "data")) == end
-    with Lives(tmp_path / "back") as back:
+    with Lives(tmp_path / "back", *keeping("lmdb", tmp_path)) as back:
         assert back.runs(job)[0]["output"] == "so it was"
 
 

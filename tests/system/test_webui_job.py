@@ -238,7 +238,7 @@ def test_the_drawing_leads_from_job_to_job(page: Page, lives: Lives) -> None:
 
 
 def test_a_job_is_created_by_the_keyboard_alone(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     page.get_by_label("Name", exact=True).focus()
     page.keyboard.type("typed")
     for label in ("Id", "Kind", "Run it by /bin/sh -c"):
@@ -262,7 +262,7 @@ def test_a_job_is_created_by_the_keyboard_alone(page: Page, lives: Lives) -> Non
 def test_a_schedule_is_explained_while_it_is_written(eyes: Eyes, lives: Lives) -> None:
     eyes.forgive(REFUSED)
     page = eyes.page
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     words, ticks = page.locator("#explained-words"), page.locator("#explained-ticks li")
     expect(words).to_have_text("Once, now.")
     schedule = page.get_by_label("Schedule", exact=True)
@@ -293,7 +293,7 @@ def test_a_schedule_is_explained_while_it_is_written(eyes: Eyes, lives: Lives) -
 def test_what_is_refused_is_said_at_its_field(eyes: Eyes, lives: Lives) -> None:
     eyes.forgive(REFUSED)
     page = eyes.page
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     save(page, "Create")
     expect(page.locator("#wrong-name")).to_have_text("a job needs a name")
     expect(page.get_by_label("Name", exact=True)).to_be_focused()
@@ -330,7 +330,7 @@ def test_an_error_in_a_folded_group_unfolds_it(eyes: Eyes, lives: Lives) -> None
 
 
 def test_the_json_and_the_form_follow_each_other(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     side = page.get_by_label("The job as the API takes it")
     page.get_by_label("Name", exact=True).fill("both")
     page.get_by_label("Command line", exact=True).fill("true")
@@ -424,7 +424,7 @@ def test_every_kind_of_field_is_saved_and_read_again(page: Page, lives: Lives) -
 
 
 def test_a_remote_job_has_other_fields(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     expect(page.get_by_label("URL", exact=True)).to_be_hidden()
     page.get_by_label("Kind", exact=True).select_option("remote: an HTTP request")
     expect(page.get_by_label("Command line", exact=True)).to_be_hidden()
@@ -446,7 +446,7 @@ def test_a_remote_job_has_other_fields(page: Page, lives: Lives) -> None:
 
 
 def test_a_job_of_an_executor_has_other_fields(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     page.get_by_label("Kind", exact=True).select_option("executor: one that a package brings")
     expect(page.get_by_label("Command line", exact=True)).to_be_hidden()
     page.get_by_label("Executor", exact=True).fill("nobody-has-it")
@@ -506,7 +506,7 @@ def test_a_duplicate_is_another_job_and_a_taken_id_is_refused(eyes: Eyes, lives:
 
 def test_ids_of_jobs_are_suggested(page: Page, lives: Lives) -> None:
     lives.make(id="load-orders", name="Load orders")
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     unfold(page)
     page.get_by_label("Failure handler", exact=True).fill("load")
     expect(page.locator("#job-ids option")).to_have_attribute("value", "load-orders")
@@ -548,8 +548,31 @@ def test_pages_fit_a_phone_in_both_colours(browser: Browser, lives: Lives, schem
     lives.make(id="gone")
     lives.call("DELETE", f"{JOB}gone/")
     with looking(browser, viewport=PHONE, color_scheme=scheme, has_touch=True) as eyes:
-        for path in ("a/", "b/", "b/changes/", "b/edit", "new", "gone/"):
+        for path in ("a/", "b/", "b/changes/", "b/edit", "../new-job", "gone/"):
             go(eyes.page, lives, f"/webui/jobs/{path}")
             unfold(eyes.page)
             assert eyes.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
             no_serious_violations(eyes.page)
+
+
+def test_on_a_phone_a_job_is_made_changed_and_made_again(browser: Browser, lives: Lives) -> None:
+    with looking(browser, viewport=PHONE, has_touch=True) as eyes:
+        page = eyes.page
+        go(page, lives, "/webui/jobs/")
+        page.get_by_role("link", name="New job").tap()
+        page.get_by_label("Name", exact=True).fill("by thumb")
+        page.get_by_label("Command line", exact=True).fill("echo by thumb")
+        page.locator("summary", has_text="Retries").tap()
+        page.get_by_label("Retries", exact=True).fill("2")
+        page.get_by_role("button", name="Create").tap()
+        expect(page.get_by_role("heading", name="by thumb")).to_be_visible()
+        page.get_by_role("link", name="Edit").tap()
+        page.get_by_label("The job as the API takes it").fill(json.dumps(said(page) | {"retries": 3}))
+        save(page)
+        expect(page.get_by_role("heading", name="by thumb")).to_be_visible()
+        page.get_by_role("link", name="Duplicate").tap()
+        page.get_by_label("Name", exact=True).fill("by thumb again")
+        page.get_by_role("button", name="Create").tap()
+        expect(page.get_by_role("heading", name="by thumb again")).to_be_visible()
+        made = page.url.rstrip("/").rpartition("/")[2]
+    assert (lives.job(made)["name"], lives.job(made)["retries"]) == ("by thumb again", 3)

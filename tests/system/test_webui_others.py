@@ -56,7 +56,7 @@ def test_a_change_that_comes_while_the_form_is_saved_is_not_overwritten(eyes: Ey
 def test_a_creation_whose_answer_is_lost_makes_one_job(eyes: Eyes, lives: Lives) -> None:
     eyes.forgive("ERR_CONNECTION_RESET|ERR_FAILED")
     page = eyes.page
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     page.get_by_label("Name", exact=True).fill("once")
     page.get_by_label("Command line", exact=True).fill("true")
     page.get_by_label("Schedule", exact=True).fill("0 0 1 1 *")
@@ -82,7 +82,7 @@ def test_what_was_entered_is_not_left_without_a_question(page: Page, lives: Live
         dialog.dismiss()
 
     page.on("dialog", stay)
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     page.get_by_label("Name", exact=True).press_sequentially("much work")
     page.evaluate("location.assign('/webui/')")
     expect(page.get_by_label("Name", exact=True)).to_have_value("much work")
@@ -91,7 +91,7 @@ def test_what_was_entered_is_not_left_without_a_question(page: Page, lives: Live
 
 
 def test_names_that_every_object_has_are_names_as_any(page: Page, lives: Lives) -> None:
-    go(page, lives, "/webui/jobs/new")
+    go(page, lives, "/webui/new-job")
     page.get_by_label("The job as the API takes it").fill(
         json.dumps({"name": "n", "type": 1, "remote_properties": {"url": "http://127.0.0.1:1/"}})
     )
@@ -164,7 +164,7 @@ def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -
         lives.server.kill9()
         lives.args = (*lives.args, "--port", str(lives.server.port))
         lives.again()
-        expect(page.locator("#events tbody")).not_to_contain_text("three")
+        expect(page.locator("#events tbody")).not_to_contain_text("three", timeout=30_000)  # the waits grow
         lives.make(name="after")
         expect(page.locator("#events tbody")).to_contain_text("after")
 
@@ -208,6 +208,11 @@ def test_what_is_taken_in_is_what_the_plan_was_of(page: Page, lives: Lives) -> N
     expect(page.locator("#plan")).to_be_hidden()
     page.get_by_role("button", name="Show the plan").click()
     expect(page.locator("#plan")).to_contain_text("1 change")
+    assert lives.job("j")["name"] == "new"
+    page.get_by_role("button", name="Take these jobs in").click()
+    page.get_by_role("dialog").get_by_role("button", name="Take them in").click()
+    expect(page.get_by_text("Taken in:")).to_be_visible()
+    assert lives.job("j")["name"] == "old"
 
 
 def test_the_output_of_a_run_is_erased_for_a_reason(page: Page, lives: Lives) -> None:

@@ -10,6 +10,7 @@ from bench.believable import fill
 from bench.dashboards import history
 from tests.servers import Server
 from tests.system.browser import Eyes, no_serious_violations
+from tests.system.lives import keeping
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 JOBS, RUNS = 40, 80_000
@@ -25,7 +26,7 @@ def test_a_past_that_takes_long_is_put_into_the_page(eyes: Eyes, tmp_path: Path)
     (tmp_path / "data").mkdir()
     trio.run(fill, tmp_path / "data", history(JOBS, RUNS))
     page = eyes.page
-    with Server.start(tmp_path) as server:
+    with Server.start(tmp_path, *keeping("lmdb", tmp_path)) as server:
         page.route("**/webui/at/*wait=true*", later)
         page.goto(f"{server.url.rstrip('/')}/webui/at/?at={JOBS + RUNS}", wait_until="domcontentloaded")
         expect(page.get_by_text("Reading the log up to that moment")).to_be_visible()

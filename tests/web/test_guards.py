@@ -107,6 +107,22 @@ def test_a_cross_site_request_may_only_read():
     assert check("POST", {**headers, "sec-fetch-site": "same-origin"}, EDGE) is None
 
 
+@pytest.mark.parametrize(
+    ("dest", "origin", "may"),
+    [
+        ("document", None, True),
+        ("image", None, False),
+        ("iframe", None, False),
+        ("empty", None, False),
+        ("empty", "https://ui.example", True),
+    ],
+)
+def test_a_foreign_page_may_lead_here_and_load_nothing(dest, origin, may):
+    headers = {"host": "localhost", "sec-fetch-site": "cross-site", "sec-fetch-dest": dest}
+    refused = check("GET", headers | ({"origin": origin} if origin else {}), EDGE)
+    assert (refused is None) == may
+
+
 async def test_every_path_is_guarded():
     async with serving() as site:
         for method, path in (

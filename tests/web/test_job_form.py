@@ -63,7 +63,7 @@ EVERYTHING: dict[str, Any] = draft(
 
 
 async def form(site: Any, path: str) -> Element:
-    answer = await site.http.get(f"/webui/jobs/{path}")
+    answer = await site.http.get(f"/webui/{path}")
     assert answer.status_code == 200, answer.text
     return read(answer.text)
 
@@ -83,7 +83,7 @@ def test_choices_are_those_of_the_api():
             assert {word for word, _ in field.choices if word} == {str(each) for each in known}, key
 
 
-@pytest.mark.parametrize("path", ["new", "every/edit", "every/duplicate"])
+@pytest.mark.parametrize("path", ["new-job", "jobs/every/edit", "jobs/every/duplicate"])
 async def test_every_input_has_a_label_and_a_place_for_what_is_wrong(path: str):
     async with serving() as site:
         await site.create("mourner")
@@ -109,7 +109,7 @@ async def test_what_the_form_begins_with_is_the_job():
         answer = await site.http.post(f"{API}/job/", json=EVERYTHING)
         assert answer.status_code == 201, answer.text
         await site.create("child", schedule="", parent_jobs=["every"])
-        said = json.loads((await form(site, "every/edit")).one("form")["data-definition"])
+        said = json.loads((await form(site, "jobs/every/edit")).one("form")["data-definition"])
         assert said["dependent_jobs"] == ["later"]  # the child is not among them
         before = site.node.scheduler.job(JobId("every"))
         assert (await site.http.put(f"{API}/job/every/", json=said)).status_code == 200
@@ -120,15 +120,15 @@ async def test_what_the_form_begins_with_is_the_job():
 async def test_a_duplicate_has_no_id_and_nobody_manages_it():
     async with serving() as site:
         await site.create("j", name="first", managed_by="files", retries=2)
-        said = json.loads((await form(site, "j/duplicate")).one("form")["data-definition"])
+        said = json.loads((await form(site, "jobs/j/duplicate")).one("form")["data-definition"])
         assert said == {"name": "first (copy)", "command": "succeeds", "schedule": FAR, "retries": 2}
 
 
 async def test_a_new_job_has_the_usual_owner():
     async with serving(default_owner="ops@example.com") as site:
-        assert json.loads((await form(site, "new")).one("form")["data-definition"]) == {"owner": "ops@example.com"}
+        assert json.loads((await form(site, "new-job")).one("form")["data-definition"]) == {"owner": "ops@example.com"}
     async with serving() as site:
-        assert (await form(site, "new")).one("form")["data-definition"] == "{}"
+        assert (await form(site, "new-job")).one("form")["data-definition"] == "{}"
 
 
 async def test_everything_that_is_set_is_shown():
@@ -138,7 +138,7 @@ async def test_everything_that_is_set_is_shown():
         assert answer.status_code == 201, answer.text
         job = site.node.scheduler.job(JobId("every"))
         said = definition(JobDraft(id=job.id, spec=job.spec, disabled=job.disabled))
-        root = await form(site, "every/")
+        root = await form(site, "jobs/every/")
         terms = {term.text for term in root.all("dt")}
         assert {FIELDS[key].label for key in said} <= terms
 

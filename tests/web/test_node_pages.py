@@ -117,13 +117,18 @@ async def test_clocks_that_change_leave_a_day_whole() -> None:
     [
         ("date=yesterday", "is no date"),
         ("date=0001-01-01", "is too far away"),
-        ("zone=Moon/Base", "Moon/Base"),
         ("view=year", "must be one of week"),
     ],
 )
 async def test_a_calendar_that_there_is_not(query: str, said: str) -> None:
     async with serving() as site:
         assert said in await words(site, f"/webui/calendar/?{query}", 400)
+
+
+async def test_a_calendar_in_a_zone_that_only_the_browser_knows_is_in_utc() -> None:
+    async with serving() as site:
+        said = await words(site, "/webui/calendar/?zone=Moon/Base&date=2030-07-03")
+        assert "Calendar UTC Moon/Base is no zone here" in said
 
 
 async def test_the_log_has_its_newest_events_first_and_values_as_text() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from httpx import Response as Answer
 
+from kala_es.limits import MAX_NAME_CHARS
 from kala_es.web.pages.assets import Assets
 from kala_es.web.pages.rendering import SAFETY, Pages
 from kala_es.web.pages.routes import PAGES
@@ -90,6 +91,43 @@ async def test_every_page_is_shown_escaped_and_under_the_policy() -> None:
             assert answer.status_code == 200, (path, answer.text, site.complaints)
             check_page(answer)
         assert site.complaints == []
+
+
+async def test_no_page_is_large_whatever_its_jobs_are_called() -> None:
+    """Ids, names and the rest are as long as they may be, and of letters that take the most room in an address."""
+    many: dict[str, Any] = {
+        "name": "ä" * MAX_NAME_CHARS,
+        "owner": "ö" * 1_000,
+        "labels": {f"{n}": "ü" * 900 for n in range(5)},
+        "schedule": "|".join(["0 0 5 31 1,3,5,7,8,10,12 *"] * 8),
+    }
+    async with serving({"fails": FAILS, "hangs": HANGS}) as site:
+        for number in range(60):
+            await site.create(f"{number:03}{'ß' * 90}", "fails", **many)
+        for number in range(25):
+            await site.run_whole(f"{number:03}{'ß' * 90}")
+        await site.create("new", "hangs", name="ä" * MAX_NAME_CHARS)
+        await site.start("new")
+        past = f"at/?at={site.node.node.folds.position}"
+        for path in ("", "jobs/", "calendar/?view=day", past, "events/", "jobs/new/"):
+            answer = await site.http.get(f"/webui/{path}", headers={"Accept-Encoding": "identity"})
+            assert answer.status_code == 200, (path, answer.text)
+            assert len(answer.content) < 300_000, (path, len(answer.content))
+
+
+async def test_an_address_without_a_page_says_so_as_a_page_or_as_the_api_does() -> None:
+    async with serving() as site:
+        answer = await site.http.get("/webui/nowhere/<b>", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html;charset=UTF-8")
+        assert "there is no page /webui/nowhere/%3Cb%3E/" in answer.text
+        answer = await site.http.get("/webui/nowhere")
+        assert (answer.status_code, answer.json()) == (404, {"error": "404 page not found"})
+
+
+async def test_no_answer_is_taken_for_something_else() -> None:
+    async with serving() as site:
+        for path in ("/api/v1/job/", "/api/v1/job/none/", "/v1/jobs", "/metrics", "/webui/"):
+            assert (await site.http.get(path)).headers.get_list("x-content-type-options") == ["nosniff"], path
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/", "/dashboard", "/ui/", "/ui"])

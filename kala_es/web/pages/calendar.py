@@ -24,6 +24,7 @@ from kala_es.web.exchange import Request, Response
 from kala_es.web.pages.coming import Range, coming_ticks, due_by_hour
 from kala_es.web.pages.now import name_of
 from kala_es.web.pages.pulse import columns
+from kala_es.web.pages.words import short
 from kala_es.web.parameters import choice
 from kala_es.web.site import Site
 
@@ -83,11 +84,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is to be shown: so many days from one on, by a zone's clock; of one job, or of all."""
+    """What is to be shown: so many days from one on, by a zone's clock; of one job, or of all.
+
+    `unknown` is the name of a zone that was asked for, and is none here."""
 
     view: str
     first: date
     zone: ZoneInfo
+    unknown: str
     job: JobId | None
 
     @property
@@ -127,7 +131,7 @@ async def show_calendar(request: Request, site: Site) -> Response:
 
 def _asked(request: Request, now: Instant) -> Asked:
     view = choice(request, "view", VIEWS) or "week"
-    zone = zone_named(request.query.get("zone") or "UTC")
+    zone, unknown = _zone(request.query.get("zone", ""))
     text = request.query.get("date", "")
     try:
         day = date.fromisoformat(text) if text else _local(now, zone).date()
@@ -137,7 +141,15 @@ def _asked(request: Request, now: Instant) -> Asked:
         raise Invalid("date", "is too far away")
     first = day - timedelta(days=day.weekday()) if view == "week" else day
     job = request.query.get("job", "").strip()
-    return Asked(view=view, first=first, zone=zone, job=JobId(job) if job else None)
+    return Asked(view=view, first=first, zone=zone, unknown=unknown, job=JobId(job) if job else None)
+
+
+def _zone(name: str) -> tuple[ZoneInfo, str]:
+    """The zone, or UTC and the name of what is none here: a browser may know others."""
+    try:
+        return zone_named(name or "UTC"), ""
+    except Invalid:
+        return zone_named("UTC"), short(name)
 
 
 async def _cells(site: Site, asked: Asked, now: Instant) -> dict[int, Cell]:
@@ -178,7 +190,7 @@ def _last_runs(folds: Folds) -> list[Entry]:
 
 def _of_run(folds: Folds, run: RunSummary) -> Entry:
     at = run.started if run.ended is None else run.ended
-    about = run.reason or ("" if run.cause == "schedule" else run.cause)
+    about = short(run.reason) or ("" if run.cause == "schedule" else run.cause)
     how = run.outcome or "running"
     return Entry(at=at, job=run.job, name=name_of(folds, run.job), how=how, run=run.id, about=about)
 

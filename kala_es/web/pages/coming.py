@@ -21,7 +21,7 @@ from kala_es.domain.schedule import Schedule
 from kala_es.domain.tick_policy import Pause, offset_of
 from kala_es.projections.folds import Folds
 from kala_es.projections.recent import HOUR, hour_of
-from kala_es.web.pages.words import iso
+from kala_es.web.pages.words import iso, short
 
 Range = tuple[Instant, Instant]
 """From the first moment, inclusive, to the last, exclusive."""
@@ -42,7 +42,7 @@ class ComingTick:
         return {
             "due": iso(self.due),
             "job": self.job.id,
-            "name": spec.name,
+            "name": short(spec.name),
             "paused": self.paused,
             "zone": spec.timezone,
         }

@@ -22,7 +22,7 @@ _COPY: Final = " (copy)"
 
 
 async def new_job(request: Request, site: Site) -> Response:
-    """GET /webui/jobs/new."""
+    """GET /webui/new-job."""
     return _form(site, ("new", None), {"owner": site.edge.default_owner} if site.edge.default_owner else {})
 
 

@@ -13,7 +13,7 @@ from kala_es.domain.ids import Instant
 from kala_es.domain.model import Job, Outcome
 from kala_es.domain.schedule_words import explain
 from kala_es.projections.folds import Folds
-from kala_es.web.pages.words import iso, lasting
+from kala_es.web.pages.words import iso, lasting, short
 
 State = Literal["running", "paused", "disabled", "failing", "done", "ready"]
 SPARK_RUNS: Final = 14
@@ -55,7 +55,7 @@ class JobRow:
         counters = self.job.counters
         return {
             "id": self.job.id,
-            "name": self.job.spec.name,
+            "name": short(self.job.spec.name),
             "state": self.state,
             "disabled": self.job.disabled,
             "next": None if self.job.next_tick is None else iso(self.job.next_tick),

@@ -14,6 +14,7 @@ from kala_es import limits
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId
 from kala_es.projections.jobs import Jobs
+from kala_es.web.pages.words import short
 
 Tie = Literal["success", "failure"]
 
@@ -167,5 +168,6 @@ def doomed(jobs: Jobs, job: JobId) -> tuple[JobId, ...]:
 def going_with(jobs: Jobs, job: JobId) -> dict[str, Any]:
     """For a script, who goes with the job when it is deleted: the first of them, and how many they are."""
     found = doomed(jobs, job)
-    named = [{"id": each, "name": state.spec.name if (state := jobs.get(each)) else each} for each in found[:LISTED]]
+    first = [(each, jobs.get(each)) for each in found[:LISTED]]
+    named = [{"id": each, "name": short(state.spec.name if state else each)} for each, state in first]
     return {"count": len(found), "jobs": named}

@@ -16,11 +16,12 @@ from kala_es.projections.folds import Folds
 from kala_es.projections.recent import Hour, hour_of
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.scheduler import Scheduler
-from kala_es.web.pages.words import iso
+from kala_es.web.pages.words import iso, short
 
 HOURS: Final = 24
 FAILURES: Final = 20
 RUNNING: Final = 20
+_REASON_CHARS: Final = 200
 """Runs in flight that are shown, those that began first."""
 _USUAL_RUNS: Final = 10
 _TAIL_BYTES: Final = 400
@@ -85,7 +86,7 @@ class Failure:
             "name": self.name,
             "ended": iso(run.ended),
             "outcome": run.outcome,
-            "reason": run.reason,
+            "reason": short(run.reason, _REASON_CHARS),
         }
 
 
@@ -102,9 +103,9 @@ def failures(folds: Folds, most: int = FAILURES) -> list[Failure]:
 
 
 def name_of(folds: Folds, job: JobId) -> str:
-    """What a job is called; its id, when it is deleted."""
+    """What a job is called, in short; its id, when it is deleted."""
     there = folds.jobs.by_id.get(job)
-    return there.spec.name if there is not None else job
+    return short(there.spec.name if there is not None else job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

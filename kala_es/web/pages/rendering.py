@@ -53,6 +53,7 @@ def _environment(assets: Assets) -> Environment:
         "utc": words.utc,
         "wall": words.wall,
         "lasting": words.lasting,
+        "short": words.short,
         "size": words.size,
         "number": words.number,
         "json": words.json_text,

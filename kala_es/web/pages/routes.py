@@ -57,7 +57,7 @@ PAGES: Final = (
     page("/webui/settings/", settings.show_settings, "The pause of all jobs, export, import, the node"),
     page("/webui/jobs/", jobs.show_jobs, "The list of jobs"),
     page("/webui/runs/{id}/", run.show_run, "A run: its state, its output, what became of it"),
-    page("/webui/jobs/new", job_form.new_job, "A form for a new job"),
+    page("/webui/new-job", job_form.new_job, "A form for a new job"),
     page("/webui/jobs/{id}/", job.show_job, "A job: its definition, ticks, runs, and place among others"),
     page("/webui/jobs/{id}/changes/", job.show_changes, "What changed a job, and the way back"),
     page("/webui/jobs/{id}/edit", job_form.edit_job, "The form, for a job that there is"),

@@ -83,6 +83,11 @@ def lasting(micros: int) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR:02} h"
 
 
+def short(text: str, most: int = 80) -> str:
+    """What a list has room for: a page of fifty rows stays small, whatever its jobs are called."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def size(count: int) -> str:
     """Bytes: `912 B`, `1.4 KiB`."""
     if count < 1024:

@@ -32,7 +32,7 @@ const KINDS = {
 function request(kind, { api, delete: gone }) {
   const start = api.indexOf("/job/") + "/job/".length;
   const named = (verb) => `${api.slice(0, start)}${verb}/${api.slice(start)}`;
-  if (kind === "delete") return call("DELETE", gone);
+  if (kind === "delete") return call("DELETE", gone ?? api);
   return call("POST", named(kind), undefined, kind === "start" ? { Prefer: "respond-async" } : {});
 }
 
