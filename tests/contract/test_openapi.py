@@ -1,9 +1,9 @@
 """Every route asked as its description allows, valid and not: no 500, and no answer that the description has not.
 
 Schemathesis makes the requests, of a fixed seed: once as they fall, which finds nothing behind most paths, and once of
-a job and a run that there are, so that what is answered then is looked at too. `make soak` makes each near miss
-of both as well. Local jobs are refused meanwhile, so that nothing it invents is run.
-Streams are left out, as they do not end, and a remote job's body, which the original calls JSON whatever it is.
+a job and a run that there are, so that what is answered then is looked at too. `make soak` makes each near miss of both
+as well. Local jobs are refused meanwhile, so that nothing it invents is run. Streams are left out, as they do not end,
+and a remote job's body, which the original calls JSON whatever it is.
 """
 
 import json
