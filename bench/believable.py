@@ -20,6 +20,7 @@ from kala_es.fold_stores.lmdb import open_folds
 
 HOURS = 26
 _TOGETHER = 1_000
+_TIMEOUT_SECONDS = 600
 _RESTART = 5 * SECOND
 """What is due so shortly before the server starts is left to it."""
 
@@ -68,7 +69,7 @@ SHOP: dict[str, Sketch] = {
     "backup-prune": Sketch(spec=_job("Prune old backups", "true", "", parents=(JobId("backup-upload"),)), seconds=4),
     "page-oncall": Sketch(spec=_job("Page the on-call", "true", "@manually"), seconds=1),
     "orders-import": Sketch(
-        spec=_job("Import orders", _IMPORT, "*/15 * * * *", labels=_TEAM, timeout="PT10M"),
+        spec=_job("Import orders", _IMPORT, "*/15 * * * *", labels=_TEAM, timeout=f"PT{_TIMEOUT_SECONDS}S"),
         seconds=95,
         fails=0.04,
         line="100000 rows",
@@ -157,16 +158,18 @@ def _runs(job: JobId, sketch: Sketch, when: tuple[Instant, Instant, random.Rando
 def _run(job: JobId, sketch: Sketch, how: tuple[RunId, Instant, random.Random], *, now: Instant) -> Iterator[e.Event]:
     run, tick, rng = how
     at = Instant(tick + rng.randrange(2_000, 9_000))
-    ended = Instant(min(at + int(sketch.seconds * rng.uniform(0.75, 1.35) * SECOND), now - 1 * SECOND))
-    yield e.RunStarted(job=job, at=at, run=run, cause="schedule", root=run, tick=tick, kind=sketch.spec.kind)
     bad = rng.random() < (0.9 if (now - tick) // (3600 * SECOND) in sketch.bad_hours else sketch.fails)
+    late = bad and bool(sketch.spec.timeout) and rng.random() < 0.5 and at + _TIMEOUT_SECONDS * SECOND < now
+    seconds = _TIMEOUT_SECONDS if late else sketch.seconds * rng.uniform(0.75, 1.35)
+    ended = Instant(min(at + int(seconds * SECOND), now - 1 * SECOND))
+    yield e.RunStarted(job=job, at=at, run=run, cause="schedule", root=run, tick=tick, kind=sketch.spec.kind)
     text = (f"{'error: connection reset' if bad else sketch.line}\n").encode()
     yield e.OutputChunk(job=job, at=ended, run=run, attempt=1, sequence=1, channel="stdout", offset=0, content=text)
     outcome: Outcome = "succeeded"
     if bad:
-        outcome = "timed-out" if rng.random() < 0.15 else "failed"
-        reason = "took longer than 10 minutes" if outcome == "timed-out" else "exit code 1"
-        code = None if outcome == "timed-out" else 1
+        outcome = "timed-out" if late else "failed"
+        reason = f"it ran longer than its limit of {_TIMEOUT_SECONDS} s" if late else "exit code 1"
+        code = None if late else 1
         yield e.AttemptFailed(
             job=job, at=ended, run=run, attempt=1, outcome=outcome, retrying=False, exit_code=code, reason=reason
         )

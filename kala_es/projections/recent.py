@@ -11,22 +11,16 @@ from typing import Any, Final
 from kala_es import limits
 from kala_es.domain import events as e
 from kala_es.domain.ids import SECOND, Instant, RunId
-from kala_es.domain.values import Value
+from kala_es.projections.days import Day
 from kala_es.projections.tally import Tally
 
 HOUR: Final = 3600 * SECOND
 _NO_FAILURE: Final = ("succeeded", "cancelled")
 
 
-class Hour(Value, frozen=True):
-    """How many runs ended in an hour, by outcome; `skipped` and `missed` count ticks and asks that started nothing."""
+class Hour(Day, frozen=True):
+    """The same of an hour; `missed` counts ticks."""
 
-    succeeded: int = 0
-    failed: int = 0
-    timed_out: int = 0
-    cancelled: int = 0
-    lost: int = 0
-    skipped: int = 0
     missed: int = 0
 
 

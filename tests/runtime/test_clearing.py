@@ -23,6 +23,7 @@ from tests.runtime.test_retention import (
     few,
     has_output,
     keep,
+    power_failed,
     runs,
     tidied,
 )
@@ -199,20 +200,11 @@ class ClearingStory(Story):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(2))
 async def test_the_power_may_fail_at_any_write(part: int, autojump_clock, few) -> None:
-    writes, crashed = 1 + part, True
-    while crashed:
-        story = ClearingStory(writes)
-        async with trio.open_nursery() as nursery:
-            story.arm()
-            node = await story.live(nursery)
-            crashed = node.gone.is_set()
-            if not crashed:
-                await node.leave()
-            story.storage = restarted(story.storage)
-            again = await story.live(nursery)
-            assert not again.gone.is_set(), again.died
-            assert known(again) == known(again, "c") == []
-            await check_replay(again)
-            await again.leave()
+    async def check(node: RunningNode) -> None:
+        assert known(node) == known(node, "c") == []
+        await check_replay(node)
+
+    writes = 1 + part
+    while await power_failed(ClearingStory(writes), check):
         writes += 2 * (1 if writes < 40 else 3)
     assert writes > 60

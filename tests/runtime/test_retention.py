@@ -1,7 +1,7 @@
 """Retention on a whole node: what is trimmed and forgotten, and that a replay of the rest is what the node knew."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -402,25 +402,32 @@ def elsewhere(job: str, count: int) -> RunImport:
     return RunImport(job=JobId(job), source="elsewhere", runs=tuple(runs))
 
 
+async def power_failed(story: Story, check: Callable[[RunningNode], Awaitable[None]]) -> bool:
+    """Whether it did at the story's write. `check` looks at the node that goes on from what is on the disk."""
+    async with trio.open_nursery() as nursery:
+        story.arm()
+        node = await story.live(nursery)
+        crashed = node.gone.is_set()
+        if not crashed:
+            await node.leave()
+        story.storage = restarted(story.storage)
+        again = await story.live(nursery)
+        assert not again.gone.is_set(), again.died
+        await check(again)
+        await again.leave()
+    return crashed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 async def test_the_power_may_fail_at_any_write(part: int, autojump_clock: trio.testing.MockClock, few: None) -> None:
-    writes, crashed = 1 + part, True
-    while crashed:
-        story = Story(writes)
-        async with trio.open_nursery() as nursery:
-            story.arm()
-            node = await story.live(nursery)
-            crashed = node.gone.is_set()
-            if not crashed:
-                await node.leave()
-            story.storage = restarted(story.storage)
-            again = await story.live(nursery)
-            assert not again.gone.is_set(), again.died
-            await check_replay(again)
-            assert again.job("c").counters.finished_runs > 3
-            assert len(again.events(e.RunImported)) == 5, "forgotten ones came back"
-            assert len(again.events(BaseTaken)) > 1
-            await again.leave()
+    async def check(node: RunningNode) -> None:
+        await check_replay(node)
+        assert node.job("c").counters.finished_runs > 3
+        assert len(node.events(e.RunImported)) == 5, "forgotten ones came back"
+        assert len(node.events(BaseTaken)) > 1
+
+    writes = 1 + part
+    while await power_failed(Story(writes), check):
         writes += 4 * (1 if writes < 40 else 5)
     assert writes > 100
