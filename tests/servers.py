@@ -1,9 +1,9 @@
-"""A real kala_es server in a process of its own, for tests that speak to it over HTTP.
+"""A real kala_es server in a process of its own, for tests that speak to it over HTTP; and its verbs likewise.
 
 Give it a directory of its own: data, stdout and stderr are kept there, so a test can read them after the process
 is gone, and another server can be started on the same data. Processes are ended by their pid only.
 
-Unless it is to start cold, it is forked from a process that has loaded what a server needs (warm.py). Who looks at a
+Unless it is to start cold, it is forked from a process that has loaded all that it needs (warm.py). Who looks at a
 start, at an end, or at what a process has room for starts it cold, and whoever gives it an environment does.
 
 With KALA_TESTS_JOBDB=postgres servers keep their logs in PostgreSQL, each data directory's in a database of its own,
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -33,6 +34,7 @@ READY: Final = "kala-es: listening on "
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
+VERB_SECONDS: Final = 120.0
 MIN_PAUSE_SECONDS: Final = 0.01
 MAX_PAUSE_SECONDS: Final = 0.05
 IN_POSTGRES: Final = os.environ.get("KALA_TESTS_JOBDB") == "postgres"
@@ -85,9 +87,7 @@ class Server:
         args = ("--data", str(directory / "data"), *args)
         args = (*args, *_kept(cwd or directory, args, env or {}))
         arguments = ["serve", "--port", "0", *args]
-        outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
-        paths = [str(ROOT), *filter(None, [outer.get("PYTHONPATH")])]
-        environment = {**outer, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
+        environment = {**_environment(), **(env or {})}
         process: Process
         with (directory / "stdout").open("wb") as out, (directory / "stderr").open("ab") as err:
             if cold or env:
@@ -176,6 +176,24 @@ class Server:
         except BaseException:
             self.kill9()
             raise
+
+
+def kala_es(*arguments: object, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """A verb, forked as a server is, when it has ended; `env` is added to ours."""
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in arguments]
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        streams = out.fileno(), err.fileno()
+        process = fork(words, cwd=Path.cwd(), environment={**_environment(), **(env or {})}, streams=streams)
+        code = process.wait(VERB_SECONDS)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings of a server, and with this release of kala_es."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
+    return {**outer, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [outer.get("PYTHONPATH")])])}
 
 
 def _kept(cwd: Path, args: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:

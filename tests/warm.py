@@ -1,8 +1,8 @@
-"""Servers that begin where loading has ended: forks of a process that has loaded what a server needs, and runs nothing.
+"""Servers and verbs that begin where loading has ended: forks of a process that has loaded all, and runs nothing.
 
-Loading takes a server longer than all else that a start does, and the suite starts hundreds. A fork is a process of
-its own as any: it has its own pid, directory, streams and environment, and can be killed. In /proc it has the command
-line and the environment of the process that it was forked from.
+Loading takes them longer than most else that they do, and the suite has hundreds of them. A fork is a process of its
+own as any: it has its own pid, directory, streams and environment, and can be killed. In /proc it has the command line
+and the environment of the process that it was forked from, and it ends without what Python does at its end.
 
 Each has a keeper as its parent, which waits for it and says down a pipe which pid it has, and later how it ended.
 """
@@ -17,19 +17,26 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOADED: Final = (
+    "encodings.idna",
+    "httpx",
     "kala_es.cli",
     "kala_es.event_logs.postgres",
+    "kala_es.event_logs.postgres_building",
+    "kala_es.event_logs.postgres_reader",
+    "kala_es.verbs.job_files",
     "kala_es.web.app",
     "kala_es.web.listener",
+    "urllib.request",
 )
+"""What `kala-es` imports by itself, and what it imports when it is to do something."""
 _PROGRAM: Final = str(ROOT / "kala_es" / "__main__.py")
 _MOST_BYTES: Final = 1 << 17
 
@@ -81,7 +88,7 @@ class Forked:
 
 
 def fork(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], streams: tuple[int, int]) -> Forked:
-    """A server with these arguments; `streams` are its standard output and error."""
+    """`kala-es` with these arguments; `streams` are its standard output and error."""
     ours, theirs = os.pipe()
     try:
         asked = json.dumps([list(arguments), os.fspath(cwd), dict(environment)]).encode()
@@ -120,51 +127,57 @@ def main() -> None:
             return
         if os.fork() == 0:
             asking.close()
-            _keep(asked, *descriptors)
+            _to_the_end(partial(_keep, json.loads(asked), *descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _keep(asked: bytes, output: int, errors: int, told: int) -> None:
-    """Fork it, and tell how it is."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pid = os.fork()
-    if pid == 0:
-        os.close(told)
-        os.dup2(output, 1)
-        os.dup2(errors, 2)
-        for descriptor in (output, errors):
-            os.close(descriptor)
-        _serve(*json.loads(asked))
-    for descriptor in (output, errors):
-        os.close(descriptor)
-    os.write(told, b"%d\n" % pid)
-    _, status = os.waitpid(pid, 0)
-    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
-
-
-def _serve(arguments: list[str], cwd: str, environment: dict[str, str]) -> None:
-    """What `python -m kala_es` does."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _to_the_end(work: Callable[[], int]) -> NoReturn:
+    """Do this in a fork, which ends with it, whatever happens: what called it goes on elsewhere."""
     code = 1
     try:
-        os.chdir(cwd)
-        os.environ.clear()
-        os.environ.update(environment)
-        time.tzset()
-        sys.argv = [_PROGRAM, *arguments]
-        from kala_es.__main__ import main as carry_out
-
-        code = carry_out()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        code = work()
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def _keep(asked: list[Any], output: int, errors: int, told: int) -> int:
+    """Fork it, and tell how it is. It and its keeper write to its streams alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
+    for descriptor in {output, errors}:
+        os.close(descriptor)
+    pid = os.fork()
+    if pid == 0:
+        os.close(told)
+        _to_the_end(partial(_carry_out, *asked))
+    os.write(told, b"%d\n" % pid)
+    _, status = os.waitpid(pid, 0)
+    os.write(told, b"%d\n" % os.waitstatus_to_exitcode(status))
+    return 0
+
+
+def _carry_out(arguments: list[str], cwd: str, environment: dict[str, str]) -> int:
+    """What `python -m kala_es` does; its exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    sys.argv = [_PROGRAM, *arguments]
+    from kala_es.__main__ import main as carry_out
+
+    try:
+        return carry_out()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 if __name__ == "__main__":

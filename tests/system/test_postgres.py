@@ -14,10 +14,10 @@ import pytest
 
 from tests.databases import PASSWORD, Postgres, postgres, schema_of, shared
 from tests.programs import needs
-from tests.servers import DidNotStart, Server, eventually
+from tests.servers import DidNotStart, Server, eventually, kala_es
 from tests.system.faults import family
 from tests.system.lives import FAR, JOB, Lives, keeping
-from tests.system.test_archive import done, kala_es
+from tests.system.test_archive import done
 
 pytestmark = pytest.mark.system
 SECRETS = (PASSWORD, "se%20cret", "se cret")
