@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from tests.programs import needs
 
@@ -28,8 +28,8 @@ ARGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP: Final = {"width": 1280, "height": 800}
-PHONE: Final = {"width": 390, "height": 844}
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 WAIT_MS: Final = 15_000
 SERIOUS: Final = ("serious", "critical")
 _LEFT: Final = re.compile("net::ERR_ABORTED|NS_BINDING_ABORTED")
