@@ -1,7 +1,10 @@
-"""A real kala_es server in a process of its own, for tests that speak to it over HTTP.
+"""A real kala_es server in a process of its own, for tests that speak to it over HTTP; and its verbs likewise.
 
 Give it a directory of its own: data, stdout and stderr are kept there, so a test can read them after the process
 is gone, and another server can be started on the same data. Processes are ended by their pid only.
+
+Unless it is to start cold, it is forked from a process that has loaded all that it needs (warm.py). Who looks at a
+start, at an end, or at what a process has room for starts it cold, and whoever gives it an environment does.
 
 With KALA_TESTS_JOBDB=postgres servers keep their logs in PostgreSQL, each data directory's in a database of its own,
 unless a test says where its log is.
@@ -19,21 +22,25 @@ from dataclasses import dataclass, field
 from email.message import Message
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from tests.databases import schema_of, shared
+from tests.warm import Forked, fork
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READY: Final = "kala-es: listening on "
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
+VERB_SECONDS: Final = 120.0
 MIN_PAUSE_SECONDS: Final = 0.01
 MAX_PAUSE_SECONDS: Final = 0.05
 IN_POSTGRES: Final = os.environ.get("KALA_TESTS_JOBDB") == "postgres"
 
 Result = TypeVar("Result")
+Process = subprocess.Popen[bytes] | Forked
 
 
 class DidNotStart(Exception):
@@ -56,7 +63,7 @@ class Answer:
 class Server:
     """A server that listens. Leaving the context ends it in good order, or kills it when that takes too long."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path, url: str, *, log: str = "") -> None:
+    def __init__(self, process: Process, directory: Path, url: str, *, log: str = "") -> None:
         self.process = process
         self.directory = directory
         self.url = url
@@ -73,23 +80,24 @@ class Server:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         wait: float = START_SECONDS,
+        cold: bool = False,
     ) -> "Server":
         """Start a server on `directory`/data with further arguments; `env` is added to ours. Raises DidNotStart."""
         directory.mkdir(parents=True, exist_ok=True)
         args = ("--data", str(directory / "data"), *args)
         args = (*args, *_kept(cwd or directory, args, env or {}))
-        command = [sys.executable, "-m", "kala_es", "serve", "--port", "0", *args]
-        outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
-        paths = [str(ROOT), *filter(None, [outer.get("PYTHONPATH")])]
+        arguments = ["serve", "--port", "0", *args]
+        environment = {**_environment(), **(env or {})}
+        process: Process
         with (directory / "stdout").open("wb") as out, (directory / "stderr").open("ab") as err:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=cwd or directory,
-                env={**outer, "PYTHONPATH": os.pathsep.join(paths), **(env or {})},
-            )
+            if cold or env:
+                command = [sys.executable, "-m", "kala_es", *arguments]
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd or directory, env=environment
+                )
+            else:
+                streams = out.fileno(), err.fileno()
+                process = fork(arguments, cwd=cwd or directory, environment=environment, streams=streams)
         try:
             log = args[args.index("--log") + 1] if "--log" in args else ""
             return cls(process, directory, _ready_url(process, directory, wait), log=log)
@@ -170,6 +178,24 @@ class Server:
             raise
 
 
+def kala_es(*arguments: object, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """A verb, forked as a server is, when it has ended; `env` is added to ours."""
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in arguments]
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        streams = out.fileno(), err.fileno()
+        process = fork(words, cwd=Path.cwd(), environment={**_environment(), **(env or {})}, streams=streams)
+        code = process.wait(VERB_SECONDS)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings of a server, and with this release of kala_es."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("KALA_ES_")}
+    return {**outer, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [outer.get("PYTHONPATH")])])}
+
+
 def _kept(cwd: Path, args: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
     """Where its log is, if the tests are to say so."""
     if not IN_POSTGRES or any(arg.startswith(("--log", "--jobdb")) and arg != "--log-dir" for arg in args):
@@ -180,7 +206,7 @@ def _kept(cwd: Path, args: tuple[str, ...], env: Mapping[str, str]) -> tuple[str
     return "--log", shared().kept(schema_of(data.absolute()))
 
 
-def _ready_url(process: subprocess.Popen[bytes], directory: Path, seconds: float) -> str:
+def _ready_url(process: Process, directory: Path, seconds: float) -> str:
     def url() -> str | None:
         lines = (directory / "stdout").read_text(errors="replace").splitlines(keepends=True)
         urls = [line.removeprefix(READY).strip() for line in lines if line.startswith(READY) and line.endswith("\n")]

@@ -1,9 +1,9 @@
 """Every route asked as its description allows, valid and not: no 500, and no answer that the description has not.
 
 Schemathesis makes the requests, of a fixed seed: once as they fall, which finds nothing behind most paths, and once of
-a job and a run that there are, so that what is answered then is looked at too. `make soak` makes each near miss
-("coverage") of a server that has nothing as well. Local jobs are refused meanwhile, so that nothing it invents is run.
-Streams are left out, as they do not end, and a remote job's body, which the original calls JSON whatever it is.
+a job and a run that there are, so that what is answered then is looked at too. `make soak` makes each near miss of both
+as well. Local jobs are refused meanwhile, so that nothing it invents is run. Streams are left out, as they do not end,
+and a remote job's body, which the original calls JSON whatever it is.
 """
 
 import json
@@ -87,7 +87,8 @@ def test_no_answer_is_outside_the_description(tmp_path: Path, phases: str) -> No
         run(server, tmp_path, phases=phases)
 
 
-def test_no_answer_about_what_there_is_is_outside_the_description(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["positive", pytest.param("all", marks=pytest.mark.soak)])
+def test_no_answer_about_what_there_is_is_outside_the_description(tmp_path: Path, mode: str) -> None:
     with Server.start(tmp_path, "--no-local-jobs") as server:
         assert server.send("POST", "/v1/jobs", JOB).status == 201
         runs: dict[str, Any] = {"source": "dkron", "executions": [RUN]}
@@ -102,7 +103,8 @@ def test_no_answer_about_what_there_is_is_outside_the_description(tmp_path: Path
         lines = [f'"path.{name}" = "{value}"' for name, value in names.items()]
         (tmp_path / "tool.toml").write_text("\n".join(["[parameters]", *lines]))
         report = tmp_path / "report.har"
-        run(server, tmp_path, "--exclude-method", "DELETE", "--report", "har", "--report-har-path", str(report))
+        reported = ("--report", "har", "--report-har-path", str(report))
+        run(server, tmp_path, "--mode", mode, "--exclude-method", "DELETE", *reported)
         paths = server.get("/api/v1/openapi.json").json["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     asked = {route for route in routes if not re.search(f"{LEFT_OUT}|^DELETE|openapi", route)}

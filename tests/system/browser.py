@@ -4,15 +4,18 @@
    said before that it expects one (`eyes.forgive`).
 2. Nothing is loaded from anywhere but the server under test; a page that tries fails the test.
 3. Accessibility is checked by axe-core, which comes with axe-playwright-python.
+
+A page takes longer to be made than most tests take with it. So one is lent to one test after another (`Lent`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from tests.programs import needs
 
@@ -25,12 +28,15 @@ ARGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP: Final = {"width": 1280, "height": 800}
-PHONE: Final = {"width": 390, "height": 844}
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 WAIT_MS: Final = 15_000
 SERIOUS: Final = ("serious", "critical")
 _LEFT: Final = re.compile("net::ERR_ABORTED|NS_BINDING_ABORTED")
 """A request that the page itself gave up: it was left, or a stream was closed."""
+_BLANK: Final = "http://127.0.0.1:9/"
+"""What a page shows that forgets. It is of the same site as all that tests look at: for another one the browser would
+begin a process."""
 
 
 class Eyes:
@@ -40,6 +46,7 @@ class Eyes:
         self.page = page
         self.faults: list[str] = []
         self._forgiven: list[re.Pattern[str]] = []
+        self._origins: set[str] = set()
         page.set_default_timeout(WAIT_MS)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
@@ -55,6 +62,22 @@ class Eyes:
         faults = [fault for fault in self.faults if not any(p.search(fault) for p in self._forgiven)]
         assert not faults, "\n".join(faults)
 
+    def forget(self) -> None:
+        """Let it be as a fresh page of the usual kind: it shows nothing, and nothing is kept of where it was."""
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.page.route(_BLANK, lambda route: route.fulfill(content_type="text/html", body=""))
+        self.page.goto(_BLANK)
+        self.page.unroute_all()
+        devtools = self.page.context.new_cdp_session(self.page)
+        for origin in self._origins:
+            devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        devtools.send("Page.resetNavigationHistory")
+        devtools.detach()
+        self.page.set_viewport_size(DESKTOP)
+        self.page.mouse.move(0, 0)
+        for known in (self.faults, self._forgiven, self._origins):
+            known.clear()
+
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.faults.append(f"console: {message.text} ({message.location.get('url', '')})")
@@ -66,6 +89,7 @@ class Eyes:
     def _asked(self, request: Request) -> None:
         if not re.match(r"(?:http://127\.0\.0\.1:\d+/|data:|blob:|about:)", request.url):
             self.faults.append(f"loaded from elsewhere: {request.url}")
+        self._origins.add("{0.scheme}://{0.netloc}".format(urlsplit(request.url)))
 
 
 @contextmanager
@@ -83,7 +107,17 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def looking(browser: Browser, **context: Any) -> Iterator[Eyes]:
-    """A fresh page, with no storage of earlier ones; `context` is Playwright's: viewport, color_scheme, locale.
+    """A fresh page, with no storage of earlier ones; `context` is as `opened` has it."""
+    eyes = opened(browser, **context)
+    try:
+        yield eyes
+        eyes.check()
+    finally:
+        eyes.page.context.close()
+
+
+def opened(browser: Browser, **context: Any) -> Eyes:
+    """A page in a context of its own; `context` is Playwright's: viewport, color_scheme, locale.
 
     Unless that says otherwise, nothing moves by itself: a badge that breathes has the browser draw without a pause."""
     settings = {
@@ -93,18 +127,42 @@ def looking(browser: Browser, **context: Any) -> Iterator[Eyes]:
         "reduced_motion": "reduce",
         **context,
     }
-    opened = browser.new_context(**settings)
-    try:
-        eyes = Eyes(opened.new_page())
-        yield eyes
-        eyes.check()
-    finally:
-        opened.close()
+    return Eyes(browser.new_context(**settings).new_page())
 
 
-def no_serious_violations(page: Page) -> None:
-    """Raise AssertionError when axe-core finds a serious violation on the page as it is now."""
-    found = Axe().run(page)
+class Lent:
+    """A page of the usual kind that one test after another looks at. If it cannot forget one, the next gets another."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._kept: Eyes | None = None
+
+    @contextmanager
+    def eyes(self) -> Iterator[Eyes]:
+        """The page, for a test that does to it only what `Eyes.forget` undoes."""
+        eyes, self._kept = self._kept or opened(self._browser), None
+        try:
+            yield eyes
+            eyes.check()
+            eyes.forget()
+        except BaseException:
+            eyes.page.context.close()
+            raise
+        self._kept = eyes
+
+
+def no_serious_violations_in_any_colours(page: Page) -> None:
+    """The same in the light and in the dark, which differ by their colours alone."""
+    no_serious_violations(page)
+    page.emulate_media(color_scheme="dark")
+    no_serious_violations(page, only=["color-contrast"])
+    page.emulate_media(color_scheme="light")
+
+
+def no_serious_violations(page: Page, *, only: Sequence[str] = ()) -> None:
+    """Raise AssertionError when axe-core finds a serious violation on the page as it is now; `only` names rules."""
+    rules = {"runOnly": list(only)} if only else {}
+    found = Axe().run(page, options={"resultTypes": ["violations"], **rules})
     serious = [violation for violation in found.response["violations"] if violation["impact"] in SERIOUS]
     said = [
         f"{violation['id']}: {violation['help']}\n  " + "\n  ".join(node["html"] for node in violation["nodes"][:5])

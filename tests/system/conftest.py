@@ -1,4 +1,4 @@
-"""The browser, one for all tests of a process, and a page of a test's own (browser.py). The same for servers."""
+"""The browser, one for all tests of a process, and a page (browser.py), lent or a test's own. The same for servers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.servers import IN_POSTGRES
-from tests.system.browser import Eyes, chromium, looking
+from tests.system.browser import Eyes, Lent, chromium, looking
 from tests.system.lives import Lives, keeping
 
 
@@ -19,17 +19,29 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def lent_page(browser: Browser) -> Lent:
+    return Lent(browser)
+
+
 @pytest.fixture
-def eyes(browser: Browser) -> Iterator[Eyes]:
+def eyes(lent_page: Lent) -> Iterator[Eyes]:
     """A page, and what goes wrong in it: that fails the test at its end."""
-    with looking(browser) as opened:
-        yield opened
+    with lent_page.eyes() as lent:
+        yield lent
 
 
 @pytest.fixture
 def page(eyes: Eyes) -> Page:
     """The page alone."""
     return eyes.page
+
+
+@pytest.fixture
+def own_page(browser: Browser) -> Iterator[Page]:
+    """A page for a test that changes it for good: what it listens to, its clock, its scripts."""
+    with looking(browser) as eyes:
+        yield eyes.page
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ def until(name):
     while not os.path.exists(os.path.join({directory!r}, name)):
         time.sleep(0.01)
 """
+DRAWN = "() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+"""Waits until the page shows where it was scrolled to, however long a frame takes."""
 
 
 def program(lives: Lives, body: str) -> str:
@@ -88,7 +90,7 @@ def all_rows(page: Page) -> dict[int, str]:
     pane.evaluate("pane => { pane.scrollTop = 0 }")
     found: dict[int, str] = {}
     while True:
-        page.wait_for_timeout(60)
+        pane.evaluate(DRAWN)
         expect(page.locator(".line.waits")).to_have_count(0)
         found |= rows(page)
         if pane.evaluate("pane => pane.scrollTop + pane.clientHeight >= pane.scrollHeight - 1"):

@@ -1,22 +1,15 @@
 """`kala-es export` and `import` on real servers: a scheduler is carried in one file, while it runs."""
 
-import subprocess
-import sys
 import threading
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from tests.servers import eventually
+from tests.servers import eventually, kala_es
 from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
-
-
-def kala_es(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kala_es", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def done(*arguments: str) -> str:

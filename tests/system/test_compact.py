@@ -1,20 +1,18 @@
 """`kala-es compact` on a real server's directory: while it runs, and when it is stopped."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers import eventually
+from tests.servers import eventually, kala_es
 from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
 
 
 def compact(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kala_es", "compact", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return kala_es("compact", *arguments)
 
 
 def test_a_log_is_compacted_while_its_server_runs_and_when_it_is_stopped(tmp_path: Path) -> None:

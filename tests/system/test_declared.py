@@ -1,13 +1,11 @@
 """`kala-es apply` and `dump` against a real server, each twice."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
+from tests.servers import Server, kala_es
 
 pytestmark = pytest.mark.system
 
@@ -34,11 +32,6 @@ disabled = true
 url = "http://127.0.0.1:9/"
 headers.X = ["1"]
 """
-
-
-def kala_es(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kala_es", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import http.client
 import os
 import random
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,17 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Answer, eventually
+from tests.servers import Answer, eventually, kala_es
 from tests.system.lives import Lives
 
 pytestmark = pytest.mark.system
 SNAPSHOT = "/api/v1/snapshot/"
 KILLS = 4
-
-
-def kala_es(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kala_es", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def place_of(said: "subprocess.CompletedProcess[str]") -> str:

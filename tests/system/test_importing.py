@@ -4,22 +4,20 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.databases import postgres
 from tests.programs import needs
-from tests.servers import Server
+from tests.servers import Server, kala_es
 from tests.system.originals import CONTRACT, dkron, nextkala, served
 
 pytestmark = pytest.mark.system
 
 
 def take(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kala_es", "import", *arguments, "--server", server.url]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return kala_es("import", *arguments, "--server", server.url)
 
 
 def is_uuid(text: str) -> bool:
@@ -133,11 +131,11 @@ def test_passwords_go_to_psql_where_nobody_else_reads_them(tmp_path: Path) -> No
     psql = tmp_path / "psql"
     psql.write_text(TELLING_PSQL)
     psql.chmod(0o755)
-    command = [sys.executable, "-m", "kala_es", "import", "--dry-run", "--no-runs", "--from", "nextkala"]
+    flags = ("import", "--dry-run", "--no-runs", "--from", "nextkala")
     url = "postgresql://a:old@h/x?password=o%70en&sslmode=require&sslpassword=sesame%20%23"
-    environment = {**os.environ, "PATH": str(tmp_path)}
     with Server.start(tmp_path / "server") as server:
-        subprocess.run([*command, url, "--server", server.url], check=True, env=environment)
+        done = kala_es(*flags, url, "--server", server.url, env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
     arguments, password, *service, file = (tmp_path / "psql.told").read_text().splitlines()
     assert arguments.endswith(" postgresql://a@h/x?sslmode=require")
     assert (password, service) == ("open", ["[kala_es]", "sslpassword=sesame #"])
@@ -146,7 +144,6 @@ def test_passwords_go_to_psql_where_nobody_else_reads_them(tmp_path: Path) -> No
 
 def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     needs("psql", "postgresql")
-    command = [sys.executable, "-m", "kala_es", "import", "--from", "nextkala"]
     query = "postgresql://127.0.0.1:9/x?user=a"
     for url, path, reason in (
         ("postgresql://127.0.0.1:9/", str(tmp_path), "psql, which reads it, cannot be started: No such file"),
@@ -157,14 +154,12 @@ def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         (f"{query}&sslpassw%6Frd=sesame%0A", os.environ["PATH"], "sslpassword: holds a character"),
         (f"{query}&sslpassword=sesame&service=s", os.environ["PATH"], f"{query}&service=s: a sslpassword beside"),
     ):
-        environment = {**os.environ, "PATH": path}
-        done = subprocess.run([*command, url], capture_output=True, text=True, check=False, env=environment)
+        done = kala_es("import", "--from", "nextkala", url, env={"PATH": path})
         assert (done.returncode, reason in done.stderr, "sesame" in done.stderr) == (1, True, False), done.stderr
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("{}")
-    command = [sys.executable, "-m", "kala_es", "import", "--from"]
     for arguments, reason in (
         (["dkron", str(tmp_path / "none.json")], "No such file"),
         (["dkron", str(tmp_path / "list.json")], "Dkron's list of jobs is an array"),
@@ -173,5 +168,5 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         (["dkron", "postgresql://127.0.0.1:9/"], "an http or https URL, or a file"),
         (["nextkala", "http://127.0.0.1:9"], "http://127.0.0.1:9/api/v1/job/: "),
     ):
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        done = kala_es("import", "--from", *arguments)
         assert (done.returncode, reason in done.stderr) == (1, True), done.stderr

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
     """A server on an empty directory."""
-    with Lives(tmp_path / "server") as running:
+    with Lives(tmp_path / "server", cold=True) as running:
         yield running
 
 
@@ -48,7 +48,7 @@ def test_a_second_server_on_the_same_directory_ends_with_one_sentence(lives: Liv
 
 def test_a_port_in_use_is_said_in_one_sentence_and_starts_nothing(lives: Lives, tmp_path: Path) -> None:
     with pytest.raises(DidNotStart, match=f"cannot listen on 127.0.0.1:{lives.server.port}"):
-        Server.start(tmp_path / "other", "--port", str(lives.server.port))
+        Server.start(tmp_path / "other", "--port", str(lives.server.port), cold=True)
 
 
 def test_it_says_over_dkrons_api_on_which_port_it_listens(lives: Lives) -> None:
@@ -95,7 +95,7 @@ def test_the_folds_are_rebuilt_when_they_are_gone(lives: Lives) -> None:
 def test_settings_come_from_flag_then_variable_then_file(tmp_path: Path) -> None:
     config = tmp_path / "kala.toml"
     config.write_text('default_owner = "from file"\nno_delete_all = true\n')
-    with Lives(tmp_path / "file", "--config", str(config)) as lives:
+    with Lives(tmp_path / "file", "--config", str(config), cold=True) as lives:
         assert lives.job(lives.make())["owner"] == "from file"
         assert lives.call("DELETE", f"{JOB}all/")[0] == 403
     environment = {"KALA_ES_DEFAULT_OWNER": "from variable", "KALA_ES_CONFIG": str(config)}

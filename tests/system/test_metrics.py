@@ -24,7 +24,7 @@ def ended(lives: Lives) -> tuple[int, int]:
 
 @pytest.mark.files("their size")
 def test_figures_are_true_and_days_outlive_the_server(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server") as lives:
+    with Lives(tmp_path / "server", cold=True) as lives:
         good, bad = lives.make(command="true"), lives.make(command="false")
         for job in (good, bad, good):
             lives.run_now(job)

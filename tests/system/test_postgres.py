@@ -14,10 +14,10 @@ import pytest
 
 from tests.databases import PASSWORD, Postgres, postgres, schema_of, shared
 from tests.programs import needs
-from tests.servers import DidNotStart, Server, eventually
+from tests.servers import DidNotStart, Server, eventually, kala_es
 from tests.system.faults import family
 from tests.system.lives import FAR, JOB, Lives, keeping
-from tests.system.test_archive import done, kala_es
+from tests.system.test_archive import done
 
 pytestmark = pytest.mark.system
 SECRETS = (PASSWORD, "se%20cret", "se cret")
@@ -74,7 +74,7 @@ def test_nextkalas_flags_name_the_database_and_no_password_is_shown(tmp_path: Pa
     server.create(name=name)
     secret.write_text(f"{PASSWORD}\n")
     address = ("--jobdb", "postgres", "--jobdb-address", f"127.0.0.1:{server.port}/{name}", "--jobdb-username", "kala")
-    with Lives(tmp_path / "file", *address, "--jobdb-password-file", str(secret)) as lives:
+    with Lives(tmp_path / "file", *address, "--jobdb-password-file", str(secret), cold=True) as lives:
         job = lives.make(command="env; cat /proc/$PPID/environ", shell=True)
         lives.run_now(job)
         with pytest.raises(DidNotStart, match=r"exit code 1: kala-es: The log in \S+ is in use by another server: "):

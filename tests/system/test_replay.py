@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ROOT
+from tests.servers import ROOT, kala_es
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = pytest.mark.system
 
 
 def look(place: tuple[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "tools/replay.py", *arguments, *place]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return kala_es("replay", *arguments, *place)
 
 
 def lines(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:

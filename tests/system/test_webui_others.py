@@ -74,19 +74,19 @@ def test_a_creation_whose_answer_is_lost_makes_one_job(eyes: Eyes, lives: Lives)
     assert [job["name"] for job in lives.call("GET", JOB)[1]["jobs"].values()] == ["once"]
 
 
-def test_what_was_entered_is_not_left_without_a_question(page: Page, lives: Lives) -> None:
+def test_what_was_entered_is_not_left_without_a_question(own_page: Page, lives: Lives) -> None:
     asked: list[str] = []
 
     def stay(dialog: Dialog) -> None:
         asked.append(dialog.type)
         dialog.dismiss()
 
-    page.on("dialog", stay)
-    go(page, lives, "/webui/new-job")
-    page.get_by_label("Name", exact=True).press_sequentially("much work")
-    page.evaluate("location.assign('/webui/')")
-    expect(page.get_by_label("Name", exact=True)).to_have_value("much work")
-    page.wait_for_timeout(200)
+    own_page.on("dialog", stay)
+    go(own_page, lives, "/webui/new-job")
+    own_page.get_by_label("Name", exact=True).press_sequentially("much work")
+    own_page.evaluate("location.assign('/webui/')")
+    expect(own_page.get_by_label("Name", exact=True)).to_have_value("much work")
+    own_page.wait_for_timeout(200)
     assert asked == ["beforeunload"]
 
 
@@ -169,21 +169,23 @@ def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -
         expect(page.locator("#events tbody")).to_contain_text("after")
 
 
-def test_after_a_sleep_the_stream_is_opened_anew(page: Page, lives: Lives) -> None:
-    page.clock.install()
-    go(page, lives, "/webui/")
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    with page.expect_request("**/webui/pulse"):
-        page.clock.fast_forward("05:00")
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+def test_after_a_sleep_the_stream_is_opened_anew(own_page: Page, lives: Lives) -> None:
+    own_page.clock.install()
+    go(own_page, lives, "/webui/")
+    expect(own_page.locator("#live")).to_have_attribute("data-state", "on")
+    with own_page.expect_request("**/webui/pulse"):
+        own_page.clock.fast_forward("05:00")
+    expect(own_page.locator("#live")).to_have_attribute("data-state", "on")
 
 
-def test_a_browser_that_keeps_nothing_has_a_live_page_all_the_same(page: Page, lives: Lives) -> None:
-    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })")
-    go(page, lives, "/webui/")
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    page.get_by_role("button", name="Colours").click()
-    expect(page.get_by_role("button", name="Colours: Light")).to_be_visible()
+def test_a_browser_that_keeps_nothing_has_a_live_page_all_the_same(own_page: Page, lives: Lives) -> None:
+    own_page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })"
+    )
+    go(own_page, lives, "/webui/")
+    expect(own_page.locator("#live")).to_have_attribute("data-state", "on")
+    own_page.get_by_role("button", name="Colours").click()
+    expect(own_page.get_by_role("button", name="Colours: Light")).to_be_visible()
 
 
 # What is agreed to

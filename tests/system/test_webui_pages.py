@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.servers import eventually
-from tests.system.browser import PHONE, Eyes, looking, no_serious_violations
+from tests.system.browser import DESKTOP, PHONE, Eyes, looking, no_serious_violations
 from tests.system.lives import FAR, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -237,8 +237,15 @@ def test_a_file_that_is_no_export_is_refused_with_the_reason(eyes: Eyes, lent: L
     expect(page.locator("#plan")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("viewport", "scheme"),
+    [
+        pytest.param(PHONE, "light", id="phone-light"),
+        pytest.param(DESKTOP, "dark", id="desktop-dark"),
+        pytest.param(PHONE, "dark", id="phone-dark", marks=pytest.mark.soak),
+        pytest.param(DESKTOP, "light", id="desktop-light", marks=pytest.mark.soak),
+    ],
+)
 def test_pages_fit_and_can_be_used_by_all(
     browser: Browser, furnished: Lives, scheme: str, viewport: dict[str, int]
 ) -> None:

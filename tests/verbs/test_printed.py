@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -104,20 +103,29 @@ def test_output_that_takes_no_more_is_one_sentence(data: Path, tmp_path: Path, l
         assert ended(spawn(filled(look, data, tmp_path), stdout=full)) == (1, NO_ROOM)
 
 
-def test_a_server_that_is_asked_may_be_any(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"7",
+        b'{"jobs": 1, "plan": {}}',
+        b"[" * 100_000,
+        *(pytest.param(rest, marks=pytest.mark.soak) for rest in (b"[]", b"{}", b"x", b"")),
+    ],
+    ids=lambda answer: answer[:9],
+)
+def test_a_server_that_is_asked_may_be_any(tmp_path: Path, answer: bytes) -> None:
     (tmp_path / "jobs.json").write_text('{"jobs": {}}')
     archive = tmp_path / "archive"
     archive.write_bytes(b"")
-    for answer in (b"[]", b"7", b"{}", b'{"jobs": 1, "plan": {}}', b"[" * 100_000, b"x", b""):
-        with served(partial(lambda said, _: said, answer)) as other:
-            for verb in (
-                ["dump"],
-                ["apply", tmp_path / "jobs.json"],
-                ["compact"],
-                ["import", archive, "--on-conflict", "skip"],
-            ):
-                code, said = ended(spawn([*verb, "--server", other.url], stdout=subprocess.DEVNULL))
-                assert (code, said.count(b"\n")) == (1, 1), said
+    with served(lambda _: answer) as other:
+        for verb in (
+            ["dump"],
+            ["apply", tmp_path / "jobs.json"],
+            ["compact"],
+            ["import", archive, "--on-conflict", "skip"],
+        ):
+            code, said = ended(spawn([*verb, "--server", other.url], stdout=subprocess.DEVNULL))
+            assert (code, said.count(b"\n")) == (1, 1), said
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
