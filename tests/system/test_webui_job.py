@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.servers import eventually
 from tests.system.browser import PHONE, Eyes, looking, no_serious_violations, no_serious_violations_in_any_colours
@@ -315,6 +315,24 @@ def test_what_is_refused_is_said_at_its_field(eyes: Eyes, lives: Lives) -> None:
     status, answer = lives.call("POST", JOB, said(page))
     assert status == 400
     assert page.locator("#wrong-schedule").inner_text() in answer["error"]
+
+
+def test_a_late_word_about_a_schedule_does_not_take_away_why_it_was_refused(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive(REFUSED)
+    page = eyes.page
+    held: list[Route] = []
+    page.route("**/api/v1/schedule/**", lambda route: held.append(route))
+    go(page, lives, "/webui/new-job")
+    page.get_by_label("Name", exact=True).fill("n")
+    page.get_by_label("Command line", exact=True).fill("true")
+    with page.expect_request("**/api/v1/schedule/**"):
+        page.get_by_label("Schedule", exact=True).fill("R/2020-01-01T00:00:00Z/P1D")
+    save(page, "Create")
+    expect(page.locator("#wrong-schedule")).to_contain_text("has already passed")
+    with page.expect_response("**/api/v1/schedule/**"):
+        held[-1].continue_()
+    expect(page.locator("#explained-words")).not_to_have_text("")
+    expect(page.locator("#wrong-schedule")).to_contain_text("has already passed")
 
 
 def test_an_error_in_a_folded_group_unfolds_it(eyes: Eyes, lives: Lives) -> None:

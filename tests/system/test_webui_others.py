@@ -74,6 +74,18 @@ def test_a_creation_whose_answer_is_lost_makes_one_job(eyes: Eyes, lives: Lives)
     assert [job["name"] for job in lives.call("GET", JOB)[1]["jobs"].values()] == ["once"]
 
 
+def test_nothing_is_entered_before_the_form_is_ready(page: Page, lives: Lives) -> None:
+    held: list[Route] = []
+    page.route("**/job_form.js", lambda route: held.append(route))
+    page.goto(f"{lives.server.url}/webui/new-job", wait_until="commit")
+    name = page.get_by_label("Name", exact=True)
+    expect(name).to_be_disabled()
+    expect(page.get_by_role("button", name="Create")).to_be_disabled()
+    held[0].continue_()
+    name.fill("entered")
+    expect(page.get_by_label("The job as the API takes it")).to_have_value('{\n  "name": "entered"\n}')
+
+
 def test_what_was_entered_is_not_left_without_a_question(own_page: Page, lives: Lives) -> None:
     asked: list[str] = []
 

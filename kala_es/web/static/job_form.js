@@ -15,6 +15,7 @@ let saved = false;
 let checking = 0;
 let tag = form.dataset.tag; // of the definition that this form is about to replace
 let sent = { body: "", key: "" };
+let refusedJob = ""; // as saving was refused, if it was
 
 // The two sides
 
@@ -109,6 +110,7 @@ function refuse(name, reason) {
 }
 
 function refuseSchedule(error) {
+  if (!error && JSON.stringify(job) === refusedJob) return; // what saving it was told stands
   const field = error && fieldNamed(error.field);
   for (const each of ["schedule", "timezone"]) clear(fieldNamed(each));
   if (field) refuse(error.field, bare(error) + (error.column ? ` (at character ${error.column})` : ""));
@@ -217,6 +219,7 @@ async function save() {
 
 function showRefusal(error) {
   for (const field of fields) clear(field);
+  refusedJob = JSON.stringify(job);
   const field = error instanceof Refusal ? refuse(error.field, bare(error)) : null;
   const banner = document.getElementById("refused");
   banner.hidden = false;
@@ -301,5 +304,6 @@ writeFields();
 writeJson();
 showKind();
 showCounts();
+document.getElementById("entered").disabled = false; // what was entered before would be lost
 explainSchedule(job, form.dataset.job, refuseSchedule);
 if (location.hash) document.querySelector(`details${CSS.escape(location.hash).replace("\\#", "#")}`)?.setAttribute("open", "");
