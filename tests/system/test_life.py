@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
     """A server on an empty directory."""
-    with Lives(tmp_path / "server", cold=True) as running:
+    with Lives(tmp_path / "server") as running:
         yield running
 
 
