@@ -4,7 +4,7 @@ Give it a directory of its own: data, stdout and stderr are kept there, so a tes
 is gone, and another server can be started on the same data. Processes are ended by their pid only.
 
 Unless it is to start cold, it is forked from a process that has loaded all that it needs (warm.py). Who looks at a
-start, at an end, or at what a process has room for starts it cold, and whoever gives it an environment does.
+start, at an end, or at what a process has room for starts it cold, and whoever gives it other packages does.
 
 With KALA_TESTS_JOBDB=postgres servers keep their logs in PostgreSQL, each data directory's in a database of its own,
 unless a test says where its log is.
@@ -90,7 +90,7 @@ class Server:
         environment = {**_environment(), **(env or {})}
         process: Process
         with (directory / "stdout").open("wb") as out, (directory / "stderr").open("ab") as err:
-            if cold or env:
+            if cold or "PYTHONPATH" in (env or {}):
                 command = [sys.executable, "-m", "kala_es", *arguments]
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd or directory, env=environment

@@ -21,7 +21,8 @@ from kala_es.event_logs.lmdb import open_log
 from kala_es.fold_stores.lmdb import open_folds
 from kala_es.projections.folds import Folds
 from kala_es.replay.exporting import export
-from kala_es.replay.verify import verify
+from kala_es.replay.fold_check import compare
+from kala_es.replay.verify import prove_digests
 from kala_es.runtime.recovery import replay
 from kala_es.runtime.takeover import Made, discard, make, new_place, put_in_place, remove_left
 
@@ -83,7 +84,8 @@ def state(directory: Path) -> tuple[int, str, int]:
         return found
 
     found = trio.run(start)
-    verify(directory, tell=lambda *_: None)
+    prove_digests(directory, tell=lambda *_: None)
+    compare(directory, tell=lambda *_: None)
     assert check(directory) == found[0]
     return found
 

@@ -22,12 +22,11 @@ def keeping(kind: str, directory: Path) -> tuple[str, ...]:
 
 
 class Lives:
-    """A server that can be killed and started again on what it left behind."""
+    """A server that can be killed and started again on what it left behind. Only its first life may start cold."""
 
     def __init__(self, directory: Path, *args: str, cold: bool = False) -> None:
         self.directory = directory
         self.args = args
-        self.cold = cold
         self.server = Server.start(directory, *args, cold=cold)
 
     @property
@@ -37,7 +36,7 @@ class Lives:
 
     def again(self) -> None:
         """The next life."""
-        self.server = Server.start(self.directory, *self.args, cold=self.cold)
+        self.server = Server.start(self.directory, *self.args)
 
     def kill_and_restart(self) -> None:
         """kill -9, and the next life."""

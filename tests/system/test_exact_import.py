@@ -163,6 +163,7 @@ def test_others_are_told_to_come_again_and_streams_end(source: Source, lives: Li
         seen.append(
             (answer.status, answer.headers["Retry-After"]) if answer.status != 200 else len(answer.json["jobs"])
         )
+        time.sleep(0.01)
     thread.join()
     assert [answer.status for answer in answers] == [200]
     assert [*dict.fromkeys(seen)][:2] == [0, (503, "1")]

@@ -27,7 +27,7 @@ SPAWNS = ("clone", "clone3", "?vfork", "?fork")
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
     """A server on an empty directory."""
-    with Lives(tmp_path / "server", cold=True) as running:
+    with Lives(tmp_path / "server") as running:
         yield running
 
 
@@ -137,7 +137,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, value: o
 
 @pytest.mark.files("the disk that has them")
 def test_a_disk_without_a_byte_keeps_the_end_of_a_run_until_there_is_room(tmp_path: Path) -> None:
-    with disk(tmp_path / "disk", DISK_RESERVE_BYTES + (8 << 20)) as small, Lives(small / "server", cold=True) as lives:
+    with disk(tmp_path / "disk", DISK_RESERVE_BYTES + (8 << 20)) as small, Lives(small / "server") as lives:
         go, gone = tmp_path / "go", tmp_path / "gone"
         job = lives.make(command=f"until [ -e {go} ]; do sleep 0.05; done; touch {gone}", shell=True)
         assert lives.server.request("POST", f"{JOB}start/{job}/", headers={"Prefer": "respond-async"}).status == 202

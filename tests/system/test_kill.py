@@ -200,11 +200,11 @@ def check_ticks(lives: Lives, tickers: list[str], marks: Path) -> None:
 
 
 def test_nothing_acknowledged_is_lost_at_kill_9(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", cold=True) as lives:
+    with Lives(tmp_path / "server") as lives:
         kill_rounds(lives, tmp_path / "marks", ROUNDS)
 
 
 @pytest.mark.soak
 def test_nothing_acknowledged_is_lost_at_kill_9_for_long(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", cold=True) as lives:
+    with Lives(tmp_path / "server") as lives:
         kill_rounds(lives, tmp_path / "marks", 50 * int(os.environ.get("SOAK_ROUNDS", "10")))

@@ -1,7 +1,6 @@
 """A server's life: start, a second one, a full disk, lost folds, missed ticks, settings."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, DidNotStart, Server, eventually
+from tests.servers import ROOT, DidNotStart, Server, eventually, kala_es
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = pytest.mark.system
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Lives]:
     """A server on an empty directory."""
-    with Lives(tmp_path / "server", cold=True) as running:
+    with Lives(tmp_path / "server") as running:
         yield running
 
 
@@ -95,11 +94,11 @@ def test_the_folds_are_rebuilt_when_they_are_gone(lives: Lives) -> None:
 def test_settings_come_from_flag_then_variable_then_file(tmp_path: Path) -> None:
     config = tmp_path / "kala.toml"
     config.write_text('default_owner = "from file"\nno_delete_all = true\n')
-    with Lives(tmp_path / "file", "--config", str(config), cold=True) as lives:
+    with Lives(tmp_path / "file", "--config", str(config)) as lives:
         assert lives.job(lives.make())["owner"] == "from file"
         assert lives.call("DELETE", f"{JOB}all/")[0] == 403
     environment = {"KALA_ES_DEFAULT_OWNER": "from variable", "KALA_ES_CONFIG": str(config)}
-    with Server.start(tmp_path / "variable", env=environment) as server:
+    with Server.start(tmp_path / "variable", env=environment, cold=True) as server:
         made = server.send("POST", JOB, {"id": "a", "name": "t", "command": "true", "schedule": FAR})
         assert made.status == 201
         assert server.get(f"{JOB}a/").json["job"]["owner"] == "from variable"
@@ -110,9 +109,7 @@ def test_settings_come_from_flag_then_variable_then_file(tmp_path: Path) -> None
 
 def test_run_does_as_the_server_would(tmp_path: Path) -> None:
     def run(*args: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "kala_es", "run", *args]
-        environment = {**os.environ, "SECRET": "x"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+        return kala_es("run", *args, env={"SECRET": "x"})
 
     assert run("echo 'a  b' | cat").stdout == "a  b | cat\n"
     failed = run("--shell", "echo out; echo err >&2; exit 3")

@@ -34,7 +34,7 @@ def test_a_stop_waits_for_the_run_and_records_its_end(lives: Lives) -> None:
 
 
 def test_a_stop_cancels_what_outlasts_the_grace(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", "--grace", "0.2s", cold=True) as lives:
+    with Lives(tmp_path / "server", "--grace", "0.2s") as lives:
         job = lives.start("echo begun; sleep 30")
         eventually(lambda: lives.runs(job)[0]["output"] == "begun")
         assert lives.server.stop(15) == 0
@@ -44,7 +44,7 @@ def test_a_stop_cancels_what_outlasts_the_grace(tmp_path: Path) -> None:
 
 
 def test_a_stop_may_cancel_at_once(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", "--on-stop", "cancel", cold=True) as lives:
+    with Lives(tmp_path / "server", "--on-stop", "cancel") as lives:
         job = lives.start("sleep 30", retries=3)
         assert lives.server.stop(15) == 0
         lives.again()
@@ -53,7 +53,7 @@ def test_a_stop_may_cancel_at_once(tmp_path: Path) -> None:
 
 
 def test_a_stop_may_leave_the_run_to_the_next_start(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", "--on-stop", "leave", cold=True) as lives:
+    with Lives(tmp_path / "server", "--on-stop", "leave") as lives:
         job = lives.start("echo begun; sleep 1; echo ended; exit 3")
         eventually(lambda: lives.runs(job)[0]["output"] == "begun")
         agent = lives.agent
@@ -73,7 +73,7 @@ def test_leaving_needs_a_next_start(tmp_path: Path) -> None:
 
 
 def test_without_a_data_directory_the_agent_goes_with_the_server(tmp_path: Path) -> None:
-    with Lives(tmp_path / "server", "--no-persist", cold=True) as lives, ExitStack() as after:
+    with Lives(tmp_path / "server", "--no-persist") as lives, ExitStack() as after:
         job = lives.start("echo $$; exec sleep 60")
         child = int(lives.printed(job))
         after.callback(end, child)
