@@ -1,5 +1,6 @@
 """An archive that becomes the log of a server: what is made of it, and what a kill leaves at each step."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -117,6 +118,15 @@ def test_a_kill_at_any_step_leaves_the_empty_log_or_all_of_the_archives(
     assert len(found) > 10
     assert set(found) == {(0, 0), (made.position, made.jobs)}
     assert found == sorted(found), "once it is there it is there"
+
+
+def test_whoever_makes_a_log_ends_with_the_server_that_asked_for_it(tmp_path: Path) -> None:
+    theirs, ours = os.pipe()
+    command = [sys.executable, "-m", "kala_es.runtime.takeover", str(tmp_path), str(theirs)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs]) as process:  # no archive comes
+        os.close(theirs)
+        os.close(ours)
+        assert process.wait(30) == 1
 
 
 def test_a_log_that_has_a_record_by_now_is_kept(content: BytesIO, directory: Path) -> None:
