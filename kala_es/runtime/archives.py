@@ -8,8 +8,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import IO, Any
@@ -88,20 +88,18 @@ class Archives:
         assert self._directory is not None
         place = takeover.new_place(self._directory)
         try:
-            with _lifeline() as line:
-                words = os.fspath(place), str(line)
-                content = await self._read("kala_es.runtime.takeover", file, *words, pass_fds=[line])
+            content = await self._read("kala_es.runtime.takeover", file, os.fspath(place))
             yield Incoming(place=place, made=msgspec.msgpack.decode(content, type=Made))
         finally:
             takeover.discard(place)
 
-    async def _read(self, module: str, file: IO[bytes], *arguments: str, **more: Any) -> bytes:
+    async def _read(self, module: str, file: IO[bytes], *arguments: str) -> bytes:
         """What a process makes of an archive."""
         if self._read_now >= limits.MAX_IMPORTS:
             raise Overloaded(f"{limits.MAX_IMPORTS} archives are being read already")
         self._read_now += 1
         try:
-            done = await _run(module, *arguments, stdin=file, capture_stdout=True, **more)
+            done = await _run(module, *arguments, stdin=file, capture_stdout=True)
         finally:
             self._read_now -= 1
         if done.returncode == REFUSED_EXIT:
@@ -111,17 +109,6 @@ class Archives:
         if done.returncode:
             raise Died(f"{module} ended with {done.returncode}:\n{done.stderr.decode('utf-8', 'replace')}")
         return done.stdout
-
-
-@contextmanager
-def _lifeline() -> Iterator[int]:
-    """An end of a pipe for a process that is to end with this one: nothing comes down it, until there is nobody."""
-    theirs, ours = os.pipe()
-    try:
-        yield theirs
-    finally:
-        os.close(theirs)
-        os.close(ours)
 
 
 async def _run(

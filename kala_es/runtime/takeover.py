@@ -1,9 +1,8 @@
 """An archive that becomes the log of a server that runs: made ready beside its log, and put into its place.
 
-1. It is made by a process of its own, `python -m kala_es.runtime.takeover PLACE LINE`, which reads it from standard
-   input: a directory in which a node has started, as far as reading goes. What a node could not read is refused before
-   anything here is touched. The process says what it made, or fails with a sentence on standard error. It ends with
-   the server that began it, which has the other end of the pipe LINE.
+1. It is made by a process of its own, `python -m kala_es.runtime.takeover PLACE`, which reads it from standard input: a
+   directory in which a node has started, as far as reading goes. What a node could not read is refused before
+   anything here is touched. The process says what it made, or fails with a sentence on standard error.
 2. One rename makes it the log, or one transaction of the database that has the log: while nobody has that open, and
    only if it has no record. Whatever cuts this off, the empty log is there or all of the archive's.
 3. What was folded goes with it. If it gets lost the next start folds anew.
@@ -14,10 +13,10 @@ import select
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, Final
 
 import msgspec
@@ -186,23 +185,23 @@ async def _replay(log: LmdbEventLog, folds: Folds) -> None:
         raise LogDamaged(f"No server can start on this log: {error!r}.") from error
 
 
-def _end_with(line: int) -> None:
-    """End this process once nobody is at the other end of a pipe: the next server removes what it has made so far.
+def end_with_reader(output: IO[bytes]) -> None:
+    """End the process once nobody reads this any more, or at once: the server that wanted it was killed, and the next
+    one removes what is left. Where the output is no pipe that never comes."""
+    watch = select.poll()
+    watch.register(output, 0)  # an error is told unasked
 
-    If nobody is there by now, as it took a while to come here, nothing is made at all."""
+    def end_after(milliseconds: int | None) -> None:
+        if watch.poll(milliseconds):
+            os._exit(1)
 
-    def wait() -> None:
-        os.read(line, 1)
-        os._exit(1)
-
-    if select.select([line], [], [], 0)[0]:
-        wait()
-    threading.Thread(target=wait, daemon=True).start()
+    end_after(0)  # before anything is made: to be loaded took a while
+    Thread(target=end_after, args=(None,), daemon=True).start()
 
 
 def main(argv: Sequence[str]) -> int:
     """Make a log of the archive on standard input, and say what it has; the exit code."""
-    _end_with(int(argv[1]))
+    end_with_reader(sys.stdout.buffer)
     try:
         made = make(sys.stdin.buffer, Path(argv[0]))
     except (LogIsFull, FoldsFull) as error:
