@@ -7,6 +7,7 @@ suite starts hundreds of servers, and each would compile itself anew, which take
 
 import os
 import sys
+from hashlib import blake2b
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,8 +26,14 @@ settings.register_profile("quick", settings.get_profile("no clock"), max_example
 settings.load_profile("no clock")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what says nothing of a log in PostgreSQL."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what says nothing of a log in PostgreSQL; and let tests that compute run beside some that wait.
+
+    Files that are neighbours do the same. So where several processes share the suite the files are shuffled, always
+    into the same order.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: blake2b(item.path.name.encode()).digest())
     if IN_POSTGRES:
         for item in items:
             for mark in item.iter_markers("files"):

@@ -8,12 +8,15 @@
 3. What was folded goes with it. If it gets lost the next start folds anew.
 """
 
+import os
+import select
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, Final
 
 import msgspec
@@ -182,8 +185,18 @@ async def _replay(log: LmdbEventLog, folds: Folds) -> None:
         raise LogDamaged(f"No server can start on this log: {error!r}.") from error
 
 
+def end_with_reader(output: IO[bytes]) -> None:
+    """Wait until nobody reads this any more, and end the process: the server that wanted it was killed, and the next
+    one removes what is left. Where the output is no pipe that never comes."""
+    watch = select.poll()
+    watch.register(output, 0)  # an error is told unasked
+    watch.poll()
+    os._exit(1)
+
+
 def main(argv: Sequence[str]) -> int:
     """Make a log of the archive on standard input, and say what it has; the exit code."""
+    Thread(target=end_with_reader, args=(sys.stdout.buffer,), daemon=True).start()
     try:
         made = make(sys.stdin.buffer, Path(argv[0]))
     except (LogIsFull, FoldsFull) as error:

@@ -184,3 +184,11 @@ def test_what_a_cut_off_server_has_left_is_removed(content: BytesIO, directory: 
     new_place(directory)
     remove_left(directory)
     assert sorted(path.name for path in directory.iterdir()) == ["folds", "lock", "log", "opened"]
+
+
+def test_who_makes_it_ends_with_the_server_that_wants_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kala_es.runtime.takeover", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(20) == 1, "it waits for the rest of the archive"
