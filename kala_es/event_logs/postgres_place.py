@@ -9,7 +9,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -108,9 +108,13 @@ def database_of(settings: Settings) -> Database | None:
         url = f"{SCHEMES[0]}{user}{settings.jobdb_address}"
     else:
         return None
-    found = database_at(url)
-    secrets = {**found.secrets, "password": settings.jobdb_password} if settings.jobdb_password else found.secrets
-    return Database(shown=found.shown, secrets=secrets, password_file=settings.jobdb_password_file)
+    return with_password(database_at(url), settings)
+
+
+def with_password(database: Database, settings: Settings) -> Database:
+    """The same with the password that the settings say, or say where it is; with its own, if they do not."""
+    told = {"password": settings.jobdb_password} if settings.jobdb_password else {}
+    return replace(database, secrets={**database.secrets, **told}, password_file=settings.jobdb_password_file)
 
 
 def _check(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """What verbs share that look into a log: how it is opened, and which moment, job or run is meant."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -8,16 +9,17 @@ from typing import Final, Protocol
 
 from kala_es.domain.errors import Invalid
 from kala_es.event_logs.lmdb_reader import LogReader
-from kala_es.event_logs.postgres_place import SCHEMES, Database, Place, database_at
+from kala_es.event_logs.postgres_place import SCHEMES, Database, Place, database_at, with_password
 from kala_es.fold_stores.lmdb_reader import read_folds
 from kala_es.replay.moments import Moment, Placing, Replay, Snapshots, moment_of
 from kala_es.replay.streams import Indexed
 from kala_es.replay.telling import Tell
 from kala_es.setting_values import SettingError
-from kala_es.settings import Settings
+from kala_es.settings import PREFIX, Settings, resolve
 
 USUAL_DATA: Final = Settings().data
 """The directory, if none is named."""
+_PASSWORD: Final = (f"{PREFIX}JOBDB_PASSWORD", f"{PREFIX}JOBDB_PASSWORD_FILE")
 
 
 class Reader(Indexed, Protocol):
@@ -42,11 +44,13 @@ def place(text: str) -> Place:
 
 
 def database(text: str) -> Database:
-    """The database of an argument."""
+    """The database of an argument. If that has no password, the one that a server finds in the environment counts."""
     if not text.startswith(SCHEMES):
         raise argparse.ArgumentTypeError(f"is not a URL that begins with {SCHEMES[0]}")
+    told = {name: value for name, value in os.environ.items() if name in _PASSWORD}
     try:
-        return database_at(text)
+        found = database_at(text)
+        return found if "password" in found.secrets else with_password(found, resolve({}, told, None))
     except SettingError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -84,14 +84,14 @@ def test_a_job_that_does_not_come_from_there_is_not_written_over(tmp_path: Path)
         assert server.get("/api/v1/job/kid/").json["job"]["name"] == "mine"
 
 
-def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_path: Path) -> None:
+def test_nextkalas_table_of_jobs_is_taken_twice_from_beside_the_log_and_the_password_is_nowhere(tmp_path: Path) -> None:
     jobs = {
         job: row for job, row in json.loads((CONTRACT / "kala-list.json").read_bytes())["jobs"].items() if is_uuid(job)
     }
     assert len(jobs) > 5
     file = tmp_path / "list.json"
     file.write_text(json.dumps({"jobs": jobs}))
-    with postgres() as database, Server.start(tmp_path / "server") as server:
+    with postgres() as database, Server.start(tmp_path / "server", "--log", database.url()) as server:
         database.execute("CREATE TABLE jobs (id uuid PRIMARY KEY, job jsonb)")
         database.execute("CREATE TABLE job_runs (id uuid PRIMARY KEY, job_id uuid NOT NULL, run jsonb)")
         nothing = take(server, "--from", "nextkala", database.url())
@@ -108,6 +108,7 @@ def test_nextkalas_table_of_jobs_is_taken_twice_and_the_password_is_nowhere(tmp_
         place = f"127.0.0.1:{database.port}/postgres"
         take(server, "--from", "nextkala", f"postgresql://{place}?user=kala&password=se%20cret%2F%40")
         assert server.get("/api/v1/job/").json["jobs"] == taken
+        assert database.execute("SELECT count(*) FROM jobs") == f"{len(jobs)}\n"
         for url, named in (
             (database.url("wr%6Fng"), f"postgresql://kala@{place}"),
             (f"postgres://kala@{place}?password=wr%6Fng", f"postgres://kala@{place}"),

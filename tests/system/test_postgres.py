@@ -183,6 +183,23 @@ def test_every_verb_reads_it(lives: Lives, tmp_path: Path) -> None:
         assert back.runs(job)[0]["output"] == "so it was"
 
 
+def test_a_verb_takes_the_password_from_where_a_server_does(lives: Lives, tmp_path: Path) -> None:
+    job, secret, wrong = lives.make(), tmp_path / "secret", tmp_path / "wrong"
+    secret.write_text(f"{PASSWORD}\n")
+    bare = log_url(lives).replace(":se%20cret%2F%40@", "@")
+    for url, told in (
+        (bare, {"KALA_ES_JOBDB_PASSWORD": PASSWORD}),
+        (bare, {"KALA_ES_JOBDB_PASSWORD_FILE": str(secret)}),
+        (log_url(lives), {"KALA_ES_JOBDB_PASSWORD": "the server's of another log"}),
+    ):
+        assert job in kala_es("replay", "events", "--log", url, env=told).stdout
+        assert kala_es("verify", "--log", url, env=told).returncode == 0
+    for words in (("verify",), ("replay", "events")):
+        refused = kala_es(*words, "--log", bare, env={"KALA_ES_JOBDB_PASSWORD_FILE": str(wrong)})
+        assert (refused.returncode, f"{wrong}: No such file" in refused.stderr) == (1, True), refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
 def test_who_follows_is_told_at_once(lives: Lives) -> None:
     flags = ("--log", log_url(lives), "--follow", "--type", "JobCreated")
     command = [sys.executable, "-m", "kala_es", "replay", "events", *flags]

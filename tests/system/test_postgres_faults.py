@@ -5,24 +5,27 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from kala_es.event_logs.postgres_reader import PostgresReader
-from tests.databases import Postgres, postgres
+from tests.databases import PASSWORD, Postgres, postgres, schema_of, shared
 from tests.programs import needs
 from tests.receivers import free_port
 from tests.servers import DidNotStart, Server, eventually
 from tests.system.faults import disk
 from tests.system.lives import FAR, JOB, Lives
 from tests.system.test_kill import kill_rounds
+from tests.wires import Wire, wire
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "4"))
 BODY = {"name": "t", "command": "true", "schedule": FAR}
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'kala'"
 
 
 @pytest.fixture
@@ -83,6 +86,93 @@ def test_while_the_database_is_away_for_long_changes_are_refused_and_reading_goe
         before = lives.call("GET", JOB)[1]["jobs"]
         lives.kill_and_restart()
         assert lives.call("GET", JOB)[1]["jobs"].keys() == before.keys()
+
+
+@contextmanager
+def read_only(server: Postgres) -> Iterator[str]:
+    """Nothing can be written there."""
+    server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    server.execute("SELECT pg_reload_conf()")
+    yield "the server is read-only at present"
+    server.execute("ALTER SYSTEM RESET default_transaction_read_only")
+    server.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def locked(server: Postgres) -> Iterator[str]:
+    """A statement takes longer than it may."""
+    with psycopg.connect(server.url(name="kala")) as other:
+        other.execute("LOCK TABLE kala_es.log IN EXCLUSIVE MODE")
+        yield "canceling statement due to statement timeout"
+
+
+@contextmanager
+def other_password(server: Postgres) -> Iterator[str]:
+    """The one that the node was told is wrong by now."""
+    before = server.password
+    server.execute(f"ALTER ROLE kala PASSWORD 'other'; {END_SESSIONS}")
+    server.password = "other"
+    yield 'password authentication failed for user "kala"'
+    server.execute(f"ALTER ROLE kala PASSWORD '{before}'")
+    server.password = before
+
+
+@contextmanager
+def moved(server: Postgres) -> Iterator[str]:
+    """The database is not there any more."""
+    server.execute(f"ALTER DATABASE kala ALLOW_CONNECTIONS false; {END_SESSIONS}")
+    server.execute("ALTER DATABASE kala RENAME TO other")
+    yield 'database "kala" does not exist'
+    server.execute("ALTER DATABASE other RENAME TO kala; ALTER DATABASE kala ALLOW_CONNECTIONS true")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", [read_only, locked, other_password, moved])
+def test_what_may_pass_is_named_and_waited_for_and_nothing_is_lost_or_done_twice(
+    server: Postgres, tmp_path: Path, fault: Callable[[Postgres], AbstractContextManager[str]]
+) -> None:
+    url = f"{server.create(name='kala')}?options=-c%20statement_timeout%3D500"
+    with Lives(tmp_path / "server", "--log", url) as lives:
+        marks = tmp_path / "marks"
+        job = lives.start(f"echo >> {marks}; echo begun; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo ended")
+        lives.printed(job)
+        answers: list[tuple[int, dict[str, str]]] = []
+        with fault(server) as reason:
+            creator = threading.Thread(target=lambda: answers.append(lives.call("POST", JOB, BODY)))
+            creator.start()
+            assert eventually(lambda: not is_ready(lives))
+            (tmp_path / "go").touch()
+            status, answer = lives.call("POST", JOB, BODY)
+            assert (status, "the log's database is away: " in answer["error"]) == (503, True)
+            assert reason in answer["error"]
+            assert lives.call("GET", f"{JOB}{job}/")[0] == 200
+        creator.join(30)
+        assert eventually(lambda: is_ready(lives))
+        assert [(run["outcome"], run["output"]) for run in lives.ended(job)] == [("succeeded", "begun\nended")]
+        lives.kill_and_restart()
+        assert set(lives.call("GET", JOB)[1]["jobs"]) == {job, *(said["id"] for code, said in answers if code == 201)}
+        assert marks.read_text() == "\n"
+        assert PASSWORD not in lives.server.stderr
+
+
+@pytest.mark.soak
+def test_twenty_milliseconds_away_and_cut_off_under_load_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    name = schema_of(tmp_path)
+    shared().create(name=name)
+    with (
+        wire(shared().port, delay=0.01) as line,
+        Lives(tmp_path / "server", "--log", shared().url(port=line.port, name=name)) as lives,
+    ):
+        assert is_ready(lives)
+        kill_rounds(lives, tmp_path / "marks", ROUNDS, disturb=lambda number: cut_off(line))
+        assert is_ready(lives)
+
+
+def cut_off(line: Wire) -> None:
+    """Again and again; clients see nothing of it."""
+    for _ in range(3):
+        line.cut()
+        time.sleep(0.3)
 
 
 @pytest.mark.soak
