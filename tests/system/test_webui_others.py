@@ -163,19 +163,26 @@ def test_the_overview_tells_a_pause_and_failures_that_it_did_not_hear_of(page: P
     expect(page.locator("#no-failures")).to_be_hidden()
 
 
-def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_events_of_a_log_that_began_anew_are_shown(eyes: Eyes, tmp_path: Path, is_followed: bool) -> None:
+    """Also where the server has gone before the page could follow it."""
     eyes.forgive(
         "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|status of 400"
+        "|ERR_CONNECTION_ABORTED"
     )
     page = eyes.page
     with Lives(tmp_path, "--no-persist") as lives:
         for name in ("one", "two", "three"):
             lives.make(name=name)
-        go(page, lives, "/webui/events/")
+        if not is_followed:
+            page.route("**/api/v1/events/**", lambda route: route.abort("connectionaborted"))
+        page.goto(f"{lives.server.url}/webui/events/")
+        expect(page.locator("#live")).to_have_attribute("data-state", "on" if is_followed else "lost")
         expect(page.locator("#events tbody")).to_contain_text("three")
         lives.server.kill9()
         lives.args = (*lives.args, "--port", str(lives.server.port))
         lives.again()
+        page.unroute("**/api/v1/events/**")
         expect(page.locator("#events tbody")).not_to_contain_text("three", timeout=30_000)  # the waits grow
         lives.make(name="after")
         expect(page.locator("#events tbody")).to_contain_text("after")

@@ -40,7 +40,7 @@ export function follow(url, on, { over = () => false, returned = () => {} } = {}
       source.close();
       if (ended || over()) return end();
       show("lost");
-      if (began && tries) returned(last);
+      if (tries) returned(last);
       timer = setTimeout(open, WAITS[Math.min(tries++, WAITS.length - 1)]);
     };
     for (const [name, take] of Object.entries(on)) {
