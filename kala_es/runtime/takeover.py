@@ -186,17 +186,22 @@ async def _replay(log: LmdbEventLog, folds: Folds) -> None:
 
 
 def end_with_reader(output: IO[bytes]) -> None:
-    """Wait until nobody reads this any more, and end the process: the server that wanted it was killed, and the next
+    """End the process once nobody reads this any more, or at once: the server that wanted it was killed, and the next
     one removes what is left. Where the output is no pipe that never comes."""
     watch = select.poll()
     watch.register(output, 0)  # an error is told unasked
-    watch.poll()
-    os._exit(1)
+
+    def end_after(milliseconds: int | None) -> None:
+        if watch.poll(milliseconds):
+            os._exit(1)
+
+    end_after(0)  # before anything is made: to be loaded took a while
+    Thread(target=end_after, args=(None,), daemon=True).start()
 
 
 def main(argv: Sequence[str]) -> int:
     """Make a log of the archive on standard input, and say what it has; the exit code."""
-    Thread(target=end_with_reader, args=(sys.stdout.buffer,), daemon=True).start()
+    end_with_reader(sys.stdout.buffer)
     try:
         made = make(sys.stdin.buffer, Path(argv[0]))
     except (LogIsFull, FoldsFull) as error:

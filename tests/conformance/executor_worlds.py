@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 from msgspec.structs import replace
@@ -20,6 +20,9 @@ from kala_es.executors.http import HttpExecutor
 from kala_es.executors.named import NamedWorkExecutor
 from kala_es.executors.shell import ShellExecutor
 from kala_es.options import Option
+
+_STANDING_BY: Final = (b"postgres", b"playwright", b"tests.warm")
+"""What is in the command lines of processes that a suite keeps."""
 
 
 class Sink:
@@ -259,13 +262,14 @@ def descriptors() -> int:
 
 
 def children() -> str:
-    """The processes that this thread has started and that are not reaped, by pid; but for other tests' PostgreSQL."""
+    """The processes that this thread has started and that are not reaped, by pid; but for those that stand by for other
+    tests: their PostgreSQL, their browser, what their servers are forked from."""
     pids = Path("/proc/thread-self/children").read_text().split()
-    return " ".join(pid for pid in pids if _name(pid) != "postgres")
+    return " ".join(pid for pid in pids if not any(word in _command(pid) for word in _STANDING_BY))
 
 
-def _name(pid: str) -> str:
+def _command(pid: str) -> bytes:
     try:
-        return Path("/proc", pid, "comm").read_text().strip()
+        return Path("/proc", pid, "cmdline").read_bytes()
     except OSError:  # it is over
-        return ""
+        return b""

@@ -117,7 +117,7 @@ async def test_trimmed_and_imported_runs_go_too_and_a_base_may_stand_for_all(aut
         assert node.events(RunsTrimmed)
         for _ in range(3):
             await clear(node)
-            assert known(node) == []
+            await node.until(lambda: known(node) == [])
             await check_replay(node)
             await runs(node, "j", 6)
         await tidied(node)
