@@ -95,7 +95,7 @@ def is_held(connection: object, database: Database) -> bool:
 async def test_a_lock_that_is_gone_is_noticed(database: Database) -> None:
     take(database, part=16).let_go()
     with connect(database) as connection:
-        hold(connection, database)
+        await until(lambda: is_held(connection, database))  # the server takes a moment to let go
         holder = Holder(database, connection, part=16)
         holder.watch()
         connection.execute("SELECT pg_advisory_unlock_all()")
