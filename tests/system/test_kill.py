@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import eventually
 from tests.system.lives import FAR, JOB, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -127,8 +128,13 @@ def check(lives: Lives, believed: dict[str, Believed]) -> None:
 
 
 def check_runs(lives: Lives, job: str, known: Believed) -> None:
-    listed = lives.runs(job)
-    assert all(r["outcome"] for r in listed), f"a run of {job} has no end: {listed}"
+    """A run that was in flight went on meanwhile, and its end comes soon."""
+
+    def all_ended() -> list[dict[str, Any]] | None:
+        runs = lives.runs(job)
+        return runs if all(run["outcome"] for run in runs) else None
+
+    listed = eventually(all_ended)
     succeeded = sum(r["outcome"] == "succeeded" for r in listed)
     assert succeeded >= known.ended_runs, f"the end of a run of {job} is gone"
 
