@@ -22,7 +22,9 @@ IMPORT_BATCH_BYTES: Final = 1024 * 1024
 RUNS_ON_A_PAGE: Final = 20
 """Runs of a job on one page; a link leads to those before them."""
 CHANGES_ON_A_PAGE: Final = 20
-"""The same for its changes."""
+"""The same for its changes..."""
+CHANGES_BYTES: Final = 128 * 1024
+"""...and what they say; a page of those that say more ends early."""
 MAX_GRAPH_JOBS: Final = 60
 """Jobs in one drawing of what is tied to a job, half of them on either side; the nearest are drawn."""
 

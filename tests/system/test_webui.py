@@ -147,6 +147,8 @@ def test_jobs_are_searched_filtered_sorted_and_paged(page: Page, lives: Lives) -
     page.get_by_role("link", name="Next", exact=True).click()
     expect(rows).to_have_count(10)
     expect(page.get_by_text("51 to 60 of 60")).to_be_visible()
+    page.get_by_role("link", name="Previous").click()
+    expect(rows).to_have_count(50)
     page.get_by_role("searchbox", name="Search jobs").fill("job 07")
     page.keyboard.press("Enter")
     expect(rows).to_have_count(1)

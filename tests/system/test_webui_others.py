@@ -117,6 +117,32 @@ def test_names_that_every_object_has_are_names_as_any(page: Page, lives: Lives) 
 # What is missed
 
 
+def test_older_runs_and_changes_are_turned_to(page: Page, lives: Lives) -> None:
+    job = lives.make(command="echo 1")
+    for number in range(20):
+        lives.run_now(job)
+        lives.call("PUT", f"{JOB}{job}/", lives.job(job) | {"command": f"echo {number + 2}"})
+    lives.run_now(job)
+    go(page, lives, f"/webui/jobs/{job}/")
+    rows = page.locator("#runs tbody tr")
+    expect(rows).to_have_count(20)
+    page.get_by_role("link", name="Runs before these").click()
+    expect(rows).to_have_count(1)
+    page.get_by_role("link", name="To the newest").click()
+    expect(rows).to_have_count(20)
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    lives.call("PUT", f"{JOB}{job}/", lives.job(job) | {"name": "renamed"})
+    page.get_by_role("link", name="Show it as it is now").click()
+    expect(page.get_by_role("heading", name="renamed")).to_be_visible()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("link", name="Changes").click()
+    page.get_by_role("link", name="Changes before these").click()
+    expect(page.locator(".changes > li").last).to_contain_text("created")
+    page.get_by_role("link", name="To the job").click()
+    expect(page.get_by_role("button", name="Run now")).to_be_visible()
+
+
 def test_a_list_that_was_away_reads_itself_anew(page: Page, lives: Lives) -> None:
     for job in ("constructor", "plain"):
         lives.make(id=job, name=job)
@@ -231,6 +257,7 @@ def test_what_is_taken_in_is_what_the_plan_was_of(page: Page, lives: Lives) -> N
     expect(page.locator("#plan")).to_contain_text("1 change")
     assert lives.job("j")["name"] == "new"
     page.get_by_role("button", name="Take these jobs in").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Definitions that are there are replaced")
     page.get_by_role("dialog").get_by_role("button", name="Take them in").click()
     expect(page.get_by_text("Taken in:")).to_be_visible()
     assert lives.job("j")["name"] == "old"

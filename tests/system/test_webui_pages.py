@@ -53,8 +53,14 @@ def test_the_calendar_goes_by_the_zone_of_who_looks(page: Page, lives: Lives) ->
     expect(page.locator(".hour.is-now.has-failed")).to_have_count(1)
     page.get_by_role("link", name="Later").click()
     expect(page.locator(".hour.is-due")).to_have_count(7)
+    page.get_by_role("link", name="Earlier").click()
+    expect(page.locator(".hour.is-now.has-failed")).to_have_count(1)
+    page.get_by_role("link", name="Earlier").click()
+    expect(page.locator(".hour.is-now")).to_have_count(0)
     page.get_by_role("link", name="Today").click()
     page.get_by_role("link", name="Day", exact=True).click()
+    page.get_by_role("link", name="Week", exact=True).click()
+    page.locator("th.is-today").get_by_role("link").click()
     entry = page.locator("li.is-now .entries").get_by_role("link", name=NASTY)
     entry.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(NASTY)
@@ -72,6 +78,8 @@ def test_a_day_of_one_job(page: Page, lives: Lives) -> None:
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("mine")
     expect(page.locator(".entries")).not_to_contain_text("other")
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.locator(".entries")).to_contain_text("other")
     go(page, lives, "/webui/calendar/?view=day&zone=Asia/Tokyo")
     hour = page.locator("li.is-now .day-hour").inner_text()[:2]
     expect(page.locator("li.is-now .entries time").first).to_have_text(re.compile(f"^{hour}:"))
@@ -99,6 +107,12 @@ def test_events_come_by_themselves_wait_while_paused_and_are_filtered(page: Page
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     lives.run_now(job)
     expect(page.locator("#events tbody tr")).to_have_count(3)
+    page.get_by_label("Type").select_option("All, output too")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("#events tbody")).to_contain_text("OutputChunk")
+    page.get_by_role("link", name="Clear").click()
+    expect(page.locator("#events tbody")).to_contain_text("JobCreated")
+    expect(page.locator("#events tbody")).not_to_contain_text("OutputChunk")
     positions = [int(text) for text in page.locator("#events td.number").all_inner_texts()]
     assert positions == sorted(set(positions), reverse=True)
 
@@ -159,6 +173,12 @@ def test_jobs_are_shown_as_they_were_at_a_position_and_at_a_time(page: Page, liv
     page.locator("#at").fill("1")
     page.get_by_role("button", name="Show").click()
     expect(table).to_contain_text("as it was")
+    page.get_by_role("searchbox", name="Search").fill("nothing like it")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("No job fitted the search.")).to_be_visible()
+    page.get_by_role("link", name="Back to now").click()
+    expect(page.get_by_role("link", name="as it is")).to_be_visible()
+    go(page, lives, "/webui/at/")
     page.get_by_role("button", name="Yesterday").click()
     page.wait_for_url("**/at/?at=*")
     expect(table).to_have_count(0)
@@ -176,6 +196,7 @@ def test_a_moment_that_is_not_known_is_said(eyes: Eyes, lent: Lives) -> None:
 def test_all_jobs_are_paused_after_a_question_and_resumed(page: Page, lives: Lives) -> None:
     go(page, lives, "/webui/settings/")
     page.get_by_label("Reason").fill(NASTY)
+    page.get_by_label("Until").fill("2099-01-01T00:00")
     page.get_by_role("button", name="Pause all jobs").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Runs in flight go on.")
@@ -185,6 +206,7 @@ def test_all_jobs_are_paused_after_a_question_and_resumed(page: Page, lives: Liv
     page.get_by_role("button", name="Pause all jobs").click()
     dialog.get_by_role("button", name="Pause all jobs").click()
     expect(page.get_by_role("button", name="Resume all jobs")).to_be_visible()
+    expect(page.locator("dd time").nth(1)).to_have_attribute("datetime", "2098-12-31T23:00:00Z")
     expect(page.get_by_role("main")).to_contain_text(NASTY)
     no_serious_violations(page)
     go(page, lives, "/webui/")
@@ -211,6 +233,9 @@ def test_an_export_is_taken_in_again_its_plan_first(page: Page, lives: Lives) ->
     archive = lives.directory / "kala.archive"
     coming.value.save_as(archive)
     assert archive.stat().st_size > 100
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Without output").click()
+    assert Path(coming.value.path()).stat().st_size > 100
     assert lives.call("DELETE", f"/api/v1/job/{job}/")[0] == 204
     page.get_by_label("An exported file").set_input_files(archive)
     page.get_by_role("button", name="Show the plan").click()

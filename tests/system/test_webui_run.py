@@ -114,6 +114,8 @@ def test_a_run_is_run_again(page: Page, lives: Lives) -> None:
     expect(page.get_by_role("progressbar", name="Of the usual duration")).to_be_visible()
     page.get_by_role("link", name="the run before").click()
     page.wait_for_url(lambda url: run in url)
+    page.get_by_role("link", name="the run after").click()
+    page.wait_for_url(lambda url: second["id"] in url)
 
 
 def test_a_refusal_to_run_again_is_said(eyes: Eyes, lives: Lives) -> None:

@@ -13,7 +13,7 @@ from kala_es.web.pages.assets import Assets
 from kala_es.web.pages.rendering import SAFETY, Pages
 from kala_es.web.pages.routes import PAGES
 from tests.nodes import FAILS, HANGS
-from tests.web.edges import Site, serving, writes
+from tests.web.edges import Site, draft, serving, writes
 
 NASTY = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 IDS = {"{digest}": Assets().digest, "{name}": "kala.css"}
@@ -110,9 +110,57 @@ async def test_no_page_is_large_whatever_its_jobs_are_called() -> None:
         await site.start("new")
         past = f"at/?at={site.node.node.folds.position}"
         for path in ("", "jobs/", "calendar/?view=day", past, "events/", "jobs/new/"):
-            answer = await site.http.get(f"/webui/{path}", headers={"Accept-Encoding": "identity"})
-            assert answer.status_code == 200, (path, answer.text)
-            assert len(answer.content) < 300_000, (path, len(answer.content))
+            assert await size_of(site, path) < 300_000, path
+
+
+async def size_of(site: Site, path: str) -> int:
+    answer = await site.http.get(f"/webui/{path}", headers={"Accept-Encoding": "identity"})
+    assert answer.status_code == 200, (path, answer.text)
+    return len(answer.content)
+
+
+async def test_no_page_is_large_whoever_goes_along_or_comes_next() -> None:
+    """Families of long names, and ticks of all of them on one time line."""
+    async with serving() as site:
+        name = "ä" * MAX_NAME_CHARS
+        for number in range(60):
+            await site.create(f"p{number:02}{'ß' * 90}", name=name, schedule="* * * * *")
+        for parent in range(20):
+            for number in range(30):
+                job = f"{parent:02}-{number:02}{'ß' * 90}"
+                await site.create(job, name=name, schedule="", parent_jobs=[f"p{parent:02}{'ß' * 90}"])
+        await site.create("child", schedule="", parent_jobs=[f"p{number:02}{'ß' * 90}" for number in range(60)])
+        for path in ("", "jobs/?q=p", "jobs/child/", f"jobs/p00{'ß' * 90}/"):
+            assert await size_of(site, path) < 300_000, path
+
+
+async def test_a_page_of_long_changes_ends_early_and_none_is_left_out() -> None:
+    """Also one whose every text is long, of characters that take the most room."""
+    async with serving() as site:
+        await site.create("j", name="'" * MAX_NAME_CHARS)
+        for number in range(10):
+            fields = dict.fromkeys(("command", "stdin", "cwd", "owner"), f"/{number}" + "'" * 3_000)
+            every = {**fields, "env": {"A": "'" * 3_000}} if number == 5 else {"command": f"{number}" + "'" * 3_000}
+            changed = await site.http.put("/api/v1/job/j/", json=draft(**every))
+            assert changed.status_code == 200, changed.text
+        path, seen = "jobs/j/changes/", list[str]()
+        while path:
+            assert await size_of(site, path) < 300_000, path
+            page = (await site.http.get(f"/webui/{path}")).text
+            seen += re.findall(r'<li class="card" id="p(\d+)"', page)
+            older = re.search(r"\?before=\d+", page)
+            path = f"jobs/j/changes/{older[0]}" if older else ""
+        assert seen == [str(position) for position in range(11, 0, -1)]
+
+
+async def test_what_a_client_reports_of_a_run_takes_no_more_than_its_share_of_the_page() -> None:
+    async with serving({"hangs": HANGS}) as site:
+        await site.create("j", "hangs")
+        run = await site.start("j")
+        for _ in range(5):
+            told = await site.http.put(f"/api/v1/job/j/executions/{run}/", json="ß" * 200_000)
+            assert told.status_code == 204, told.text
+        assert await size_of(site, f"runs/{run}/") < 300_000
 
 
 async def test_an_address_without_a_page_says_so_as_a_page_or_as_the_api_does() -> None:

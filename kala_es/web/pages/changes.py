@@ -1,9 +1,13 @@
-"""A job's changes, newest first, each with what it changed and what going back to it would change."""
+"""A job's changes, newest first, each with what it changed and what going back to it would change.
+
+A page ends early where its changes say so much that it would be large; one that alone says as much is told in short.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from kala_es import limits
@@ -13,7 +17,8 @@ from kala_es.domain.changes import Change
 from kala_es.domain.definition import tag_of
 from kala_es.domain.ids import JobId
 from kala_es.domain.model import JobDraft
-from kala_es.web.pages.job_fields import label_of, written
+from kala_es.web.pages.job_fields import MOST_CHARS, label_of, written
+from kala_es.web.pages.words import weight
 from kala_es.web.site import Site
 
 WORDS: Final[Mapping[str, str]] = {
@@ -25,6 +30,9 @@ WORDS: Final[Mapping[str, str]] = {
     "JobResumed": "resumed",
     "JobDeleted": "deleted",
 }
+_ROW_BYTES: Final = 250
+"""What a difference takes of a page beside its texts."""
+_SHORT_CHARS: Final = 200
 _DEFINING: Final = (e.JobCreated, e.JobUpdated, e.JobEnabled, e.JobDisabled)
 
 
@@ -37,6 +45,11 @@ class Difference:
     before: str
     after: str
 
+    @property
+    def weight(self) -> int:
+        """What it takes of a page, in bytes."""
+        return _ROW_BYTES + weight(self.before) + weight(self.after)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
@@ -46,6 +59,11 @@ class Told:
     word: str
     fields: tuple[Difference, ...]
     back: tuple[Difference, ...]
+
+    @property
+    def weight(self) -> int:
+        """What it takes of a page, in bytes."""
+        return sum(each.weight for each in (*self.fields, *self.back))
 
     @property
     def why(self) -> str:
@@ -75,14 +93,28 @@ async def newest(site: Site, job: JobId, before: int | None) -> Page:
             if before is not None and change.position >= before:
                 break
             last.append(change)
-    has_more = len(last) > limits.CHANGES_ON_A_PAGE
-    shown = list(reversed(last))[: limits.CHANGES_ON_A_PAGE]
     present = draft_of(site, job)
+    shown = _fitting(reversed(last), present)
     return Page(
-        changes=tuple(_told(each, present) for each in shown),
-        earlier=shown[-1].position if has_more else None,
+        changes=shown,
+        earlier=shown[-1].change.position if len(shown) < len(last) else None,
         tag="" if present is None else tag_of(present.spec, disabled=present.disabled),
     )
+
+
+def _fitting(changes: Iterable[Change], present: JobDraft | None) -> tuple[Told, ...]:
+    """The first of these, as many as a page has room for; the first that says anything in any case."""
+    shown: list[Told] = []
+    spent = 0
+    for change in islice(changes, limits.CHANGES_ON_A_PAGE):
+        told = _told(change, present)
+        if told.weight > limits.CHANGES_BYTES:
+            told = _told(change, present, most=_SHORT_CHARS)
+        if spent and spent + told.weight > limits.CHANGES_BYTES:
+            break
+        spent += told.weight
+        shown.append(told)
+    return tuple(shown)
 
 
 def draft_of(site: Site, job: JobId) -> JobDraft | None:
@@ -91,20 +123,20 @@ def draft_of(site: Site, job: JobId) -> JobDraft | None:
     return None if state is None else JobDraft(id=job, spec=state.spec, disabled=state.disabled)
 
 
-def _told(change: Change, present: JobDraft | None) -> Told:
-    """A change of a job whose definition is now the `present` one."""
+def _told(change: Change, present: JobDraft | None, *, most: int = MOST_CHARS) -> Told:
+    """A change of a job whose definition is now the `present` one; `most` characters of each text."""
     useful = isinstance(change.event, _DEFINING) and change.after != present
     return Told(
         change=change,
         word=WORDS[type(change.event).__name__],
-        fields=differences(fields_json(change.before, change.after)) if change.after else (),
-        back=differences(fields_json(present, change.after)) if useful else (),
+        fields=_differences(fields_json(change.before, change.after), most) if change.after else (),
+        back=_differences(fields_json(present, change.after), most) if useful else (),
     )
 
 
-def differences(fields: Mapping[str, Iterable[Any]]) -> tuple[Difference, ...]:
+def _differences(fields: Mapping[str, Iterable[Any]], most: int) -> tuple[Difference, ...]:
     """What the API says of fields that differ, in words."""
     return tuple(
-        Difference(key=key, label=label_of(key), before=written(before), after=written(after))
+        Difference(key=key, label=label_of(key), before=written(before, most), after=written(after, most))
         for key, (before, after) in fields.items()
     )

@@ -346,7 +346,8 @@ def said(definition: Mapping[str, object]) -> Iterable[tuple[Group, list[tuple[F
             yield group, found
 
 
-_MOST_CHARS: Final = 2_000
+MOST_CHARS: Final = 2_000
+"""Of a value's text that are shown."""
 
 
 def shown(field: Field, value: object) -> str:
@@ -362,7 +363,7 @@ def _target(target: Mapping[str, Any]) -> str:
     return f"{target['to']} of {', '.join(target['when'])}"
 
 
-def written(value: object) -> str:
+def written(value: object, most: int = MOST_CHARS) -> str:
     """Any value of a definition: lists and maps a line each, what is nested as JSON; of a long one the beginning."""
     match value:
         case None:
@@ -375,8 +376,8 @@ def written(value: object) -> str:
             text = "\n".join(map(_inner, value))
         case _:
             text = str(value)
-    more = len(text) - _MOST_CHARS
-    return text if more <= 0 else f"{text[:_MOST_CHARS]} … and {more} characters more"
+    more = len(text) - most
+    return text if more <= 0 else f"{text[:most]} … and {more} characters more"
 
 
 def _inner(value: object) -> str:

@@ -17,9 +17,7 @@ async def show_jobs(request: Request, site: Site) -> Response:
         "query": query,
         "found": found,
         "rows": rows_of(folds, found.jobs),
-        "doomed": {
-            job.id: kin.going_with(folds.jobs, job.id) for job in found.jobs if folds.jobs.graph.children(job.id)
-        },
+        "doomed": kin.going_with(folds.jobs, (job.id for job in found.jobs)),
         "states": job_query.STATES,
         "page_size": job_query.PAGE,
         "spark_runs": SPARK_RUNS,

@@ -8,18 +8,23 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Literal
 
 from kala_es import limits
 from kala_es.domain.graph import dependents
 from kala_es.domain.ids import JobId
 from kala_es.projections.jobs import Jobs
-from kala_es.web.pages.words import short
+from kala_es.web.pages.words import json_text, short, weight
 
 Tie = Literal["success", "failure"]
 
-LISTED: Final = 100
-"""Jobs that a job starts, and that go with it, which are named on a page; of others it says how many there are."""
+LISTED: Final = 50
+"""Jobs that start a job, or that it starts, which are named on its page; the others are counted."""
+GOING: Final = 100
+"""The same of those that go when it is deleted..."""
+GOING_BYTES: Final = 50_000
+"""...and what the names of all of these take of a page at most."""
 WIDTH: Final = 200
 HEIGHT: Final = 46
 _BETWEEN: Final = 64
@@ -165,9 +170,22 @@ def doomed(jobs: Jobs, job: JobId) -> tuple[JobId, ...]:
     return tuple(each for each in gone if each != job)
 
 
-def going_with(jobs: Jobs, job: JobId) -> dict[str, Any]:
-    """For a script, who goes with the job when it is deleted: the first of them, and how many they are."""
-    found = doomed(jobs, job)
-    first = [(each, jobs.get(each)) for each in found[:LISTED]]
-    named = [{"id": each, "name": short(state.spec.name if state else each)} for each, state in first]
-    return {"count": len(found), "jobs": named}
+def going_with(jobs: Jobs, listed: Iterable[JobId]) -> dict[JobId, dict[str, Any]]:
+    """For a script, who goes with each of some jobs when it is deleted: how many they are, and the first of them, as
+    far as there is room. Jobs that go alone are left out."""
+    told: dict[JobId, dict[str, Any]] = {}
+    room = GOING_BYTES
+    for job in listed:
+        found = doomed(jobs, job)
+        named = [{"id": each, "name": _name(jobs, each)} for each in found[:GOING]]
+        weights = accumulate(weight(json_text(each)) for each in named)
+        fitting = [(each, so_far) for each, so_far in zip(named, weights, strict=True) if so_far <= room]
+        room -= fitting[-1][1] if fitting else 0
+        if found:
+            told[job] = {"count": len(found), "jobs": [each for each, _ in fitting]}
+    return told
+
+
+def _name(jobs: Jobs, job: JobId) -> str:
+    state = jobs.get(job)
+    return short(state.spec.name if state else job)

@@ -9,7 +9,7 @@ from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import now as present
 from kala_es.web.pages.coming import ComingTick, coming_ticks
 from kala_es.web.pages.pulse import COMING_TICKS, COMING_WITHIN, columns
-from kala_es.web.pages.words import iso
+from kala_es.web.pages.words import iso, short
 from kala_es.web.site import Site
 
 LIST_TICKS: Final = 10
@@ -64,4 +64,4 @@ async def show_overview(request: Request, site: Site) -> Response:
 
 def tick_mark(tick: ComingTick) -> list[str]:
     """A tick on the time line, as a script draws it: when, whose, and whether it is going to be skipped."""
-    return [iso(tick.due), tick.job.spec.name, "skipped" if tick.paused else ""]
+    return [iso(tick.due), short(tick.job.spec.name), "skipped" if tick.paused else ""]

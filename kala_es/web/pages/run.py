@@ -14,6 +14,7 @@ from kala_es.web.runs import as_now
 from kala_es.web.site import Site
 
 _CAUSES_SHOWN: Final = 10
+_REASON_CHARS: Final = 2_000
 _STRANGE: Final = 1.5
 """A run that takes so many times as long as usual is marked."""
 
@@ -37,7 +38,7 @@ async def show_run(request: Request, site: Site) -> Response:
         "name": name_of(scheduler.folds, run.job),
         "job": scheduler.folds.jobs.get(run.job),
         "state": _state(run, story),
-        "why": ending(run) if run.outcome not in (None, "succeeded") else "",
+        "why": ending(run, most=_REASON_CHARS) if run.outcome not in (None, "succeeded") else "",
         "took": took,
         "usual": usually,
         "is_late": usually is not None and took > usually * _STRANGE,

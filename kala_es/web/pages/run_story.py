@@ -1,7 +1,7 @@
 """What became of a run: its events, each in a sentence, and the attempts that they tell of.
 
 They are read from the job's stream, from the run's start on: at most RUN_FACTS_READ records, of which the first
-RUN_EVENTS_SHOWN that are about the run are told. Its end is told in any case.
+RUN_EVENTS_SHOWN that are about the run are told. Its end is told in any case. What others wrote is cut.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +14,10 @@ from kala_es.domain.model import Outcome
 from kala_es.projections.recorded import Recorded
 from kala_es.projections.runs import RunSummary
 from kala_es.runtime.log_reader import LogReader
+from kala_es.web.pages.words import short
 
 _PAGE: Final = 200
+_REASON_CHARS: Final = 200
 RunEvent = (
     e.RunStarted
     | e.AttemptFailed
@@ -25,6 +27,7 @@ RunEvent = (
     | e.RunFinished
     | e.RunImported
 )
+Ended = e.AttemptFailed | e.RunFinished | e.RunImported | RunSummary
 _CAUSES: Final = {
     "schedule": "a tick of its schedule",
     "catch-up": "ticks that had passed",
@@ -138,22 +141,22 @@ def _sentence(event: RunEvent) -> str:
         case e.CancelRequested():
             return "its end was asked for" if event.tick is None else "its end was asked for by the next tick"
         case e.StatusReported():
-            return f"the status “{event.status}” was reported"
+            return f"the status “{short(event.status, _REASON_CHARS)}” was reported"
         case e.RunFinished():
             return f"{ending(event)}, after {event.attempts} attempt{'' if event.attempts == 1 else 's'}"
         case e.RunImported():
-            return f"{ending(event)}; it was imported from {event.source}"
+            return f"{ending(event)}; it was imported from {short(event.source)}"
         case _:
             assert_never(event)
 
 
-def ending(event: e.AttemptFailed | e.RunFinished | e.RunImported | RunSummary) -> str:
-    """How a run or an attempt ended, in a few words."""
-    return ", ".join(filter(None, ((event.outcome or "").replace("-", " "), _how(event))))
+def ending(event: Ended, *, most: int = _REASON_CHARS) -> str:
+    """How a run or an attempt ended, in a few words, the reason cut."""
+    return ", ".join(filter(None, ((event.outcome or "").replace("-", " "), _how(event, most))))
 
 
-def _how(event: e.AttemptFailed | e.RunFinished | e.RunImported | RunSummary) -> str:
+def _how(event: Ended, most: int = _REASON_CHARS) -> str:
     signal = None if isinstance(event, e.RunImported) else event.signal
     code = f"exit code {event.exit_code}" if event.exit_code is not None and event.exit_code >= 0 else ""
-    reason = "" if event.reason == f"exit status {event.exit_code}" else event.reason
+    reason = "" if event.reason == f"exit status {event.exit_code}" else short(event.reason, most)
     return ", ".join(filter(None, (code or (f"signal {signal}" if signal else ""), reason)))

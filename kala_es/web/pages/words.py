@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -86,6 +87,11 @@ def lasting(micros: int) -> str:
 def short(text: str, most: int = 80) -> str:
     """What a list has room for: a page of fifty rows stays small, whatever its jobs are called."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def weight(text: str) -> int:
+    """What a text takes in a page, in bytes: escaped."""
+    return len(escape(text).encode("utf-8", "replace"))
 
 
 def size(count: int) -> str:
