@@ -181,7 +181,8 @@ def _sealed(digest: bytes, items: Iterable[bytes]) -> bytes:
 def _items(first: int, value: bytes) -> tuple[bytes, list[Row]]:
     """The digest and the items, as the present format has them."""
     body = value[:-4]
-    if zlib.crc32(body) != int.from_bytes(value[-4:], "big"):
+    # Of no bytes at all the checksum is zero, so that a value of nothing, or of zeros, would fit.
+    if not body or zlib.crc32(body) != int.from_bytes(value[-4:], "big"):
         raise LogDamaged(f"The records from position {first} on are damaged: their checksum does not fit.")
     content = BytesIO(body)
     batch_format, *items = cbor2.load(content)
