@@ -27,6 +27,8 @@ CHANGES_BYTES: Final = 128 * 1024
 """...and what they say; a page of those that say more ends early."""
 MAX_GRAPH_JOBS: Final = 60
 """Jobs in one drawing of what is tied to a job, half of them on either side; the nearest are drawn."""
+MAX_GRAPH_EDGES: Final = 200
+"""What is drawn between them; those of the nearest."""
 
 # The edge
 MAX_BODY_BYTES: Final = 1024 * 1024

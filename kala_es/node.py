@@ -24,7 +24,7 @@ from kala_es.domain.job import decide
 from kala_es.domain.model import JobSpec
 from kala_es.domain.placement import placed
 from kala_es.domain.template import TemplateError
-from kala_es.event_log import LogError
+from kala_es.event_log import LogError, Record
 from kala_es.executor import Executors, RemoteExecutor
 from kala_es.executors.accounts import check_account
 from kala_es.executors.http import HttpExecutor
@@ -283,15 +283,23 @@ class Node:
         """Save the folds as they are now, a slice at a time. A full disk only means a slower start."""
         if self.storage.snapshot is None or not self.folds.position:
             return
-        parts, place = list[bytes](), (self.folds.position, self.folds.latest)
         try:
-            anchor = snapshot.anchor_of(self.storage.record(self.folds.position).body)
+            anchor = snapshot.anchor_of((await self._last_record()).body)
+            parts, place = list[bytes](), (self.folds.position, self.folds.latest)
             for part in snapshot.freeze(self.folds, anchor):
                 parts.append(part)
                 await trio.lowlevel.checkpoint()
             await trio.to_thread.run_sync(_save, self.storage.snapshot, parts, place)
         except (LogError, OSError, RuntimeError) as error:  # RuntimeError: the system has no thread to spare
             self.outside.complain(f"the snapshot could not be saved: {getattr(error, 'strerror', error)}")
+
+    async def _last_record(self) -> Record:
+        """The last one that the folds hold: they have no other until the caller waits again. Raises LogError."""
+        while True:
+            position = self.folds.position
+            (record,) = await self.storage.log.read(position - 1, limit=1)
+            if position == self.folds.position:
+                return record
 
     async def save_snapshots(self) -> None:
         """Save one now and then, when there is much to replay without it."""

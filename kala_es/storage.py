@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from kala_es import limits
-from kala_es.event_log import EventLog, LogError, LogInUse, Record
+from kala_es.event_log import EventLog, LogError, LogInUse
 from kala_es.event_logs.check import data_file
 from kala_es.event_logs.lmdb import open_log
 from kala_es.event_logs.memory import MemoryEventLog
@@ -63,10 +63,6 @@ class Storage:
     def head(self) -> int:
         """The log's last position."""
         return self.source.head
-
-    def record(self, position: int) -> Record:
-        """The record at a position."""
-        return self.source.read_now(position - 1, limit=1)[0]
 
     def refusing(self) -> str | None:
         """Why the log is not to be waited for at present; None: it is there, or may be back soon."""

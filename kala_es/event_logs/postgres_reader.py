@@ -15,7 +15,7 @@ from kala_es import log_tree
 from kala_es.event_log import LogError, Record
 from kala_es.event_logs.postgres_place import Database
 from kala_es.event_logs.postgres_schema import ID, LEFT_OUT, check_version
-from kala_es.event_logs.postgres_session import Connection, connect, refusal
+from kala_es.event_logs.postgres_session import Connection, connect, is_lost, refusal
 from kala_es.event_logs.postgres_tables import noted
 from kala_es.event_logs.postgres_values import Values, last_row, last_tree, values_from
 from kala_es.event_logs.stream_index import StreamIndex, looked_through
@@ -27,13 +27,13 @@ _LISTEN: Final = "SELECT format('LISTEN %I', current_schema())"
 class PostgresReader:
     """Raises LogError, LogDamaged, LogIsNewer.
 
-    `folds`, if they are of this log, help to find the records of a stream; without them all are looked through.
+    `folds`, if they are of this log, help to find the records of a stream; without them all are looked through. After a
+    LogAway it may be asked again: it goes on with the same log as soon as that is back.
     """
 
     def __init__(self, database: Database, folds: FoldStore | None = None) -> None:
         self._database = database
-        self._connection = _opened(database)
-        self._values = Values(self._connection)
+        self._values = Values(_opened(database))
         self.log_id = noted(self._connection, ID) or b""
         """What tells the log from others."""
         self.left_out = int.from_bytes(noted(self._connection, LEFT_OUT) or b"", "big")
@@ -46,7 +46,7 @@ class PostgresReader:
     @property
     def head(self) -> int:
         """The last position that is durable by now."""
-        with _named(self._database):
+        with self._asking():
             row = last_row(self._connection)
         return 0 if row is None else row[1]
 
@@ -58,7 +58,7 @@ class PostgresReader:
     def read_now(self, after: int, *, limit: int, stream: str | None = None) -> list[Record]:
         """The next records after position `after`, at most `limit`; of one stream if named. Empty at the end."""
         found: list[Record] = []
-        with _named(self._database):
+        with self._asking():
             while len(found) < limit:
                 page, last = self._page(after, limit - len(found), stream)
                 found += page
@@ -70,7 +70,7 @@ class PostgresReader:
     def of_stream(self, stream: str, after: int, *, limit: int) -> list[Record]:
         """The next records of a stream after `after` and up to `indexed`, at most `limit`. Empty at the end."""
         found: list[Record] = []
-        with _named(self._database):
+        with self._asking():
             while len(found) < limit and after < self.indexed:
                 page, after = self._page(after, limit - len(found), stream)
                 found += page
@@ -85,7 +85,7 @@ class PostgresReader:
 
     def wait(self, seconds: float) -> None:
         """Until the server says that there is more, or so long. A replica says nothing."""
-        with _named(self._database):
+        with self._asking():
             if not self._listens:
                 try:
                     self._listen()
@@ -94,6 +94,25 @@ class PostgresReader:
                 return  # what was recorded before nobody tells us
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """On a connection that was not lost, as far as we know."""
+        with _named(self._database):
+            if is_lost(self._connection):
+                self._connect_again()
+            yield
+
+    def _connect_again(self) -> None:
+        connection = _opened(self._database)
+        if noted(connection, ID) != self.log_id:
+            connection.close()
+            raise LogError(f"The log in {self._database} is another one by now.")
+        self._values.connection, self._listens = connection, False
+
+    @property
+    def _connection(self) -> Connection:
+        return self._values.connection
 
     def _listen(self) -> None:
         listen = self._connection.execute(_LISTEN).fetchone()

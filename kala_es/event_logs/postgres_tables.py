@@ -5,6 +5,9 @@
 2. A commit is one statement, which wakes who listens (NOTIFY).
 3. Erasing writes a row again; one of which nothing is left is joined with its neighbours that are nothing but a hole.
    A part of the table in which no row is left is dropped.
+4. A part is attached before it is written to, when the one before it begins. A session that asks while one is attached
+   may know nothing of it until something else happens to the table (PostgreSQL reads the list of parts and the news
+   that it changed one after the other): by the time that a part has rows, something else has happened.
 """
 
 import time
@@ -91,6 +94,7 @@ class Tables:
         """Make records durable, all or none of them. Raises NotTheEnd, psycopg.Error."""
         for first, *_ in commit.rows:
             self.make_part(first)
+        self.make_part(commit.rows[-1][0] + self._part)
         columns = [list(column) for column in zip(*commit.rows, strict=True)]
         done = self._connection.execute(_PUT, [*columns, commit.after], prepare=True).fetchone()
         if done is None or done[0] != len(commit.rows):
@@ -160,7 +164,7 @@ class Tables:
 
     def drop_if_empty(self, name: str) -> bool:
         """Drop a part of the table if no row is left in it. Not while somebody reads the log."""
-        if name not in self._parts or name == self._newest():
+        if name not in self._parts or name in self._newest():
             return False
         part = sql.Identifier(name)
         found = self._connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(part)).fetchone()
@@ -175,8 +179,9 @@ class Tables:
         self._parts.discard(name)
         return True
 
-    def _newest(self) -> str:
-        return max(self._parts, key=_begin_of, default="")
+    def _newest(self) -> list[str]:
+        """The one that is written to, and the one after it."""
+        return sorted(self._parts, key=_begin_of)[-2:]
 
     def compact(self, tell: Callable[[], None] = lambda: None) -> tuple[int, int]:
         """Write each part anew, without what is free in it; the size of all in bytes before and after.

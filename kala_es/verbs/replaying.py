@@ -3,10 +3,11 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from kala_es.event_log import LogError
+from kala_es.event_log import LogAway, LogError
 from kala_es.fold_store import FoldsError
 from kala_es.replay import listing, views
 from kala_es.replay.difference import difference
@@ -80,13 +81,21 @@ def _events(arguments: argparse.Namespace, reader: Reader) -> int:
 
 
 def _follow(reader: Reader, wanted: listing.Wanted, last: int) -> NoReturn:
+    is_away = False
     while True:
-        for position, found in listing.records(reader, wanted, (last, _ALL)):
-            last = position
-            if found is not None:
-                print(listing.line(found), flush=True)
-        sys.stdout.flush()
-        reader.wait(_FOLLOW_SECONDS)
+        try:
+            for position, found in listing.records(reader, wanted, (last, _ALL)):
+                last = position
+                if found is not None:
+                    print(listing.line(found), flush=True)
+            sys.stdout.flush()
+            is_away = False
+            reader.wait(_FOLLOW_SECONDS)
+        except LogAway as error:
+            if not is_away:
+                print(f"kala-es: {error} It is waited for.", file=sys.stderr)
+            is_away = True
+            time.sleep(_FOLLOW_SECONDS)
 
 
 def _show(arguments: argparse.Namespace, reader: Reader) -> int:

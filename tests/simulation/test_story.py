@@ -57,7 +57,8 @@ class Witness:
     def _note(self, folds: Folds) -> None:
         self.known[folds.position] = said(folds)
         if len(self.known) % 150 == 0:
-            anchor = snapshot.anchor_of(self.node.storage.record(folds.position).body)
+            (last,) = self.node.storage.source.read_now(folds.position - 1, limit=1)
+            anchor = snapshot.anchor_of(last.body)
             content = snapshot.sealed(list(snapshot.freeze(folds, anchor)))
             alone = self.snapshots / "alone"
             past.keep(alone, content, position=folds.position, time=folds.latest)

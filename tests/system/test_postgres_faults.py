@@ -1,8 +1,10 @@
 """PostgreSQL fails under a server: a clear answer, nothing acknowledged lost or doubled, then it goes on by itself."""
 
+import json
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +58,25 @@ def test_a_restart_of_the_database_is_waited_for_and_nobody_sees_an_error(server
         assert eventually(lambda: is_ready(lives))
         lives.kill_and_restart()
         assert set(lives.call("GET", JOB)[1]["jobs"]) == {job, *made}
+
+
+def test_who_follows_the_log_waits_for_the_database(server: Postgres, tmp_path: Path) -> None:
+    with Lives(tmp_path / "server", "--log", server.url()) as lives:
+        words = ("replay", "events", "--log", server.url(), "--follow", "--type", "JobCreated")
+        command = [sys.executable, "-m", "kala_es", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+            try:
+                assert following.stdout is not None
+                assert following.stderr is not None
+                for _ in range(2):
+                    made = [lives.make() for _ in range(2)]
+                    told = [json.loads(following.stdout.readline())["stream"] for _ in made]
+                    assert told == [f"job:{job}" for job in made]
+                    server.stop()
+                    assert "cannot be read: " in following.stderr.readline()
+                    server.start()
+            finally:
+                following.terminate()
 
 
 @pytest.mark.soak

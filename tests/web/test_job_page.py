@@ -164,6 +164,23 @@ async def test_a_large_family_is_drawn_in_part():
         assert "There are more." in (await page(site, "p/")).text
 
 
+async def test_a_family_that_is_tied_closely_is_drawn_in_part():
+    """Each job has all those before it as its parents: few jobs, but more arrows than a page has room for."""
+    async with serving() as site:
+        jobs = [f"{i:02}" for i in range(limits.MAX_GRAPH_JOBS // 2)]
+        for i, job in enumerate(jobs):
+            parents = {"schedule": "", "parent_jobs": jobs[:i]} if i else {}
+            await site.create(job, name="'" * 200 + job, **parents)
+        drawing = kin.draw(site.node.scheduler.folds.jobs, JobId("00"))
+        assert len(drawing.boxes) == len(jobs)
+        assert len(drawing.edges) == limits.MAX_GRAPH_EDGES
+        assert {edge.end for edge, _ in drawing.edges} == set(jobs[1:])
+        assert drawing.more
+        answer = await site.http.get("/webui/jobs/00/")
+        assert "There are more." in answer.text
+        assert len(answer.content) < 300_000
+
+
 async def test_the_drawing_leads_to_the_others():
     async with serving() as site:
         await kinship(site)

@@ -3,7 +3,8 @@
 1. An edge points from the job whose end starts the other one, and always to the right: what starts the job is on its
    left, what it starts on its right, each in the column after the last of those that it comes after.
 2. Cycles are refused (domain/graph.py). Should an old log have one, a job is drawn once, where it was met first.
-3. So many jobs are drawn as MAX_GRAPH_JOBS says, the nearest first; `more` says that there are others.
+3. So many jobs are drawn as MAX_GRAPH_JOBS says, the nearest first, and so many edges as
+   MAX_GRAPH_EDGES; `more` says that there are others.
 """
 
 from collections.abc import Callable, Iterable
@@ -90,10 +91,10 @@ def draw(jobs: Jobs, job: JobId) -> Drawing:
     boxes = {box.job: box for box in _placed(columns)}
     return Drawing(
         boxes=tuple(boxes.values()),
-        edges=tuple((edge, _path(boxes[edge.start], boxes[edge.end])) for edge in edges),
+        edges=tuple((edge, _path(boxes[edge.start], boxes[edge.end])) for edge in edges[: limits.MAX_GRAPH_EDGES]),
         width=max(box.x for box in boxes.values()) + WIDTH + _MARGIN,
         height=max(box.y for box in boxes.values()) + HEIGHT + _MARGIN,
-        more=more_left or more_right,
+        more=more_left or more_right or len(edges) > limits.MAX_GRAPH_EDGES,
     )
 
 
