@@ -86,6 +86,20 @@ def test_nothing_is_entered_before_the_form_is_ready(page: Page, lives: Lives) -
     expect(page.get_by_label("The job as the API takes it")).to_have_value('{\n  "name": "entered"\n}')
 
 
+def test_a_form_whose_job_goes_meanwhile_says_so(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("404")
+    page, job = eyes.page, lives.make()
+
+    def go_first(route: Route) -> None:
+        lives.call("DELETE", f"{JOB}{job}/")
+        route.continue_()
+
+    page.route("**/declaration", go_first)
+    page.goto(f"{lives.server.url}/webui/jobs/{job}/edit")
+    expect(page.get_by_role("alert").first).to_contain_text("The job cannot be shown: ")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+
+
 def test_what_was_entered_is_not_left_without_a_question(own_page: Page, lives: Lives) -> None:
     asked: list[str] = []
 

@@ -1,6 +1,5 @@
 """The form for a job as the server writes it: every key of a job has a field, and each says what it is."""
 
-import json
 from typing import Any
 
 import pytest
@@ -68,6 +67,12 @@ async def form(site: Any, path: str) -> Element:
     return read(answer.text)
 
 
+async def begun(site: Any, job: str, purpose: str = "edit") -> Any:
+    """What a form begins with."""
+    address = (await form(site, f"jobs/{job}/{purpose}")).one("form")["data-declaration"]
+    return (await site.http.get(address)).json()["job"]
+
+
 def test_every_key_of_a_job_has_a_field():
     keys = set(SCHEMAS["Job"]["properties"]) - KEPT
     remote = SCHEMAS["Job"]["properties"]["remote_properties"]["properties"]
@@ -109,7 +114,7 @@ async def test_what_the_form_begins_with_is_the_job():
         answer = await site.http.post(f"{API}/job/", json=EVERYTHING)
         assert answer.status_code == 201, answer.text
         await site.create("child", schedule="", parent_jobs=["every"])
-        said = json.loads((await form(site, "jobs/every/edit")).one("form")["data-definition"])
+        said = await begun(site, "every")
         assert said["dependent_jobs"] == ["later"]  # the child is not among them
         before = site.node.scheduler.job(JobId("every"))
         assert (await site.http.put(f"{API}/job/every/", json=said)).status_code == 200
@@ -117,18 +122,32 @@ async def test_what_the_form_begins_with_is_the_job():
         assert site.node.scheduler.job(JobId("every")).disabled
 
 
-async def test_a_duplicate_has_no_id_and_nobody_manages_it():
+async def test_both_forms_begin_with_what_the_owner_gave():
     async with serving() as site:
         await site.create("j", name="first", managed_by="files", retries=2)
-        said = json.loads((await form(site, "jobs/j/duplicate")).one("form")["data-definition"])
-        assert said == {"name": "first (copy)", "command": "succeeds", "schedule": FAR, "retries": 2}
+        said = {"name": "first", "command": "succeeds", "schedule": FAR, "retries": 2, "managed_by": "files", "id": "j"}
+        assert await begun(site, "j") == said
+        assert await begun(site, "j", "duplicate") == said
+
+
+async def test_a_large_definition_is_no_part_of_the_form():
+    async with serving() as site:
+        await site.create("j", env={f"V{i}": "x" * 10_000 for i in range(40)})
+        answer = await site.http.get("/webui/jobs/j/edit")
+        assert len(answer.content) < 100_000
+        assert len((await begun(site, "j"))["env"]) == 40
+
+
+async def test_a_job_that_is_gone_is_said_to_the_form():
+    async with serving() as site:
+        answer = await site.http.get("/webui/jobs/gone/edit/declaration")
+        assert answer.status_code == 404
+        assert "gone" in answer.json()["error"]
 
 
 async def test_a_new_job_has_the_usual_owner():
     async with serving(default_owner="ops@example.com") as site:
-        assert json.loads((await form(site, "new-job")).one("form")["data-definition"]) == {"owner": "ops@example.com"}
-    async with serving() as site:
-        assert (await form(site, "new-job")).one("form")["data-definition"] == "{}"
+        assert (await form(site, "new-job")).one("form")["data-owner"] == "ops@example.com"
 
 
 async def test_everything_that_is_set_is_shown():

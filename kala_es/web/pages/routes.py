@@ -61,5 +61,13 @@ PAGES: Final = (
     page("/webui/jobs/{id}/", job.show_job, "A job: its definition, ticks, runs, and place among others"),
     page("/webui/jobs/{id}/changes/", job.show_changes, "What changed a job, and the way back"),
     page("/webui/jobs/{id}/edit", job_form.edit_job, "The form, for a job that there is"),
+    Row(
+        method="GET",
+        pattern="/webui/jobs/{id}/edit/declaration",
+        handler=job_form.get_declaration,
+        summary="What the form begins with",
+        replies=(Reply(status=200, about="The job, and the tag of its definition."),),
+        direct=True,
+    ),
     page("/webui/jobs/{id}/duplicate", job_form.duplicate_job, "The form, for another job like it"),
 )

@@ -9,11 +9,11 @@ const form = document.getElementById("job-form");
 const json = document.getElementById("json");
 const fields = [...form.querySelectorAll("[data-field]")];
 const { purpose } = form.dataset;
-const first = form.dataset.definition;
-let job = JSON.parse(first);
+let first = {}; // what the form began with
+let job = {};
 let saved = false;
 let checking = 0;
-let tag = form.dataset.tag; // of the definition that this form is about to replace
+let tag = ""; // of the definition that this form is about to replace
 let sent = { body: "", key: "" };
 let refusedJob = ""; // as saving was refused, if it was
 
@@ -160,12 +160,12 @@ function randomKey() {
 
 /** The job as it is by now: its declaration and its tag; null when it is there no more. Throws what `call` throws. */
 async function asItIs() {
-  const answer = await fetch(location.href, { cache: "no-store" });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const now = page.getElementById("job-form")?.dataset;
-  if (now) return { job: JSON.parse(now.definition), tag: now.tag };
-  if (answer.status === 404) return null;
-  throw new Refusal(answer.status, { error: page.querySelector("main h2")?.textContent });
+  try {
+    return await call("GET", form.dataset.declaration);
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 404) return null;
+    throw error;
+  }
 }
 
 /** Ask whether what came meanwhile is to be replaced, too. */
@@ -176,8 +176,7 @@ function mayReplace(now) {
 }
 
 function differing(now) {
-  const before = JSON.parse(first);
-  return [...new Set([...Object.keys(now), ...Object.keys(before)])].filter((key) => JSON.stringify(now[key]) !== JSON.stringify(before[key]));
+  return [...new Set([...Object.keys(now), ...Object.keys(first)])].filter((key) => JSON.stringify(now[key]) !== JSON.stringify(first[key]));
 }
 
 /** Replace the job, unless it has another definition by now (the server tells) that the reader wants to keep. */
@@ -274,7 +273,7 @@ form.addEventListener("click", (event) => {
 });
 
 addEventListener("beforeunload", (event) => {
-  const isTouched = json.hasAttribute("aria-invalid") || JSON.stringify(job) !== JSON.stringify(JSON.parse(first));
+  const isTouched = json.hasAttribute("aria-invalid") || JSON.stringify(job) !== JSON.stringify(first);
   if (!saved && isTouched) event.preventDefault();
 });
 
@@ -300,10 +299,33 @@ function suggest(text) {
 }
 
 document.getElementById("zones").replaceChildren(...(Intl.supportedValuesOf?.("timeZone") ?? []).map(option));
-writeFields();
-writeJson();
-showKind();
-showCounts();
-document.getElementById("entered").disabled = false; // what was entered before would be lost
-explainSchedule(job, form.dataset.job, refuseSchedule);
+// What the form begins with
+
+/** Another job like one: with an id of its own, and nobody manages it. */
+function another({ id: _, managed_by: __, ...said }) {
+  return { ...said, name: `${said.name} (copy)` };
+}
+
+async function begin() {
+  const { owner } = form.dataset;
+  if (purpose === "new") first = owner ? { owner } : {};
+  else {
+    const now = await call("GET", form.dataset.declaration);
+    first = purpose === "edit" ? now.job : another(now.job);
+    tag = now.tag;
+  }
+  job = structuredClone(first);
+  writeFields();
+  writeJson();
+  showKind();
+  showCounts();
+  document.getElementById("entered").disabled = false; // what was entered before would be lost
+  explainSchedule(job, form.dataset.job, refuseSchedule);
+}
+
+begin().catch((error) => {
+  const banner = document.getElementById("refused");
+  banner.hidden = false;
+  banner.textContent = `The job cannot be shown: ${whyNot(error)}`;
+});
 if (location.hash) document.querySelector(`details${CSS.escape(location.hash).replace("\\#", "#")}`)?.setAttribute("open", "");
