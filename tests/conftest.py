@@ -3,9 +3,11 @@
 `make check` tries fewer examples (`--hypothesis-profile quick`). `make postgres` has servers keep their logs in
 PostgreSQL, and leaves out what is about files. What Python has compiled is kept, whatever the environment says: the
 suite starts hundreds of servers, and each would compile itself anew, which takes longer than all else a start does.
+A shell has what it starts in the background ignore an interrupt; the programs that are tested would do so, too.
 """
 
 import os
+import signal
 import sys
 from hashlib import blake2b
 
@@ -16,6 +18,9 @@ from tests.servers import IN_POSTGRES
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "no clock",
