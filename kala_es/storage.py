@@ -42,6 +42,21 @@ class Away(Protocol):
         """Wait for it no longer."""
 
 
+class _Kept(EventLog, Source, Protocol):
+    """A log that outlives the process."""
+
+    @property
+    def left_out(self) -> int:
+        """Up to here records may be missing that the log was made without."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes."""
+
+    async def compact(self) -> tuple[int, int]:
+        """Give back what is free in it; its size before and after."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where a node keeps what it knows. `source` is what the log holds, `head` its last position.
@@ -123,17 +138,7 @@ async def _in_file(settings: Settings, folds: FoldStore) -> AsyncIterator[Storag
     _check_none_is_elsewhere(directory, folds)
     log = await trio.to_thread.run_sync(open_log, settings.data, folds)
     try:
-        yield Storage(
-            log=log,
-            source=log,
-            folds=folds,
-            snapshot=directory / "snapshot.cbor",
-            compact=log.compact,
-            place=directory,
-            directory=directory,
-            left_out=log.left_out,
-            log_bytes=lambda: log.size_bytes,
-        )
+        yield _storage(log, folds, place=directory, directory=directory)
     finally:
         with trio.CancelScope(shield=True):
             await log.close()
@@ -149,22 +154,26 @@ async def _in_database(database: Database, settings: Settings, folds: FoldStore)
     try:
         async with trio.open_nursery() as watching:
             watching.start_soon(log.keep_watch)
-            yield Storage(
-                log=log,
-                source=log,
-                folds=folds,
-                snapshot=directory / "snapshot.cbor",
-                compact=log.compact,
-                place=database,
-                directory=directory,
-                away=log,
-                left_out=log.left_out,
-                log_bytes=lambda: log.size_bytes,
-            )
+            yield _storage(log, folds, place=database, directory=directory, away=log)
             watching.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
             await log.close()
+
+
+def _storage(log: _Kept, folds: FoldStore, *, place: Place, directory: Path, away: Away | None = None) -> Storage:
+    return Storage(
+        log=log,
+        source=log,
+        folds=folds,
+        snapshot=directory / "snapshot.cbor",
+        compact=log.compact,
+        place=place,
+        directory=directory,
+        away=away,
+        left_out=log.left_out,
+        log_bytes=lambda: log.size_bytes,
+    )
 
 
 def _check_none_is_elsewhere(directory: Path, folds: FoldStore) -> None:

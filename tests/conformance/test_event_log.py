@@ -433,6 +433,7 @@ def test_it_is_a_list(kind: Kind, steps: list[Step]) -> None:
         trio.run(live, kind(Path(directory)), steps)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(steps=STEPS)
 def test_it_is_a_list_in_postgres_too(steps: list[Step]) -> None:

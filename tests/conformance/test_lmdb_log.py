@@ -434,6 +434,7 @@ async def test_a_log_that_is_gone_is_not_begun_anew(tmp_path: Path, opened: str)
     assert "is gone" in refused_as_damaged(tmp_path)
 
 
+@pytest.mark.slow
 async def test_every_page_that_is_overwritten_is_noticed(tmp_path: Path) -> None:
     await fill(tmp_path, 6, 60)
     data = tmp_path / "log" / "data.mdb"

@@ -23,6 +23,7 @@ from tests.databases import PASSWORD, schema_of, shared
 from tests.receivers import free_port
 from tests.wires import Wire, wire
 
+pytestmark = pytest.mark.slow
 READ_ONLY = "-c%20default_transaction_read_only%3Don"
 
 

@@ -26,6 +26,7 @@ from tests.databases import PASSWORD, schema_of, shared
 from tests.databases import postgres as server_of_its_own
 from tests.wires import Wire, wire
 
+pytestmark = pytest.mark.slow
 SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON meta DEFERRABLE INITIALLY DEFERRED

@@ -152,6 +152,7 @@ ISO = st.sampled_from(
 PARTS = st.lists(EXPRESSIONS.map(lambda each: each.text) | ISO, min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(PARTS, st.sampled_from(ZONES), STARTS, st.integers(1, 60 * 24), st.sampled_from(["first", "both"]))
 def test_they_tick_as_each_does(texts: list[str], zone: str, start: Instant, minutes: int, fold: str) -> None:
