@@ -42,7 +42,8 @@ async def get_declaration(request: Request, site: Site) -> Response:
     said = declared(kala.job_fields(job, ()))
     if job.spec.managed_by:
         said["managed_by"] = job.spec.managed_by
-    return answer_json(dumps({"job": said | {"id": job.id}, "tag": tag_of(job.spec, disabled=job.disabled)}))
+    begun = {"job": said | {"id": job.id}, "tag": tag_of(job.spec, disabled=job.disabled)}
+    return answer_json(dumps(begun), headers=(("Cache-Control", "no-store"),))
 
 
 def _form(site: Site, purpose: Purpose, job: Job | None) -> Response:

@@ -13,7 +13,7 @@ from kala_es.web.pages.rendering import refused
 from kala_es.web.site import Site
 from kala_es.web.table import Handler, Reply, Row
 
-_PAGE: Final = (Reply(status=200, about="A page.", schema="", media="text/html"),)
+AS_PAGE: Final = (Reply(status=200, about="A page.", schema="", media="text/html"),)
 
 
 class _Leads:
@@ -43,7 +43,7 @@ class _Shows:
 
 def page(pattern: str, handler: Handler, summary: str, *, direct: bool = True) -> Row:
     """The row of a page. It is named after its pattern."""
-    return Row(method="GET", pattern=pattern, handler=_Shows(handler), summary=summary, replies=_PAGE, direct=direct)
+    return Row(method="GET", pattern=pattern, handler=_Shows(handler), summary=summary, replies=AS_PAGE, direct=direct)
 
 
 PAGES: Final = (
