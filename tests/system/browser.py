@@ -8,6 +8,7 @@
 A page takes longer to be made than most tests take with it. So one is lent to one test after another (`Lent`).
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -151,6 +152,13 @@ class Lent:
         self._kept = eyes
 
 
+def said(page: Page) -> Any:
+    """What the JSON beside a job's form says."""
+    beside = page.get_by_label("The job as the API takes it")
+    expect(beside).not_to_have_value("")
+    return json.loads(beside.input_value())
+
+
 def no_serious_violations_in_any_colours(page: Page) -> None:
     """The same in the light and in the dark, which differ by their colours alone."""
     no_serious_violations(page)
@@ -161,11 +169,12 @@ def no_serious_violations_in_any_colours(page: Page) -> None:
 
 def no_serious_violations(page: Page, *, only: Sequence[str] = ()) -> None:
     """Raise AssertionError when axe-core finds a serious violation on the page as it is now; `only` names rules."""
+    expect(page.locator("#entered:disabled")).to_have_count(0)  # a form is filled by its script
     rules = {"runOnly": list(only)} if only else {}
     found = Axe().run(page, options={"resultTypes": ["violations"], **rules})
     serious = [violation for violation in found.response["violations"] if violation["impact"] in SERIOUS]
-    said = [
+    told = [
         f"{violation['id']}: {violation['help']}\n  " + "\n  ".join(node["html"] for node in violation["nodes"][:5])
         for violation in serious
     ]
-    assert not said, "\n".join(said)
+    assert not told, "\n".join(told)

@@ -3,13 +3,12 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.servers import eventually
-from tests.system.browser import PHONE, Eyes, looking, no_serious_violations, no_serious_violations_in_any_colours
+from tests.system.browser import PHONE, Eyes, looking, no_serious_violations, no_serious_violations_in_any_colours, said
 from tests.system.lives import JOB, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -30,11 +29,6 @@ def go(page: Page, lives: Lives, path: str) -> None:
 def show(page: Page, lives: Lives, job: str) -> None:
     go(page, lives, f"/webui/jobs/{job}/")
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-
-
-def said(page: Page) -> Any:
-    """What the JSON beside the form says."""
-    return json.loads(page.get_by_label("The job as the API takes it").input_value())
 
 
 def save(page: Page, name: str = "Save") -> None:

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.servers import eventually
-from tests.system.browser import Eyes, no_serious_violations
+from tests.system.browser import Eyes, no_serious_violations, said
 from tests.system.lives import JOB, Lives
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -21,11 +20,6 @@ def lives(standing: Lives, tmp_path: Path) -> Lives:
 
 def go(page: Page, lives: Lives, path: str) -> None:
     page.goto(lives.server.url.rstrip("/") + path)
-
-
-def said(page: Page) -> Any:
-    """What the JSON beside the form says."""
-    return json.loads(page.get_by_label("The job as the API takes it").input_value())
 
 
 def save(page: Page, name: str = "Save") -> None:
