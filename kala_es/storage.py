@@ -38,6 +38,9 @@ class Away(Protocol):
     def refusing(self) -> str | None:
         """The same, once that lasts for so long that it is not to be waited for."""
 
+    def hurry(self) -> None:
+        """Put off what can be."""
+
     def give_up(self) -> None:
         """Wait for it no longer."""
 
@@ -92,6 +95,8 @@ class Storage:
     async def give_up_after(self, asked: trio.Event) -> None:
         """Once that is asked, wait no longer for a log that is away: the node ends, and its agent keeps what runs."""
         await asked.wait()
+        if self.away is not None:
+            self.away.hurry()
         while self.away is not None:
             await trio.sleep(limits.LEAVE_SECONDS)
             if self.away.refusing is not None:

@@ -10,6 +10,7 @@
    where the database was put back to an earlier state and went on from there, the folds are thrown away.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -87,6 +88,7 @@ class PostgresEventLog:
         self._part = part
         self._holder, reader = connections
         self._given_up = trio.Event()
+        self._hurried = threading.Event()
         self._writing = Patience(database, self._given_up, doing="written", silent=silent)
         self._asking = Asking(database, reader, self._given_up, silent=silent)
         self._tree = self._holder.end()
@@ -147,6 +149,10 @@ class PostgresEventLog:
         if trio.current_time() - self._writing.since < limits.DATABASE_AWAY_SECONDS:
             return None
         return f"the log's database is away: {self.away}"
+
+    def hurry(self) -> None:
+        """Put off what can be: the tables are not written anew if that has to wait for who reads them."""
+        self._hurried.set()
 
     def give_up(self) -> None:
         """Wait for the server no longer: what waits fails, and the log with it."""
@@ -316,13 +322,15 @@ class PostgresEventLog:
     async def compact(self) -> tuple[int, int]:
         """Write the tables anew without what is free in them; their size in bytes before and after.
 
-        Who appends waits while the newest part is written. Raises LogIsFull, LogError.
+        Who appends waits while the newest part is written. Raises LogIsFull, LogError (also when it is put off).
         """
         async with self._rewriting:
             self._check_writable()
             try:
                 with trio.CancelScope(shield=True):
-                    sizes = await trio.to_thread.run_sync(partial(compact, self._database, part=self._part))
+                    sizes = await trio.to_thread.run_sync(
+                        partial(compact, self._database, part=self._part, given_up=self._hurried)
+                    )
             except psycopg.Error as error:
                 raise refusal(error, self._database, doing="made smaller") from error
             self._size = sizes[1]

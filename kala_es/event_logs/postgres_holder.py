@@ -8,6 +8,7 @@ leaves a commit that can be read. So whoever takes the log begins with a commit 
 before it are as durable.
 """
 
+import threading
 import time
 from collections import deque
 from typing import Any, Final
@@ -171,10 +172,10 @@ def compact_held(database: Database) -> tuple[int, int]:
         raise refusal(error, database, doing="made smaller") from error
 
 
-def compact(database: Database, *, part: int) -> tuple[int, int]:
+def compact(database: Database, *, part: int, given_up: threading.Event | None = None) -> tuple[int, int]:
     """Write each part of the tables anew, on a connection of its own; their size before and after, in bytes.
 
-    The caller holds the log. Raises psycopg.Error.
+    The caller holds the log. Raises psycopg.Error, and LogError when it is given up while somebody reads the log.
     """
     with connect(database, patient=True) as connection:
-        return Tables(connection, part=part).compact()
+        return Tables(connection, part=part).compact(given_up)

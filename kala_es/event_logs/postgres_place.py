@@ -19,7 +19,7 @@ from kala_es.setting_values import SettingError
 from kala_es.settings import Settings
 
 SCHEMES: Final = ("postgresql://", "postgres://")
-SECRETS: Final = ("password", "sslpassword")
+SECRETS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 """Parameters of a URL that are secret."""
 VARIABLE: Final = "KALA_LOG_SECRETS"
 """By which a process of ours is told them."""

@@ -34,9 +34,11 @@ class PostgresReader:
     def __init__(self, database: Database, folds: FoldStore | None = None) -> None:
         self._database = database
         self._values = Values(_opened(database))
-        self.log_id = noted(self._connection, ID) or b""
+        with _named(database):
+            log_id, left_out = noted(self._connection, ID), noted(self._connection, LEFT_OUT)
+        self.log_id = log_id or b""
         """What tells the log from others."""
-        self.left_out = int.from_bytes(noted(self._connection, LEFT_OUT) or b"", "big")
+        self.left_out = int.from_bytes(left_out or b"", "big")
         """Up to here records may be missing that the log was made without; 0: none are."""
         self.folds, self._index = None, None
         self._listens = False
@@ -104,11 +106,17 @@ class PostgresReader:
             yield
 
     def _connect_again(self) -> None:
-        connection = _opened(self._database)
-        if noted(connection, ID) != self.log_id:
-            connection.close()
-            raise LogError(f"The log in {self._database} is another one by now.")
-        self._values.connection, self._listens = connection, False
+        """Go on with the log, if it is the same and has all that was read of it. Raises LogError."""
+        fresh = Values(_opened(self._database))
+        try:
+            if noted(fresh.connection, ID) != self.log_id:
+                raise LogError(f"The log in {self._database} is another one by now.")
+            if not fresh.went_on_from(*self._values.read_last()):
+                raise LogError(f"The log in {self._database} was put back to an earlier state.")
+        except BaseException:
+            fresh.connection.close()
+            raise
+        self._values, self._listens = fresh, False
 
     @property
     def _connection(self) -> Connection:
@@ -137,7 +145,8 @@ class PostgresMoment:
     def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
-        self.log_id = noted(connection, ID) or b""
+        with _named(database):
+            self.log_id = noted(connection, ID) or b""
 
     def last(self) -> tuple[int, bytes] | None:
         """The last value, with the position of its first record; None in an empty log."""

@@ -10,9 +10,9 @@
    that it changed one after the other): by the time that a part has rows, something else has happened.
 """
 
-import time
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -183,17 +183,19 @@ class Tables:
         """The one that is written to, and the one after it."""
         return sorted(self._parts, key=_begin_of)[-2:]
 
-    def compact(self, tell: Callable[[], None] = lambda: None) -> tuple[int, int]:
+    def compact(self, given_up: threading.Event | None = None) -> tuple[int, int]:
         """Write each part anew, without what is free in it; the size of all in bytes before and after.
 
-        Each as soon as nobody reads it. The connection is not to be used for anything else.
+        Each as soon as nobody reads it. The connection is not to be used for anything else. Raises LogError when it is
+        given up while somebody reads.
         """
+        given_up = given_up or threading.Event()
         before = self.size()
         self._connection.execute(f"SET lock_timeout TO '{LOCK_PATIENCE}'")
         for name in sorted(self._parts, key=_begin_of):
             while not (self.drop_if_empty(name) or self._write_anew(name)):
-                time.sleep(_AGAIN_SECONDS)
-            tell()
+                if given_up.wait(_AGAIN_SECONDS):
+                    raise LogError("The log is not made smaller: somebody reads it, and the server stops.")
         self._connection.execute("SET lock_timeout TO 0")
         return before, self.size()
 

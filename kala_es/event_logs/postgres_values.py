@@ -12,7 +12,7 @@ from typing import Final
 
 from kala_es import log_tree
 from kala_es.event_log import LogDamaged, Record
-from kala_es.event_logs.batch import Batch, decode_batch
+from kala_es.event_logs.batch import Batch, decode_batch, only_hole
 from kala_es.event_logs.postgres_session import Connection
 from kala_es.limits import DATABASE_PAGE_BYTES
 
@@ -78,6 +78,21 @@ class Values:
             if last == position:
                 return decode_batch(first, value).digest
         return b""
+
+    def read_last(self) -> tuple[int, bytes]:
+        """Where the log ended, as far as it was read last, and its digest there; 0 when nothing was."""
+        return (self._ahead[-1].last, self._ahead[-1].digest) if self._ahead else (0, b"")
+
+    def went_on_from(self, position: int, digest: bytes) -> bool:
+        """Whether a log that had this digest at a position, where a row ended, may be this one by now.
+
+        What was erased since says nothing.
+        """
+        for first, last, value, _ in covering(self.connection, [position] if position else []):
+            if last == position:
+                return decode_batch(first, value).digest == digest
+            return last > position and only_hole(first, value) is not None
+        return not position
 
     def forget(self) -> None:
         """Let go of what was decoded: it may be erased since."""

@@ -70,13 +70,13 @@ def _events(arguments: argparse.Namespace, reader: Reader) -> int:
     with Progress(beside=True) as progress:
         look = Look(reader, arguments.place, progress)
         after = max(arguments.after, look.position_of(arguments.since) if arguments.since else 0)
+        if arguments.follow:
+            _follow(reader, wanted, after)
         until = look.position_of(arguments.until) if arguments.until else look.head
         for last, found in listing.records(reader, wanted, (after, until)):
             progress(last, until)
             if found is not None:
                 print(listing.line(found))
-    if arguments.follow:
-        _follow(reader, wanted, max(after, until))
     return 0
 
 
@@ -87,11 +87,12 @@ def _follow(reader: Reader, wanted: listing.Wanted, last: int) -> NoReturn:
             for position, found in listing.records(reader, wanted, (last, _ALL)):
                 last = position
                 if found is not None:
-                    print(listing.line(found), flush=True)
+                    print(listing.line(found))
             sys.stdout.flush()
             is_away = False
             reader.wait(_FOLLOW_SECONDS)
         except LogAway as error:
+            sys.stdout.flush()
             if not is_away:
                 print(f"kala-es: {error} It is waited for.", file=sys.stderr)
             is_away = True

@@ -342,12 +342,39 @@ async def test_who_reads_goes_on_with_the_same_log_and_with_no_other(wired: tupl
         line.cut()
         with pytest.raises(LogAway):
             reader.wait(60)
+        async with opened(database) as log:
+            await log.trim([1, 2])
+        assert reader.head == 3
+        line.cut()
+        with pytest.raises(LogAway):
+            reader.wait(60)
         with connect(database) as connection:
             connection.execute(f"DROP SCHEMA {database.schema} CASCADE")
         async with opened(database):
             pass
         with pytest.raises(LogError, match="is another one by now"):
             reader.read_now(0, limit=1)
+
+
+async def test_who_reads_a_log_that_was_put_back_and_went_on_is_told(wired: tuple[Wire, Database]) -> None:
+    line, database = wired
+    async with opened(database) as log:
+        for number in range(4):
+            await log.append([new(number)])
+    with PostgresReader(database) as reader:
+        assert [record.position for record in reader.read_now(0, limit=9)] == [1, 2, 3, 4]
+        line.cut()
+        with pytest.raises(LogAway):
+            reader.wait(60)
+        for ends in (3, 4, 6):
+            with connect(database) as connection:
+                connection.execute("DELETE FROM log WHERE first > 2")
+            async with opened(database) as log:
+                for number in range(7, 5 + ends):
+                    await log.append([new(number)])
+                assert log.head == ends
+            with pytest.raises(LogError, match="was put back to an earlier state"):
+                reader.read_now(4, limit=9)
 
 
 async def test_synchronous_commit_is_never_off(database: Database) -> None:

@@ -245,6 +245,23 @@ async def test_who_reads_for_long_holds_up_who_compacts_and_nobody_else(database
             assert nursery.child_tasks
 
 
+async def test_who_compacts_waits_no_longer_for_who_reads_when_the_server_stops(database: Database) -> None:
+    async with opened(database, part=4) as log, trio.open_nursery() as nursery:
+        await log.append([new()])
+        with open_values(database) as moment:
+            assert moment.last() is not None
+
+            async def compact() -> None:
+                with pytest.raises(LogError, match="somebody reads it, and the server stops"):
+                    await log.compact()
+
+            nursery.start_soon(compact)
+            await until(lambda: bool(ask(database, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'VACUUM%'")))
+            log.hurry()
+            with trio.fail_after(5):
+                await until(lambda: not nursery.child_tasks)
+
+
 async def test_the_size_is_not_waited_for_while_a_part_is_written_anew(database: Database) -> None:
     holder = take(database, part=4)
     holder.put(commit_of(holder.end(), [[row(new())]]))
