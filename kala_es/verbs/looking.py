@@ -34,8 +34,15 @@ class Reader(Indexed, Protocol):
 
 def add_place(parser: "argparse._ActionsContainer", about: str, *, default: Path | None = None) -> None:
     """The two ways to say whose log it is: `--data`, the `place` in `default` too, and `--log`."""
-    parser.add_argument("--data", dest="place", type=Path, default=default, metavar="DIR", help=about)
+    parser.add_argument("--data", dest="place", type=path, default=default, metavar="DIR", help=about)
     parser.add_argument("--log", dest="place", type=database, metavar="URL", help="a PostgreSQL database with the log")
+
+
+def path(text: str) -> Path:
+    """The file or directory of an argument. A database's URL, which may have a password, is not repeated."""
+    if text.startswith(SCHEMES):
+        raise argparse.ArgumentTypeError("is no database: name that with --log URL")
+    return Path(text)
 
 
 def place(text: str) -> Place:

@@ -85,7 +85,7 @@ def _follow(reader: Reader, wanted: listing.Wanted, last: int) -> NoReturn:
     while True:
         try:
             for position, found in listing.records(reader, wanted, (last, _ALL)):
-                last = position
+                last, is_away = position, False
                 if found is not None:
                     print(listing.line(found))
             sys.stdout.flush()

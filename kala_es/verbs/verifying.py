@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kala_es.archive import ArchiveRefused
 from kala_es.event_log import LogError
-from kala_es.verbs.looking import add_place
+from kala_es.verbs.looking import add_place, path
 from kala_es.verbs.progress import Progress, bytes_of, size
 
 
@@ -16,7 +16,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser("verify", help="prove that nobody changed a log", description=about)
     parser.set_defaults(verb=_verify)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("file", nargs="?", metavar="FILE", help="an archive")
+    what.add_argument("file", nargs="?", type=path, metavar="FILE", help="an archive")
     add_place(what, "a server's directory; the server may run")
     parser.add_argument(
         "--folds", type=Path, metavar="DIR", help="with --log: a server's directory, to compare its folds"

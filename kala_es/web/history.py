@@ -20,7 +20,7 @@ from kala_es.web.exchange import JSON, Request, Response, answer_json
 from kala_es.web.jobs import API
 from kala_es.web.listing import Listing, answer_list
 from kala_es.web.parameters import LAST_POSITION, whole
-from kala_es.web.preconditions import IF_MATCH, OVERTAKEN, wanted_definitions
+from kala_es.web.preconditions import IF_MATCH, IF_NONE_MATCH, OVERTAKEN, must_be_new, wanted_definitions
 from kala_es.web.replies import BUSY, FORBIDDEN, FULL, KEY, KEY_USED, LARGE, LIMIT, WRONG
 from kala_es.web.site import Site
 from kala_es.web.table import Parameter, Reply, Row
@@ -116,7 +116,8 @@ async def revert_job(request: Request, site: Site) -> Response:
         return Answer(status=200, headers=(JSON,), body=_wrapped(site, job))
 
     origin = Origin(principal=request.principal, key=request.key)
-    await scheduler.revert(draft, origin, granted, instead_of=wanted_definitions(request))
+    tags, unknown = wanted_definitions(request), must_be_new(request)
+    await scheduler.revert(draft, origin, granted, instead_of=tags, unknown=unknown)
     first = scheduler.answered(request.key) if request.key else None
     return Response(headers=(JSON,), body=first.body if first else _wrapped(site, scheduler.job(_job(request))))
 
@@ -159,7 +160,7 @@ OF_HISTORY: Final = (
         pattern=f"{API}/job/{{id}}/revert/",
         handler=revert_job,
         summary="Give a job the definition back that it had at a position of the log, also after it was deleted",
-        parameters=(KEY, IF_MATCH),
+        parameters=(KEY, IF_MATCH, IF_NONE_MATCH),
         takes="Revert",
         replies=(
             Reply(status=200, about="The job as it is now.", schema="WrappedJob"),

@@ -347,3 +347,66 @@ def test_children_that_go_along_are_named_and_come_back(page: Page, lives: Lives
     expect(page.get_by_label("Choose parent")).to_have_count(1)
     eventually(lambda: lives.call("GET", f"{JOB}grandchild/")[0] == 200)
     assert lives.job("grandchild")["parent_jobs"] == ["child"]
+
+
+def test_chosen_children_that_are_listed_before_their_parent_come_back(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 40[04]")  # they are gone with their parent, and refused before it
+    page = eyes.page
+    lives.make(id="zzz", name="zzz")
+    for child in ("aaa", "bbb"):
+        lives.make(id=child, name=child, schedule="", parent_jobs=["zzz"])
+    go(page, lives, "/webui/jobs/")
+    for job in ("aaa", "bbb", "zzz"):
+        page.get_by_label(f"Choose {job}").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#said")).to_contain_text("3 jobs deleted.")
+    page.get_by_role("button", name="Undo").click()
+    for job in ("aaa", "bbb", "zzz"):
+        expect(page.get_by_label(f"Choose {job}")).to_be_visible()
+    assert lives.job("aaa")["parent_jobs"] == ["zzz"]
+
+
+def test_undo_leaves_a_job_alone_that_somebody_made_meanwhile(eyes: Eyes, lives: Lives) -> None:
+    eyes.forgive("status of 412")
+    page = eyes.page
+    lives.make(id="j", name="j", command="echo old")
+    go(page, lives, "/webui/jobs/")
+    page.get_by_label("Choose j").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    lives.make(id="j", name="j", command="echo new")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#said")).to_contain_text("j: there is a job of this id again")
+    assert lives.job("j")["command"] == "echo new"
+
+
+def test_who_comes_back_to_the_form_sees_what_it_would_send(own_page: Page, lives: Lives) -> None:
+    page = own_page
+    go(page, lives, "/webui/new-job")
+    page.get_by_label("Name", exact=True).fill("first")
+    page.get_by_label("Command line", exact=True).fill("true")
+    page.get_by_label("Schedule", exact=True).fill("0 0 1 1 *")
+    page.get_by_label("Disabled").check()
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="first")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("button", name="Create")).to_be_enabled()
+    expect(page.get_by_label("Schedule", exact=True)).to_have_value("")
+    expect(page.get_by_label("Disabled")).not_to_be_checked()
+    assert said(page) == {}
+
+
+def test_a_mistake_in_the_json_is_not_written_over_by_a_field(page: Page, lives: Lives) -> None:
+    go(page, lives, "/webui/new-job")
+    beside = page.get_by_label("The job as the API takes it")
+    beside.fill('{"name": "j", "retries": 3,}')
+    expect(page.locator("#wrong-json")).to_contain_text("Not JSON yet")
+    assert page.locator(".groups-form").evaluate("side => side.inert")
+    beside.fill('{"name": "j", "notify": [{"when": 5}]}')
+    expect(page.locator("#wrong-json")).to_have_text("Not a job: a value is of another kind than its field.")
+    beside.fill('{"name": "j", "retries": 3}')
+    expect(page.get_by_label("Name", exact=True)).to_have_value("j")
+    page.get_by_label("Name", exact=True).fill("k")
+    expect(beside).to_have_value('{\n  "name": "k",\n  "retries": 3\n}')

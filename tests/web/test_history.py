@@ -283,3 +283,30 @@ async def test_what_cannot_come_back():
             assert (answer.status_code, answer.json()["field"]) == (400, "position"), position
         assert (await revert(site, "none", 1)).status_code == 404
         assert (await site.http.post(f"{API}/job/j/revert/")).json()["field"] == "position"
+
+
+async def test_a_job_that_somebody_made_meanwhile_is_not_taken_back():
+    async with serving() as site:
+        await site.create("j", command="old")
+        await site.http.delete(f"{API}/job/j/")
+        first = await position_of(site, 0)
+        await site.create("j", command="new")
+        answer = await revert(site, "j", first, **{"If-None-Match": "*"})
+        assert (answer.status_code, answer.json()["error"]) == (412, "there is a job of this id again")
+        await site.http.delete(f"{API}/job/j/")
+        assert (await revert(site, "j", first, **{"If-None-Match": "*"})).status_code == 200
+        assert (await site.http.get(f"{API}/job/j/")).json()["job"]["command"] == "old"
+
+
+@pytest.mark.parametrize("job", ["start", "stats", "disable", "history"])
+async def test_where_pages_ask_an_id_is_no_word(job):
+    async with serving() as site:
+        await site.create(job, command="old")
+        await site.create("revert", schedule=FAR)
+        await site.http.put(f"{API}/job/{job}/", json=draft(command="new"))
+        here = f"/webui/jobs/{job}/"
+        answer = await site.http.post(f"{here}revert/", json={"position": 1})
+        assert (answer.status_code, answer.json()["job"]["command"]) == (200, "old")
+        for path in ("history/", "why/?tick=2030-01-01T00:00:00Z", "ticks/", "next/"):
+            assert (await site.http.get(here + path)).status_code == 200, path
+        assert not (await site.http.get(f"{API}/job/revert/executions/")).json()["job_stats"]

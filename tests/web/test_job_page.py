@@ -235,7 +235,7 @@ async def test_each_change_newest_first_with_what_going_back_would_change():
             ["Disabled", "yes", "not set"],
             ["Retries", "3", "not set"],
         ]
-        assert creation.one("button", data_revert="1")["data-api"] == f"{API}/job/j/"
+        assert creation.one("button", data_revert="1")["data-page"] == "/webui/jobs/j/"
 
 
 async def test_many_changes_are_paged():

@@ -224,7 +224,7 @@ def _come(cells: dict[int, Cell], folds: Folds, *, asked: Asked, within: Range) 
     ticks = coming_ticks(folds, within, most=MOST_TICKS, job=asked.job) if counts is None or asked.view == "day" else []
     for tick in ticks:
         how = "paused" if tick.paused else "due"
-        cells[hour_of(tick.due)].add(Entry(at=tick.due, job=tick.job.id, name=tick.job.spec.name, how=how))
+        cells[hour_of(tick.due)].add(Entry(at=tick.due, job=tick.job.id, name=short(tick.job.spec.name), how=how))
     if counts is None:
         counts = Counter(hour_of(tick.due) for tick in ticks)
         for number, cell in cells.items():

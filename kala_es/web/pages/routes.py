@@ -4,12 +4,15 @@ A page is a row made by `page(pattern, handler, summary)`. Its module gives the 
 site, and answers `site.pages.render("name.html", {...})`. A refusal that it raises becomes a page that says why.
 """
 
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from kala_es.domain.errors import Refusal
 from kala_es.web.exchange import Request, Response
 from kala_es.web.pages import calendar, events, job, job_form, jobs, live, overview, past, run, settings, static
 from kala_es.web.pages.rendering import refused
+from kala_es.web.routes import API, ROUTES
 from kala_es.web.site import Site
 from kala_es.web.table import Handler, Reply, Row
 
@@ -46,7 +49,14 @@ def page(pattern: str, handler: Handler, summary: str, *, direct: bool = True) -
     return Row(method="GET", pattern=pattern, handler=_Shows(handler), summary=summary, replies=AS_PAGE, direct=direct)
 
 
+def _also_here(row: Row) -> Row:
+    """A route of the API, where a page asks for it: in the API `/job/start/revert/` starts the job `revert`."""
+    return replace(row, pattern=row.pattern.replace(f"{API}/job/", "/webui/jobs/"), handler=partial(row.handler))
+
+
+_ASKED: Final = {f"{API}/job/{{id}}/{each}/" for each in ("history", "why", "revert", "ticks", "next")}
 PAGES: Final = (
+    *(_also_here(row) for row in ROUTES if row.pattern in _ASKED),
     *(page(pattern, _Leads("/webui/"), "Lead to the web UI") for pattern in ("/", "/dashboard/", "/ui/")),
     page("/webui/static/{digest}/{name}", static.get_asset, "A file that pages load"),
     page("/webui/", overview.show_overview, "What runs, what failed, what comes"),

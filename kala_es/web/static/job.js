@@ -154,7 +154,7 @@ function tick() {
 
 async function renewTicks() {
   try {
-    const next = await call("GET", `${job.api}next/?count=8`);
+    const next = await call("GET", `${job.page}next/?count=8`);
     const why = new Map((next.moved ?? []).map((each) => [each.tick, each.because]));
     document.getElementById("coming").replaceChildren(...next.next.map((each) => tickLine(each, why.get(each))));
     document.getElementById("none-coming").hidden = next.next.length > 0;
@@ -199,7 +199,7 @@ async function askWhy(tick) {
   wrong.textContent = "";
   whyForm.tick.removeAttribute("aria-invalid");
   try {
-    await explainTick(job.api, tick, answer);
+    await explainTick(job.page, tick, answer);
   } catch (error) {
     answer.replaceChildren();
     wrong.textContent = whyNot(error);
@@ -222,7 +222,7 @@ document.addEventListener("click", async (event) => {
     whyForm.tick.value = button.dataset.why;
     await askWhy(button.dataset.why);
   } else {
-    await explainRun(job.api, button.dataset.whyRun, answer).catch((error) => say(whyNot(error), { bad: true }));
+    await explainRun(job.page, button.dataset.whyRun, answer).catch((error) => say(whyNot(error), { bad: true }));
   }
   answer.querySelector("h3")?.focus();
 });
@@ -232,7 +232,7 @@ redraw();
 setInterval(() => document.hidden || tick(), 1000);
 if (job.live) listen();
 document.getElementById("list-unstarted").addEventListener("click", (event) => {
-  carryOut(() => listUnstarted(job.api, document.getElementById("unstarted")), event.currentTarget);
+  carryOut(() => listUnstarted(job.page, document.getElementById("unstarted")), event.currentTarget);
 });
 const asked = new URLSearchParams(location.search).get("why");
 if (asked) {

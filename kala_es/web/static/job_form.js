@@ -8,7 +8,9 @@ import { explainSchedule } from "./schedule.js";
 const form = document.getElementById("job-form");
 const json = document.getElementById("json");
 const fields = [...form.querySelectorAll("[data-field]")];
+const sides = form.querySelector(".groups-form");
 const { purpose } = form.dataset;
+const unlike = `new-${randomKey()}`; // the id of a job that there is not
 let first = {}; // what the form began with
 let job = {};
 let saved = false;
@@ -41,14 +43,15 @@ function jsonChanged() {
     const said = JSON.parse(json.value);
     if (said === null || typeof said !== "object" || Array.isArray(said)) throw new SyntaxError("it must be an object");
     job = said;
+    writeFields();
     json.removeAttribute("aria-invalid");
     wrong.textContent = "";
-    writeFields();
     changed("");
   } catch (error) {
     json.setAttribute("aria-invalid", "true");
-    wrong.textContent = `Not JSON yet: ${error.message}`;
+    wrong.textContent = error instanceof SyntaxError ? `Not JSON yet: ${error.message}` : "Not a job: a value is of another kind than its field.";
   }
+  sides.inert = json.hasAttribute("aria-invalid"); // a field would write its job over what is being mended here
 }
 
 /** Something is another; `key` is what, "" for anything. */
@@ -122,7 +125,7 @@ function bare(error) {
 }
 
 function plan(dry) {
-  const id = job.id || form.dataset.job || "new-job";
+  const id = job.id || (purpose === "edit" ? form.dataset.job : unlike);
   const { id: _, ...declared } = job;
   const remote = purpose !== "edit" && kindOf() === "remote"; // or its other side would be asked at each key
   return { jobs: { [id]: declared }, managed_by: job.managed_by || "form", dry_run: dry, begun: remote };
@@ -170,13 +173,13 @@ async function asItIs() {
 
 /** Ask whether what came meanwhile is to be replaced, too. */
 function mayReplace(now) {
-  const loses = now ? [`${differing(now.job).join(", ")} would be what this form says.`] : ["It is not there any more; saving will be refused."];
+  const loses = now ? [`${differing(now.job, first).join(", ")} would be what this form says.`] : ["It is not there any more; saving will be refused."];
   loses.push("What was changed meanwhile stays in the job's changes, and can be reverted to.");
   return ask({ title: "This job was changed since this form was opened.", loses, action: "Save mine" });
 }
 
-function differing(now) {
-  return [...new Set([...Object.keys(now), ...Object.keys(first)])].filter((key) => JSON.stringify(now[key]) !== JSON.stringify(first[key]));
+function differing(now, then) {
+  return [...new Set([...Object.keys(now), ...Object.keys(then)])].filter((key) => JSON.stringify(now[key]) !== JSON.stringify(then[key]));
 }
 
 /** Replace the job, unless it has another definition by now (the server tells) that the reader wants to keep. */
@@ -188,6 +191,7 @@ async function replace() {
       if (!(error instanceof Refusal && error.status === 412)) throw error;
     }
     const now = await asItIs();
+    if (now && !differing(now.job, job).length) return null; // it was replaced, and the answer was lost
     if (!(await mayReplace(now))) throw new Refusal(412, { error: "the job was changed meanwhile; what you entered is still here" });
     if (now) tag = now.tag;
   }
@@ -328,4 +332,4 @@ begin().catch((error) => {
   banner.hidden = false;
   banner.textContent = `The job cannot be shown: ${whyNot(error)}`;
 });
-if (location.hash) document.querySelector(`details${CSS.escape(location.hash).replace("\\#", "#")}`)?.setAttribute("open", "");
+document.getElementById(location.hash.slice(1))?.closest("details")?.setAttribute("open", "");

@@ -1,6 +1,6 @@
 // The list of jobs: rows are patched where they stand; what is chosen can be enabled, disabled, run or deleted together.
 import { ask, call, say, whyNot } from "./ask.js";
-import { element } from "./elements.js";
+import { element, jobPage } from "./elements.js";
 import { follow } from "./live.js";
 import { Known, putById, Renewal } from "./renew.js";
 import { writeTimes, timeElement } from "./time.js";
@@ -89,7 +89,9 @@ async function carryOut(kind, wanted) {
           await request(kind, row.dataset);
           done.push(row);
         } catch (error) {
-          failed.push(`${row.dataset.name}: ${whyNot(error)}`);
+          const isGone = kind === "delete" && error.status === 404; // it went with its parent
+          if (isGone) done.push(row);
+          else failed.push(`${row.dataset.name}: ${whyNot(error)}`);
         }
       }
     }),
@@ -97,26 +99,33 @@ async function carryOut(kind, wanted) {
   return { done, failed };
 }
 
-/** The position right before a job was deleted: what it was then is what comes back, whatever this page knew of it. */
-async function lastPosition(api, after) {
-  const { history } = await call("GET", `${api}history/?after=${after}`);
-  return history.findLast((change) => change.type === "JobDeleted").position - 1;
+/** The position right before a job was deleted, null if it was not: what it was then is what comes back, whatever this page knew of it. */
+async function lastPosition(page, after) {
+  const { history } = await call("GET", `${page}history/?after=${after}`);
+  const deleted = history.findLast((change) => change.type === "JobDeleted");
+  return deleted ? deleted.position - 1 : null;
 }
 
-/** Bring jobs back, {api, name}, parents before their children. */
+/** Bring a job back that was deleted after a position; not in the place of one that somebody has made meanwhile. */
+async function bringOneBack({ job }, after) {
+  const position = await lastPosition(jobPage(job), after);
+  if (position !== null) await call("POST", `${jobPage(job)}revert/`, { position }, { "If-None-Match": "*" });
+}
+
+/** Bring jobs back, {job, name}: again and again those that are refused, for who has parents comes after them. */
 async function bringBack(gone, after) {
-  let back = 0;
+  let [left, refused] = [gone, []];
   setBusy(true);
-  for (const { api, name } of gone) {
-    try {
-      await call("POST", `${api}revert/`, { position: await lastPosition(api, after) });
-      back += 1;
-    } catch (error) {
-      say(`${name}: ${whyNot(error)}`, { bad: true });
+  do {
+    [left, refused] = [[], left];
+    for (const each of refused) {
+      await bringOneBack(each, after).catch((error) => left.push({ ...each, why: whyNot(error) }));
     }
-  }
+  } while (left.length && left.length < refused.length);
   setBusy(false);
-  if (back === gone.length) location.reload();
+  if (!left.length) return location.reload();
+  say(left.map(({ name, why }) => `${name}: ${why}`).join(" "), { bad: true });
+  renewal.want();
 }
 
 function title(kind, wanted) {
@@ -135,7 +144,7 @@ async function act(kind) {
   const { position } = known;
   setBusy(true);
   const { done, failed } = await carryOut(kind, wanted).finally(() => setBusy(false));
-  const children = goingWith(done).jobs.map(({ id, name }) => ({ api: `/api/v1/job/${encodeURIComponent(id)}/`, name }));
+  const children = goingWith(done).jobs.map(({ id, name }) => ({ job: id, name }));
   const gone = [...done.map((row) => row.dataset), ...children];
   for (const row of done) {
     row.querySelector(".choose").checked = false;

@@ -98,7 +98,7 @@ function failureItem(failure) {
 }
 
 function showFresh() {
-  const looked = Number(recall(LOOKED) ?? 0);
+  const looked = Math.min(Number(recall(LOOKED)) || 0, Date.now()); // what a browser keeps anybody may have changed
   const items = [...at("failures").children];
   const fresh = items.filter((item) => Date.parse(item.dataset.ended) > looked);
   for (const item of items) item.classList.toggle("is-old", !fresh.includes(item));

@@ -9,9 +9,9 @@ for (const button of document.querySelectorAll("[data-revert]")) {
   go.addEventListener("click", async () => {
     go.disabled = true;
     try {
-      const { api, revert, tag } = button.dataset; // what is shown is what changes, or nothing does
-      await call("POST", `${api}revert/`, { position: Number(revert) }, tag ? { "If-Match": `"${tag}"` } : {});
-      location.assign(button.dataset.page);
+      const { page, revert, tag } = button.dataset; // what is shown is what changes, or nothing does
+      await call("POST", `${page}revert/`, { position: Number(revert) }, tag ? { "If-Match": `"${tag}"` } : { "If-None-Match": "*" });
+      location.assign(page);
     } catch (error) {
       dialog.close();
       say(whyNot(error), { bad: true });

@@ -16,7 +16,7 @@ function cell(text, className = "") {
 async function pauseAll(form) {
   const wrong = form.querySelector("[data-wrong]");
   const until = form.until.value ? new Date(form.until.value) : null;
-  wrong.hidden = !(until && until <= new Date());
+  wrong.hidden = !until || until > new Date();
   wrong.textContent = wrong.hidden ? "" : "must lie ahead";
   form.until.setAttribute("aria-invalid", String(!wrong.hidden));
   if (!wrong.hidden) return form.until.focus();

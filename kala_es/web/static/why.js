@@ -61,8 +61,8 @@ function changeLine(change) {
 }
 
 /** Ask the API of a tick, and put the answer into a place. Throws what `call` throws. */
-export async function explainTick(api, tick, place) {
-  const told = await call("GET", `${api}why/?tick=${encodeURIComponent(tick)}`);
+export async function explainTick(page, tick, place) {
+  const told = await call("GET", `${page}why/?tick=${encodeURIComponent(tick)}`);
   const parts = [heading(timeElement(told.tick)), line(SAID[told.outcome] ?? told.outcome)];
   if (told.reason) parts.push(line("Reason: ", told.reason, "."));
   if (told.moved) parts.push(line(told.moved, "."));
@@ -75,14 +75,14 @@ export async function explainTick(api, tick, place) {
 }
 
 /** The same of a run. */
-export async function explainRun(api, run, place) {
-  const told = await call("GET", `${api}why/?run=${encodeURIComponent(run)}`);
+export async function explainRun(page, run, place) {
+  const told = await call("GET", `${page}why/?run=${encodeURIComponent(run)}`);
   place.replaceChildren(heading("Run ", run.slice(0, 8)), ...chain(told.chain));
 }
 
 /** List the newest ticks of the last day that started nothing, each with a button that asks why. */
-export async function listUnstarted(api, place) {
-  const { ticks } = await call("GET", `${api}ticks/?limit=${MOST_TICKS}&to=${encodeURIComponent(new Date().toISOString())}`);
+export async function listUnstarted(page, place) {
+  const { ticks } = await call("GET", `${page}ticks/?limit=${MOST_TICKS}&to=${encodeURIComponent(new Date().toISOString())}`);
   const found = ticks.filter((each) => ["skipped", "missed", "waiting"].includes(each.outcome)).slice(-SHOWN).reverse();
   place.replaceChildren(...found.map(unstarted));
   if (!found.length) place.append("None: each of them started a run.");
