@@ -410,3 +410,40 @@ def test_a_mistake_in_the_json_is_not_written_over_by_a_field(page: Page, lives:
     expect(page.get_by_label("Name", exact=True)).to_have_value("j")
     page.get_by_label("Name", exact=True).fill("k")
     expect(beside).to_have_value('{\n  "name": "k",\n  "retries": 3\n}')
+
+
+def show(page: Page, *, hidden: bool) -> None:
+    """As a browser does when another tab is looked at, or this one again."""
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_a_hidden_tab_holds_no_connection_and_misses_nothing(own_page: Page, lives: Lives) -> None:
+    page = own_page
+    go(page, lives, "/webui/")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/webui/pulse")):
+        show(page, hidden=True)
+    lives.start("sleep 60", name="seen later")
+    page.wait_for_timeout(1_500)
+    expect(page.locator("main")).not_to_contain_text("seen later")
+    show(page, hidden=False)
+    expect(page.locator("main")).to_contain_text("seen later")
+
+
+def test_a_hidden_tab_of_a_run_goes_on_where_it_was(own_page: Page, lives: Lives, tmp_path: Path) -> None:
+    page = own_page
+    job = lives.start(f"echo one; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo two; sleep 60")
+    go(page, lives, f"/webui/runs/{lives.runs(job)[0]['id']}/")
+    expect(page.locator("#output")).to_contain_text("one")
+    show(page, hidden=True)
+    (tmp_path / "go").touch()
+    page.wait_for_timeout(1_500)
+    expect(page.locator("#output")).not_to_contain_text("two")
+    show(page, hidden=False)
+    expect(page.locator("#output")).to_contain_text("two")

@@ -2,7 +2,8 @@
 //
 // 1. What was told last is said when it reconnects (Last-Event-ID), so nothing is missed and nothing comes twice.
 // 2. The page has its turn: after some milliseconds of work the others go first. A stream that is read slowly waits.
-// 3. A stream that is silent for longer than its heartbeat is given up and opened again.
+// 3. A hidden tab gives its connection back (live.js), and goes on where it was when it is looked at.
+// 4. A stream that is silent for longer than its heartbeat is given up and opened again.
 
 const SILENCE_MS = 40_000;
 const WORK_MS = 12;
@@ -29,6 +30,15 @@ export class FrameParser {
   }
 }
 
+/** When the tab can be seen. */
+function seen() {
+  return new Promise((resolve) => {
+    const look = () => document.hidden || resolve();
+    document.addEventListener("visibilitychange", look);
+    look();
+  });
+}
+
 /** Follow a stream to its end. `onframe` is given each frame, `onstate` "live", "reconnecting", "over" or "gone". */
 export class RunStream {
   #url;
@@ -47,8 +57,10 @@ export class RunStream {
 
   async follow() {
     let wait = FIRST_WAIT_MS;
+    document.addEventListener("visibilitychange", () => document.hidden && this.#abort?.abort());
     while (!this.#closed) {
       const before = this.#last;
+      await seen();
       const told = await this.#read().catch(() => "reconnecting");
       if (this.#closed) return;
       this.#onstate(told);
