@@ -201,7 +201,9 @@ async def test_who_goes_with_a_job():
         assert kin.doomed(jobs, JobId("c")) == ("d",)  # f has another parent
         assert kin.doomed(jobs, JobId("a")) == ()
         told = json.loads((await page(site, "c/")).one("div", id="job")["data-doomed"])
-        assert (told["count"], told["jobs"]) == (1, [{"id": "d", "name": "a job"}])
+        assert told == {"count": 1, "jobs": [{"id": "d", "name": "a job"}], "losing": 1}
+        told = json.loads((await page(site, "a/")).one("div", id="job")["data-doomed"])
+        assert told == {"count": 0, "jobs": [], "losing": 2}
         await site.http.delete(f"{API}/job/c/")
         assert {job for job in "abcdef" if jobs.get(JobId(job)) is None} == {"c", "d"}
 

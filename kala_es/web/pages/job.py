@@ -82,7 +82,7 @@ def _definition(site: Site, job: Job) -> dict[str, Any]:
         "children": kin.starts(jobs, job.id),
         "listed": kin.LISTED,
         "named": jobs.get,
-        "doomed": dumps(kin.going_with(jobs, (job.id,)).get(job.id) or {"count": 0, "jobs": []}).decode(),
+        "doomed": dumps(kin.going_with(jobs, (job.id,)).get(job.id) or {"count": 0, "jobs": [], "losing": 0}).decode(),
     }
 
 

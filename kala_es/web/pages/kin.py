@@ -173,7 +173,7 @@ def doomed(jobs: Jobs, job: JobId) -> tuple[JobId, ...]:
 
 def going_with(jobs: Jobs, listed: Iterable[JobId]) -> dict[JobId, dict[str, Any]]:
     """For a script, who goes with each of some jobs when it is deleted: how many they are, and the first of them, as
-    far as there is room. Jobs that go alone are left out."""
+    far as there is room; and how many stay without a parent that goes. Jobs that matter to no other are left out."""
     told: dict[JobId, dict[str, Any]] = {}
     room = GOING_BYTES
     for job in listed:
@@ -182,8 +182,10 @@ def going_with(jobs: Jobs, listed: Iterable[JobId]) -> dict[JobId, dict[str, Any
         weights = accumulate(weight(json_text(each)) for each in named)
         fitting = [(each, so_far) for each, so_far in zip(named, weights, strict=True) if so_far <= room]
         room -= fitting[-1][1] if fitting else 0
-        if found:
-            told[job] = {"count": len(found), "jobs": [each for each, _ in fitting]}
+        gone = {job, *found}
+        losing = {child for each in gone for child in jobs.graph.children(each)} - gone
+        if found or losing:
+            told[job] = {"count": len(found), "jobs": [each for each, _ in fitting], "losing": len(losing)}
     return told
 
 

@@ -49,7 +49,7 @@ async function doomedNow() {
 }
 
 async function remove() {
-  const { count, jobs: doomed } = await doomedNow();
+  const { count, jobs: doomed, losing } = await doomedNow();
   const running = document.querySelectorAll('#runs tbody tr[data-outcome=""]').length;
   const loses = ["Its schedule and definition go: no tick starts a run of it any more."];
   if (count) {
@@ -57,9 +57,10 @@ async function remove() {
     const more = count > doomed.length ? ` and ${count - doomed.length} more` : "";
     loses.push(`${count === 1 ? "Its child goes" : `Its ${count} children go`} with it: ${names}${more}.`);
   }
+  if (losing) loses.push(`${losing === 1 ? "A child stays that has" : `${losing} children stay that have`} other parents, and will not wait for this one any more, also when it is brought back.`);
   if (running) loses.push("A run in flight goes on to its end; one that waits for its next attempt is given up.");
   loses.push("Its runs and their output stay readable, by their links.");
-  loses.push("The log keeps its definition: it can be brought back from its page, with new counters.");
+  loses.push("The log keeps its definition: it can be brought back from its page, with new counters and not paused.");
   if (!(await ask({ title: `Delete ${job.name}?`, loses, action: "Delete" }))) return;
   mine = true;
   await call("DELETE", job.delete);

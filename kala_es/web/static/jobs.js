@@ -24,7 +24,8 @@ const KINDS = {
     loses: (wanted) => [
       childrenSaid(wanted) || "Their children that have no other parent are deleted, too.",
       "Runs in flight go on to their end; runs that are over stay readable.",
-      "Deleted definitions can be brought back, with new counters.",
+      "Children that have other parents, too, stay, and will not wait for these any more, also when they are brought back.",
+      "Deleted definitions can be brought back, with new counters and not paused.",
     ],
   },
 };
