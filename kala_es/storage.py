@@ -95,9 +95,10 @@ class Storage:
     async def give_up_after(self, asked: trio.Event) -> None:
         """Once that is asked, wait no longer for a log that is away: the node ends, and its agent keeps what runs."""
         await asked.wait()
-        if self.away is not None:
-            self.away.hurry()
-        while self.away is not None:
+        if self.away is None:
+            return
+        self.away.hurry()
+        while True:
             await trio.sleep(limits.LEAVE_SECONDS)
             if self.away.refusing is not None:
                 self.away.give_up()

@@ -88,12 +88,17 @@ def command_for(draft: JobDraft, job: Job | None, asked: tuple[Declaration, Inst
     )
 
 
-def meant_for(command: c.CreateJob | c.UpdateJob, tags: tuple[str, ...] | None) -> c.CreateJob | c.UpdateJob:
-    """The command, if the job still has a definition of one of these tags (None: any)."""
-    if tags is None:
-        return command
+def meant_for(
+    command: c.CreateJob | c.UpdateJob, tags: tuple[str, ...] | None, *, unknown: bool = False
+) -> c.CreateJob | c.UpdateJob:
+    """The command, if the job still has a definition of one of these tags (None: any); or, if `unknown`, if there is
+    still no such job."""
     if isinstance(command, c.CreateJob):
-        raise Overtaken("the job was deleted meanwhile")
+        if tags is not None:
+            raise Overtaken("the job was deleted meanwhile")
+        return replace(command, unknown=unknown)
+    if unknown:
+        raise Overtaken("there is a job of this id again")
     return replace(command, instead_of=tags)
 
 

@@ -17,7 +17,7 @@ from kala_es import limits
 from kala_es.clock import Clock
 from kala_es.domain import commands as c
 from kala_es.domain.declared import Declaration, Refused, Step, command_for, meant_for
-from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded, Overtaken, Unavailable
+from kala_es.domain.errors import Forbidden, Invalid, NotFound, Overloaded, Unavailable
 from kala_es.domain.events import RequestAnswered, ServerPaused, ServerResumed
 from kala_es.domain.ids import Instant, JobId, RunId, job_for_key, run_for_key
 from kala_es.domain.labels import Labels
@@ -213,15 +213,13 @@ class Scheduler:
         If `instead_of` is given, there must be a job that has one of these tags; if `unknown`, there must be none.
         """
         assert draft.id is not None
-        if unknown and self.folds.jobs.get(draft.id):
-            raise Overtaken("there is a job of this id again")
 
         def receipt(after: Job | None) -> RequestAnswered | None:
             return self._receipt(replace(origin, answer=granted(after))) if after else None
 
         await (self._admit_edit(draft) if self.folds.jobs.get(draft.id) else self._admit(draft.id, draft.spec))
         asked = Declaration(jobs=(draft,), begun=True), self.clock.now()
-        command = meant_for(command_for(draft, self.folds.jobs.get(draft.id), asked), instead_of)
+        command = meant_for(command_for(draft, self.folds.jobs.get(draft.id), asked), instead_of, unknown=unknown)
         return await self._parts.registry.ask(command, origin.principal, receipt)
 
     async def replace_body(self, job: JobId, body: str, origin: Origin) -> Done:

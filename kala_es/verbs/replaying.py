@@ -70,13 +70,14 @@ def _events(arguments: argparse.Namespace, reader: Reader) -> int:
     with Progress(beside=True) as progress:
         look = Look(reader, arguments.place, progress)
         after = max(arguments.after, look.position_of(arguments.since) if arguments.since else 0)
-        if arguments.follow:
-            _follow(reader, wanted, after)
-        until = look.position_of(arguments.until) if arguments.until else look.head
-        for last, found in listing.records(reader, wanted, (after, until)):
-            progress(last, until)
-            if found is not None:
-                print(listing.line(found))
+        if not arguments.follow:
+            until = look.position_of(arguments.until) if arguments.until else look.head
+            for last, found in listing.records(reader, wanted, (after, until)):
+                progress(last, until)
+                if found is not None:
+                    print(listing.line(found))
+    if arguments.follow:
+        _follow(reader, wanted, after)
     return 0
 
 

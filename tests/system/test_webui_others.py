@@ -29,6 +29,14 @@ def save(page: Page, name: str = "Save") -> None:
 # The form
 
 
+def delete_chosen(page: Page, *names: str) -> None:
+    """Choose jobs of the list, and delete them together."""
+    for name in names:
+        page.get_by_label(f"Choose {name}").check()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+
+
 def test_a_change_that_comes_while_the_form_is_saved_is_not_overwritten(eyes: Eyes, lives: Lives) -> None:
     eyes.forgive("status of 412")
     page = eyes.page
@@ -177,9 +185,7 @@ def test_an_undone_deletion_brings_back_what_there_was_and_not_what_the_page_kne
     page.route("**/webui/pulse", lambda route: route.abort("aborted"))
     go(page, lives, "/webui/jobs/")
     lives.call("PUT", f"{JOB}j/", lives.job("j") | {"retries": 5})
-    page.get_by_label("Choose j").check()
-    page.locator("#bulk").get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    delete_chosen(page, "j")
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_label("Choose j")).to_have_count(1)
     assert lives.job("j")["retries"] == 5
@@ -356,10 +362,7 @@ def test_chosen_children_that_are_listed_before_their_parent_come_back(eyes: Eye
     for child in ("aaa", "bbb"):
         lives.make(id=child, name=child, schedule="", parent_jobs=["zzz"])
     go(page, lives, "/webui/jobs/")
-    for job in ("aaa", "bbb", "zzz"):
-        page.get_by_label(f"Choose {job}").check()
-    page.locator("#bulk").get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    delete_chosen(page, "aaa", "bbb", "zzz")
     expect(page.locator("#said")).to_contain_text("3 jobs deleted.")
     page.get_by_role("button", name="Undo").click()
     for job in ("aaa", "bbb", "zzz"):
@@ -372,9 +375,7 @@ def test_undo_leaves_a_job_alone_that_somebody_made_meanwhile(eyes: Eyes, lives:
     page = eyes.page
     lives.make(id="j", name="j", command="echo old")
     go(page, lives, "/webui/jobs/")
-    page.get_by_label("Choose j").check()
-    page.locator("#bulk").get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    delete_chosen(page, "j")
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     lives.make(id="j", name="j", command="echo new")
     page.get_by_role("button", name="Undo").click()

@@ -3,8 +3,8 @@
 1. An edge points from the job whose end starts the other one, and always to the right: what starts the job is on its
    left, what it starts on its right, each in the column after the last of those that it comes after.
 2. Cycles are refused (domain/graph.py). Should an old log have one, a job is drawn once, where it was met first.
-3. So many jobs are drawn as MAX_GRAPH_JOBS says, the nearest first, and so many edges as
-   MAX_GRAPH_EDGES; `more` says that there are others.
+3. So many jobs are drawn as MAX_GRAPH_JOBS says, the nearest first, and so many edges as MAX_GRAPH_EDGES
+   says; `more` says that there are others.
 """
 
 from collections.abc import Callable, Iterable

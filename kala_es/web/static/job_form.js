@@ -8,7 +8,7 @@ import { explainSchedule } from "./schedule.js";
 const form = document.getElementById("job-form");
 const json = document.getElementById("json");
 const fields = [...form.querySelectorAll("[data-field]")];
-const sides = form.querySelector(".groups-form");
+const fieldSide = form.querySelector(".groups-form");
 const { purpose } = form.dataset;
 const unlike = `new-${randomKey()}`; // the id of a job that there is not
 let first = {}; // what the form began with
@@ -51,7 +51,7 @@ function jsonChanged() {
     json.setAttribute("aria-invalid", "true");
     wrong.textContent = error instanceof SyntaxError ? `Not JSON yet: ${error.message}` : "Not a job: a value is of another kind than its field.";
   }
-  sides.inert = json.hasAttribute("aria-invalid"); // a field would write its job over what is being mended here
+  fieldSide.inert = json.hasAttribute("aria-invalid"); // a field would write its job over what is being mended here
 }
 
 /** Something is another; `key` is what, "" for anything. */
@@ -303,6 +303,7 @@ function suggest(text) {
 }
 
 document.getElementById("zones").replaceChildren(...(Intl.supportedValuesOf?.("timeZone") ?? []).map(option));
+
 // What the form begins with
 
 /** Another job like one: with an id of its own, and nobody manages it. */

@@ -30,15 +30,6 @@ export class FrameParser {
   }
 }
 
-/** When the tab can be seen. */
-function seen() {
-  return new Promise((resolve) => {
-    const look = () => document.hidden || resolve();
-    document.addEventListener("visibilitychange", look);
-    look();
-  });
-}
-
 /** Follow a stream to its end. `onframe` is given each frame, `onstate` "live", "reconnecting", "over" or "gone". */
 export class RunStream {
   #url;
@@ -60,7 +51,7 @@ export class RunStream {
     document.addEventListener("visibilitychange", () => document.hidden && this.#abort?.abort());
     while (!this.#closed) {
       const before = this.#last;
-      await seen();
+      while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
       const told = await this.#read().catch(() => "reconnecting");
       if (this.#closed) return;
       this.#onstate(told);
